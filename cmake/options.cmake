@@ -1,0 +1,30 @@
+# Flags of our own code. Asserts stay on in every build: NDEBUG is never defined.
+
+find_package(Threads REQUIRED)
+find_package(GTest REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(hwy REQUIRED)
+
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")
+
+add_library(noroshi_options INTERFACE)
+target_compile_options(noroshi_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wundef
+  -fno-math-errno -fno-omit-frame-pointer)
+target_include_directories(noroshi_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+# One binary for every x86-64 and arm64: Highway compiles each kernel for the baseline, AVX2 and
+# AVX-512 and chooses at run time. SSSE3 and SSE4 add build time and no machine that we know of.
+target_compile_definitions(noroshi_options INTERFACE
+  "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4)"
+  $<$<CONFIG:Debug>:NOROSHI_CHECK_BOUNDS>)
+if(NOROSHI_SANITIZE)
+  target_compile_definitions(noroshi_options INTERFACE NOROSHI_CHECK_BOUNDS)
+  add_compile_options(-fsanitize=${NOROSHI_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${NOROSHI_SANITIZE})
+endif()
+if(NOROSHI_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,63 @@
+#pragma once
+
+// The handset's physical layer: the inverse chains of the cell's. It knows its grants from inside
+// the process until PDCCH exists.
+
+#include <cstdint>
+#include <memory>
+
+#include "base/view.h"
+#include "nr/shared_channel.h"
+#include "phy/pdsch.h"
+#include "phy/pusch.h"
+
+namespace noroshi::air {
+
+inline constexpr int harq_processes = 16;
+
+// PUSCH transmit. grid: [port, symbol 14, subcarrier]. precoding: [port, layer], empty for
+// layer i on port i (TS 38.211 6.3.1.5). Elements outside the allocation stay as they are.
+// Precondition: phy::check_pusch.
+void pusch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& pusch,
+                    View<const std::uint8_t, 1> tb, View<const cf32, 2> precoding,
+                    View<cf32, 3> grid, phy::TransmitWorkspace& workspace);
+
+// PDSCH receive, one antenna or more; as phy::pusch_receive.
+phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
+                                 const nr::SharedChannel& pdsch, View<const cf32, 3> grid,
+                                 bool new_data, const fec::SchDecodeOptions& options,
+                                 fec::HarqBuffer& harq, View<std::uint8_t, 1> tb,
+                                 phy::ReceiveWorkspace& workspace);
+
+// One handset: OFDM both ways, its HARQ buffers, its transport blocks. All memory at construction.
+class Handset {
+ public:
+  Handset(const nr::Carrier& carrier, std::uint16_t rnti);
+  ~Handset();
+  Handset(Handset&&) noexcept;
+  Handset& operator=(Handset&&) noexcept;
+
+  struct DownlinkReport {
+    phy::ReceiveResult phy;
+    View<const std::uint8_t, 1> tb;  // valid until the next call
+  };
+
+  // samples: [antenna, sample] of one slot.
+  DownlinkReport receive_pdsch(std::int64_t slot, const nr::SharedChannel& pdsch, int harq_id,
+                               bool new_data, View<const cf32, 2> samples);
+
+  // Writes one slot of samples (silence outside the allocation's symbols). A new transport block
+  // is drawn from the handset's own seeded stream and kept for retransmissions of harq_id; the
+  // view of it is returned so that the site can compare what arrives.
+  View<const std::uint8_t, 1> transmit_pusch(std::int64_t slot, const nr::SharedChannel& pusch,
+                                             int harq_id, bool new_data, View<cf32, 1> samples);
+
+  std::uint16_t rnti() const;
+
+  struct State;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace noroshi::air

@@ -1,0 +1,108 @@
+#include "base/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+namespace noroshi {
+namespace {
+
+double elapsed_ns(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - since).count();
+}
+
+double quantile(const std::vector<double>& sorted, double q) {
+  const auto last = static_cast<double>(sorted.size() - 1);
+  return sorted[static_cast<std::size_t>(q * last + 0.5)];
+}
+
+}  // namespace
+
+std::vector<BenchEntry>& bench_registry() {
+  static std::vector<BenchEntry> registry;
+  return registry;
+}
+
+bool Bench::wants(std::string_view case_name) const {
+  return case_name.find(options_.case_filter) != std::string_view::npos;
+}
+
+std::vector<double> Bench::measure_ns(const Work& work, std::uint64_t& hash) {
+  if (options_.stop_after_one) {
+    const auto run = std::chrono::steady_clock::now();
+    hash = work();
+    return {elapsed_ns(run)};
+  }
+  const auto warm_up = std::chrono::steady_clock::now();
+  do {
+    hash = work();
+  } while (elapsed_ns(warm_up) < options_.seconds_per_case * 1e8);
+
+  std::vector<double> times;
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    const auto run = std::chrono::steady_clock::now();
+    hash = work();
+    times.push_back(elapsed_ns(run));
+  } while (elapsed_ns(start) < options_.seconds_per_case * 1e9 &&
+           static_cast<int>(times.size()) < options_.runs_max);
+  std::ranges::sort(times);
+  return times;
+}
+
+void Bench::time_us(std::string_view case_name, const Work& work) {
+  if (!wants(case_name)) return;
+  BenchResult result{.bench = name_, .case_name = std::string(case_name), .unit = "us"};
+  const std::vector<double> times = measure_ns(work, result.hash);
+  result.median = quantile(times, 0.5) / 1e3;
+  result.p99 = quantile(times, 0.99) / 1e3;
+  result.runs = static_cast<int>(times.size());
+  results_.push_back(std::move(result));
+}
+
+void Bench::rate_mbps(std::string_view case_name, double bits, const Work& work) {
+  if (!wants(case_name)) return;
+  BenchResult result{.bench = name_, .case_name = std::string(case_name), .unit = "mbps"};
+  const std::vector<double> times = measure_ns(work, result.hash);
+  result.median = bits / quantile(times, 0.5) * 1e3;
+  result.p99 = bits / quantile(times, 0.99) * 1e3;
+  result.runs = static_cast<int>(times.size());
+  results_.push_back(std::move(result));
+}
+
+bool run_benches(std::string_view name, const BenchOptions& options, bool json) {
+  std::vector<BenchEntry> entries = bench_registry();
+  std::ranges::sort(entries, {}, [](const BenchEntry& e) { return std::string_view(e.name); });
+  int printed = 0;
+  if (json) std::printf("[");
+  for (const BenchEntry& entry : entries) {
+    if (!name.empty() && name != entry.name) continue;
+    Bench bench(entry.name, options);
+    entry.run(bench);
+    for (const BenchResult& r : bench.results()) {
+      const auto hash = static_cast<unsigned long long>(r.hash);
+      if (json) {
+        std::printf(
+            "%s\n  {\"bench\": \"%s\", \"case\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, "
+            "\"p99\": %.6g, \"runs\": %d, \"hash\": \"%016llx\"}",
+            printed == 0 ? "" : ",", r.bench.c_str(), r.case_name.c_str(), r.unit.c_str(), r.median,
+            r.p99, r.runs, hash);
+      } else {
+        std::printf("%-16s %-36s %10.5g %-4s (p99 %.5g, %d runs) %016llx\n", r.bench.c_str(),
+                    r.case_name.c_str(), r.median, r.unit.c_str(), r.p99, r.runs, hash);
+      }
+      std::fflush(stdout);
+      ++printed;
+    }
+  }
+  if (json) std::printf("\n]\n");
+  return printed > 0;
+}
+
+std::uint64_t hash_bytes(const void* data, std::size_t size, std::uint64_t seed) {
+  const auto* bytes = static_cast<const unsigned char*>(data);
+  for (std::size_t i = 0; i < size; ++i) seed = (seed ^ bytes[i]) * 0x100000001b3u;
+  return seed;
+}
+
+}  // namespace noroshi

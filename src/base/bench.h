@@ -1,0 +1,89 @@
+#pragma once
+
+// Benchmarks register themselves by name and run inside the product's binary, so that
+// `noroshi bench NAME` measures what is shipped.
+//
+//   NOROSHI_BENCH(crc) {
+//     bench.rate_mbps("crc24a 8448", 8448, [&] { return crc(...); });   // returns a hash
+//   }
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace noroshi {
+
+struct BenchResult {
+  std::string bench;
+  std::string case_name;
+  std::string unit;   // "us" or "mbps"
+  double median = 0;  // over runs
+  double p99 = 0;     // the slow side: the 99th percentile of time, as a rate for "mbps"
+  int runs = 0;
+  std::uint64_t hash = 0;  // of the result: the work was done, and it was the same work
+};
+
+struct BenchOptions {
+  std::string case_filter;      // run only the cases whose name contains it
+  double seconds_per_case = 1;  // measured time a case, after a tenth of it as warm-up
+  bool stop_after_one = false;  // a smoke run: one run a case
+  int runs_max = 100'000;
+};
+
+class Bench {
+ public:
+  using Work = std::function<std::uint64_t()>;  // one run; returns a hash of its result
+
+  Bench(std::string name, BenchOptions options)
+      : name_(std::move(name)), options_(std::move(options)) {}
+
+  // Whether the case will run: ask before an expensive preparation.
+  bool wants(std::string_view case_name) const;
+
+  // Reports microseconds per run.
+  void time_us(std::string_view case_name, const Work& work);
+  // Reports bits / time in Mb/s, for one run that handles this many bits.
+  void rate_mbps(std::string_view case_name, double bits, const Work& work);
+
+  const std::vector<BenchResult>& results() const { return results_; }
+
+ private:
+  std::vector<double> measure_ns(const Work& work, std::uint64_t& hash);
+
+  std::string name_;
+  BenchOptions options_;
+  std::vector<BenchResult> results_;
+};
+
+struct BenchEntry {
+  const char* name;
+  void (*run)(Bench&);
+};
+
+// All registered benchmarks, by name.
+std::vector<BenchEntry>& bench_registry();
+
+struct BenchRegistration {
+  BenchRegistration(const char* name, void (*run)(Bench&)) {
+    bench_registry().push_back({name, run});
+  }
+};
+
+// Runs the named benchmark (all when empty) and prints a table, or one JSON array of {"bench",
+// "case", "unit", "median", "p99", "runs", "hash"}. False when no benchmark or case has such a
+// name.
+bool run_benches(std::string_view name, const BenchOptions& options, bool json);
+
+// FNV-1a over bytes, for the hash that a run returns.
+std::uint64_t hash_bytes(const void* data, std::size_t size,
+                         std::uint64_t seed = 0xcbf29ce484222325u);
+
+}  // namespace noroshi
+
+#define NOROSHI_BENCH(name)                                                    \
+  static void noroshi_bench_##name(::noroshi::Bench& bench);                   \
+  static const ::noroshi::BenchRegistration noroshi_bench_registration_##name( \
+      #name, noroshi_bench_##name);                                            \
+  static void noroshi_bench_##name([[maybe_unused]] ::noroshi::Bench& bench)

@@ -1,0 +1,71 @@
+#pragma once
+
+// One engine = one model server in its own process (llama-server, or any OpenAI-compatible URL that
+// someone else runs): started, watched, restarted with back-off, stopped.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace noroshi::engine {
+
+struct EngineConfig {
+  std::string name = "llama";
+  // Either a server that runs already ...
+  std::string url;      // "http://127.0.0.1:8000"; empty: start one
+  std::string api_key;  // sent upstream when not empty
+  // ... or one that we start.
+  std::string executable;  // empty: llama-server on PATH, then the private prefix
+  std::string model_path;  // a GGUF file
+  std::string model_name;  // as /v1/models shows it; empty: the file's stem
+  int threads = 0;         // 0: as many as processors
+  int context_tokens = 4096;
+  int parallel = 4;  // requests at once
+  bool embeddings = true;
+  std::vector<std::string> arguments;  // appended as they are
+  // Scheduling of the process, so that the radio comes first.
+  std::vector<int> processors;  // affinity; empty: all
+  bool idle_class = true;       // SCHED_IDLE; else SCHED_OTHER
+  double start_timeout_s = 120;
+  double health_interval_s = 1;
+  double health_timeout_s = 10;  // no answer for so long: hung, killed, restarted
+  double backoff_first_s = 0.5;  // doubles up to backoff_max_s, back to the first after
+  double backoff_max_s = 30;     // a minute of health
+};
+
+enum class EngineState : std::uint8_t { stopped, starting, ready, backing_off, failed };
+
+struct EngineStatus {
+  EngineState state = EngineState::stopped;
+  std::string url;  // where it answers, once started
+  std::string model_name;
+  int pid = 0;
+  int restarts = 0;
+  double cpu_seconds = 0;  // of the process tree, all restarts
+  std::string last_error;
+};
+
+// Errors that starting again cannot mend (no executable, no model file, a truncated GGUF) come
+// back from start(); later ones are in status().
+class Engine {
+ public:
+  explicit Engine(EngineConfig config);
+  ~Engine();  // stops it
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+
+  Result<void> start();  // returns once it runs or can never; watch thread goes on
+  Result<void> wait_ready(double timeout_s);
+  void stop();                  // SIGTERM, then SIGKILL after 5 s; no child survives us
+  EngineStatus status() const;  // any thread
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace noroshi::engine

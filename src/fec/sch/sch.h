@@ -1,0 +1,89 @@
+#pragma once
+
+// DL-SCH and UL-SCH, transport block to codeword and back (TS 38.212 6.2, 7.2, without UCI):
+// transport-block CRC, base graph choice, segmentation with code-block CRC, LDPC, rate matching
+// with bit interleaving, concatenation. The two channels differ in nothing here.
+//
+// Codewords are packed bits (units.h); soft bits are one SoftBit each, in transmission order,
+// already descrambled. Nothing allocates: the caller makes a workspace and HARQ buffers once, with
+// a size from the largest transport block that it will ever meet.
+
+#include <cstdint>
+#include <memory>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "base/view.h"
+
+namespace noroshi::fec {
+
+struct SchConfig {
+  int tb_bits = 0;           // without CRC, a multiple of 8
+  int code_rate_x10240 = 0;  // R * 10240; chooses the base graph (TS 38.212 6.2.2, 7.2.2)
+  int bits_per_symbol = 2;   // Qm
+  int layers = 1;
+  int rv = 0;                   // 0..3
+  int coded_bits = 0;           // G, a multiple of layers * Qm
+  int limited_buffer_bits = 0;  // N_ref; 0: none
+};
+
+// Errors name the field: a transport block that is empty, not whole bytes or too long; G too small
+// for one symbol a code block; rv outside 0..3.
+Result<void> check(const SchConfig& config);
+
+// Scratch for one encoder or decoder at a time. Not shared between threads.
+class SchWorkspace {
+ public:
+  SchWorkspace();
+  ~SchWorkspace();
+  SchWorkspace(SchWorkspace&&) noexcept;
+  SchWorkspace& operator=(SchWorkspace&&) noexcept;
+
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+// Soft bits of one HARQ process: the circular buffer of every code block, and which code blocks
+// have been decoded already.
+class HarqBuffer {
+ public:
+  explicit HarqBuffer(int tb_bits_max);
+  ~HarqBuffer();
+  HarqBuffer(HarqBuffer&&) noexcept;
+  HarqBuffer& operator=(HarqBuffer&&) noexcept;
+
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+struct SchDecodeOptions {
+  int iterations_max = 8;  // of the layered min-sum decoder, a code block
+  bool early_stop = true;  // on code-block CRC, checked when all parities hold
+};
+
+struct SchDecodeResult {
+  bool crc_ok = false;  // the transport block's CRC; with C > 1 every code block's too
+  int code_blocks = 0;
+  int code_blocks_ok = 0;
+  int iterations = 0;  // summed over the code blocks that were decoded in this call
+};
+
+// tb: tb_bits / 8 bytes. codeword: bytes_for_bits(coded_bits) bytes, the last padded with zeros.
+// Precondition: check(config).
+void sch_encode(const SchConfig& config, View<const std::uint8_t, 1> tb,
+                View<std::uint8_t, 1> codeword, SchWorkspace& workspace);
+
+// soft_bits: coded_bits. new_data: forget what the buffer holds, else combine with it. tb is
+// written in full also when the CRC fails (best guess). Precondition: check(config), and for
+// new_data = false the same tb_bits and base graph as before.
+SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
+                           const SchDecodeOptions& options, HarqBuffer& buffer,
+                           View<std::uint8_t, 1> tb, SchWorkspace& workspace);
+
+}  // namespace noroshi::fec

@@ -1,0 +1,67 @@
+#pragma once
+
+// The OpenAI-compatible face of a site: HTTP/1.1 in, the engine's HTTP out, bytes of a stream
+// passed through unbuffered.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/histogram.h"
+#include "base/result.h"
+
+namespace noroshi::gateway {
+
+struct GatewayConfig {
+  std::string address = "127.0.0.1";
+  int port = 8080;  // 0: a free one
+  int threads = 1;
+  std::vector<std::string> api_keys;  // empty: no key needed
+  std::size_t body_bytes_max = 4 << 20;
+  double requests_per_second = 0;  // a key (or the address without keys); 0: no limit
+  int burst = 20;
+  int requests_in_flight_max = 256;  // above: 429 with retry-after
+  double upstream_timeout_s = 120;   // no byte for so long: 502
+  double header_timeout_s = 10;      // a client that sends its request slowly
+};
+
+// Where requests go now. ready = false: 503 with retry-after.
+struct Upstream {
+  bool ready = false;
+  std::string host;
+  int tcp_port = 0;
+  std::string api_key;
+  std::vector<std::string> models;
+};
+
+struct GatewayCounters {
+  std::uint64_t requests = 0;
+  std::uint64_t requests_failed = 0;  // answered with 4xx or 5xx, or cut off
+  std::uint64_t in_flight = 0;
+  std::uint64_t tokens_prompt = 0;
+  std::uint64_t tokens_completion = 0;
+};
+
+class Gateway {
+ public:
+  // upstream: asked for each request, from a gateway thread. extra_metrics: Prometheus text that
+  // /metrics appends. Errors: the address is in use or not ours, with the address.
+  static Result<Gateway> start(GatewayConfig config, std::function<Upstream()> upstream,
+                               std::function<std::string()> extra_metrics);
+  Gateway(Gateway&&) noexcept;
+  Gateway& operator=(Gateway&&) noexcept;
+  ~Gateway();  // finishes or cuts off what is in flight, then closes
+
+  int tcp_port() const;
+  GatewayCounters counters() const;
+  const Histogram& time_to_first_token_ns() const;
+
+ private:
+  Gateway();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace noroshi::gateway

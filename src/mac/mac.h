@@ -1,0 +1,105 @@
+#pragma once
+
+// The built-in scheduler that stands where an L2 would: proportional fair over handsets, outer-loop
+// link adaptation, 16 HARQ processes a handset and direction. It speaks FAPI to the cell. Pure in
+// the slot: no clock, no allocation, no I/O; chance comes from its seed.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/slot.h"
+#include "fapi/messages.h"
+#include "nr/carrier.h"
+#include "nr/mcs.h"
+
+namespace noroshi::mac {
+
+// Offered traffic of one handset and direction.
+struct Traffic {
+  enum class Kind : std::uint8_t { none, full_buffer, poisson, replay };
+  Kind kind = Kind::full_buffer;
+  double mbps = 10;                                       // poisson: mean offered rate
+  int packet_bytes = 1500;                                // poisson
+  std::vector<std::pair<double, std::int64_t>> arrivals;  // replay: (seconds, bytes), ascending
+  bool loop = true;                                       // replay: start again at the end
+};
+
+// CSV with a header line "time_s,bytes" and ascending times. Errors: file, line and column.
+Result<std::vector<std::pair<double, std::int64_t>>> read_traffic_csv(const std::string& path);
+
+struct HandsetConfig {
+  std::uint16_t rnti = 0;
+  Traffic downlink;
+  Traffic uplink;
+};
+
+struct MacConfig {
+  nr::Carrier carrier;
+  nr::DuplexPattern pattern;
+  int transmit_antennas = 1;
+  nr::McsTable mcs_table = nr::McsTable::qam256;
+  int dmrs_additional_positions = 1;
+  int dmrs_type_a_position = 2;
+  int transmissions_max = 4;  // of one transport block, HARQ
+  double target_bler = 0.1;   // of the first transmission
+  int handsets_per_slot_max = 4;
+  std::vector<HandsetConfig> handsets;
+  std::uint64_t seed = 1;
+};
+
+// Stands in for the DCI until PDCCH exists: what a handset must know of its PDU.
+struct Grant {
+  std::uint16_t rnti = 0;
+  bool uplink = false;
+  int pdu = 0;  // index in DL_TTI.request or UL_TTI.request of the slot
+  std::uint8_t harq_id = 0;
+  bool new_data = true;
+};
+
+// All of one slot's requests. Large: made once, filled again and again.
+struct SlotPlan {
+  SlotCount slot = 0;
+  fapi::DlTtiRequest dl_tti;
+  fapi::TxDataRequest tx_data;  // its bytes live in the MAC until that HARQ process ends
+  fapi::UlTtiRequest ul_tti;
+  int n_grants = 0;
+  Grant grants[2 * fapi::pdus_per_slot_max];
+};
+
+struct MacCounters {           // since the start, a direction
+  std::uint64_t tb_first = 0;  // first transmissions
+  std::uint64_t tb_first_failed = 0;
+  std::uint64_t tb_retransmissions = 0;
+  std::uint64_t tb_lost = 0;  // failed after transmissions_max
+  std::uint64_t tb_ok = 0;
+  std::uint64_t bits_ok = 0;
+};
+
+class Mac {
+ public:
+  explicit Mac(MacConfig config);
+  ~Mac();
+  Mac(Mac&&) noexcept;
+  Mac& operator=(Mac&&) noexcept;
+
+  fapi::ConfigRequest config_request() const;
+
+  // Fills the requests of this slot; slots ascend, some may be left out.
+  void on_slot(SlotCount slot, SlotPlan& plan);
+
+  void on_crc(const fapi::CrcIndication& indication);
+  void on_rx_data(const fapi::RxDataIndication& indication);
+  void on_uci(const fapi::UciIndication& indication);
+
+  const MacCounters& downlink() const;
+  const MacCounters& uplink() const;
+
+  struct State;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace noroshi::mac

@@ -1,0 +1,101 @@
+#pragma once
+
+// One site: a cell in real time over emulated air, and the report of what it did. The engine and
+// the gateway stand beside it (src/live wires them); the site only knows how to stay on time.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/histogram.h"
+#include "base/result.h"
+#include "mac/mac.h"
+#include "nr/carrier.h"
+
+namespace noroshi::site {
+
+struct HandsetChannel {
+  std::uint16_t rnti = 0;
+  std::string profile = "tdl-a";
+  double delay_spread_ns = 30;
+  double doppler_hz = 10;
+  double snr_db = 25;  // a receive antenna, mean, both directions
+  double timing_offset_ns = 0;
+};
+
+struct CellConfig {
+  std::string name = "cell0";
+  nr::Carrier carrier;
+  nr::DuplexPattern pattern;
+  int transmit_antennas = 1;
+  int receive_antennas = 2;
+  int ldpc_iterations_max = 8;
+  mac::MacConfig mac;
+  std::vector<HandsetChannel> channels;  // one a handset of the MAC
+};
+
+enum class Pace : std::uint8_t { real, free };
+
+struct SiteConfig {
+  std::string name = "site0";
+  CellConfig cell;
+  std::vector<int> radio_processors;  // pinned radio workers; empty: chosen
+  std::vector<int> air_processors;    // pinned air emulation; empty: chosen
+  int realtime_priority = 80;         // SCHED_FIFO; air has 20 less
+  int downlink_deadline_us = 375;     // samples ready, from the slot's tick
+  int uplink_deadline_slots = 4;      // CRC and payload, from the slot's tick
+  std::string record_path;            // SigMF base path of uplink samples; empty: none
+  std::string replay_path;            // .sigmf-meta to take uplink samples from; empty: air
+};
+
+struct SiteOptions {
+  double duration_s = 0;  // 0: until stop()
+  Pace pace = Pace::real;
+  std::uint64_t seed = 1;
+};
+
+// What anyone may read while it runs: written with relaxed atomics by the slot path.
+struct SiteCounters {
+  std::atomic<std::uint64_t> slots{0};
+  std::atomic<std::uint64_t> late_downlink{0};
+  std::atomic<std::uint64_t> late_uplink{0};
+  std::atomic<std::uint64_t> late_slots{0};  // a slot late in either way counts once
+  std::atomic<std::uint64_t> lost_slots{0};  // skipped because a worker was slots behind
+  std::atomic<std::uint64_t> dl_bits{0}, ul_bits{0};
+  std::atomic<std::uint64_t> dl_tb{0}, dl_tb_failed{0},
+      dl_tb_lost{0};  // first tx; its failures; after HARQ
+  std::atomic<std::uint64_t> ul_tb{0}, ul_tb_failed{0}, ul_tb_lost{0};
+  std::atomic<std::uint64_t> payload_mismatches{0};  // CRC passed and the bytes differ: never
+  std::atomic<std::uint64_t> radio_cpu_ns{0}, air_cpu_ns{0};
+  std::atomic<double> ul_sinr_db{0}, dl_sinr_db{0};
+  std::atomic<std::uint64_t> result_hash{0};  // over all indications, in order: replays compare
+  Histogram slot_ns;                          // radio work of one slot, start to end
+  Histogram downlink_ready_ns;                // tick to samples ready
+  Histogram uplink_ready_ns;                  // tick to CRC and payload
+};
+
+class Site {
+ public:
+  // Errors: a recording that cannot be opened or made, processors that do not exist, a config that
+  // contradicts itself.
+  static Result<Site> make(SiteConfig config, SiteOptions options);
+  Site(Site&&) noexcept;
+  Site& operator=(Site&&) noexcept;
+  ~Site();
+
+  Result<void> run();  // returns after the duration or stop()
+  void stop();         // any thread, signal-safe
+  const SiteCounters& counters() const;
+  // Plain warnings of the start, once each ("no permission for SCHED_FIFO: ...").
+  std::vector<std::string> warnings() const;
+
+ private:
+  Site();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace noroshi::site
