@@ -39,6 +39,7 @@ struct MacConfig {
   nr::Carrier carrier;
   nr::DuplexPattern pattern;
   int transmit_antennas = 1;
+  int receive_antennas = 2;
   nr::McsTable mcs_table = nr::McsTable::qam256;
   int dmrs_additional_positions = 1;
   int dmrs_type_a_position = 2;
@@ -75,10 +76,19 @@ struct MacCounters {           // since the start, a direction
   std::uint64_t tb_lost = 0;  // failed after transmissions_max
   std::uint64_t tb_ok = 0;
   std::uint64_t bits_ok = 0;
+  std::uint64_t bits_delivered = 0;     // uplink: of RX_DATA.indication
+  std::uint64_t feedback_timeouts = 0;  // transmissions whose feedback never came
+  std::uint64_t feedback_stale = 0;     // feedback that answers nothing in flight; ignored
 };
+
+// A transmission whose feedback has not come after this many slots is sent again, as new data and
+// with rv 0: whether its receiver kept anything of it is unknown.
+inline constexpr int feedback_timeout_slots = 40;
 
 class Mac {
  public:
+  // Preconditions: rntis differ; transmissions_max >= 1; 0 < target_bler < 1; 1 <=
+  // handsets_per_slot_max <= fapi::pdus_per_slot_max.
   explicit Mac(MacConfig config);
   ~Mac();
   Mac(Mac&&) noexcept;
@@ -89,6 +99,8 @@ class Mac {
   // Fills the requests of this slot; slots ascend, some may be left out.
   void on_slot(SlotCount slot, SlotPlan& plan);
 
+  // Feedback may come in any later slot. CRC is matched by handle; UCI by rnti and harq_id, and its
+  // sfn and slot must name the slot of the PDSCH that it answers.
   void on_crc(const fapi::CrcIndication& indication);
   void on_rx_data(const fapi::RxDataIndication& indication);
   void on_uci(const fapi::UciIndication& indication);

@@ -1,0 +1,53 @@
+#pragma once
+
+// HARQ processes of one handset and direction (TS 38.321 5.3.2, 5.4.2): which transport block each
+// carries, what is in flight, what must be sent again and when that is worth doing.
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/slot.h"
+
+namespace noroshi::mac {
+
+inline constexpr int harq_processes = 16;
+
+// Order of redundancy versions: 2 adds the most new parity to 0, 3 and 1 overlap both.
+inline constexpr std::array<int, 4> rv_order = {0, 2, 3, 1};
+
+struct HarqProcess {
+  enum class State : std::uint8_t { idle, in_flight, failed };
+  State state = State::idle;
+  bool restart = false;  // send the next one as new data: the last had no feedback
+  bool mcs_at_lowest = false;
+  bool mcs_at_highest = false;
+  int mcs_index = 0;
+  int tb_bytes = 0;
+  int rbs = 0;
+  int shape = 0;                   // of the slot that it was made for
+  int transmissions = 0;           // of this transport block
+  int transmissions_combined = 0;  // since the receiver last started afresh
+  double sinr_combined = 0;        // linear, summed over those
+  double required_sinr_db = 0;     // of the MCS
+  std::uint32_t handle = 0;        // of the last transmission
+  SlotCount first_slot = 0;
+  SlotCount slot = 0;  // of the last transmission
+  SlotCount failed_slot = 0;
+  std::vector<std::uint8_t> data;  // downlink: the largest transport block of the carrier
+};
+
+struct Harq {
+  std::array<HarqProcess, harq_processes> processes;
+  int next = 0;  // round robin: an identifier rests as long as possible before it is used again
+};
+
+// The process for a new transport block, or -1 when all are busy.
+int free_process(const Harq& harq);
+
+// The failed process that has waited longest among those worth sending again now, or -1. A
+// retransmission waits, within limits, while the link is so bad that it would likely be wasted:
+// each transport block has only transmissions_max of them.
+int due_process(const Harq& harq, SlotCount slot, double effective_sinr_db, int transmissions_max);
+
+}  // namespace noroshi::mac

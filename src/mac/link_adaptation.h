@@ -1,0 +1,60 @@
+#pragma once
+
+// Outer-loop link adaptation of one handset and direction: reported SINR plus a learnt offset to
+// an MCS (TS 38.214 5.1.3.1, 6.1.4.1).
+//
+//   mcs = highest with required_sinr_db[mcs] <= estimate_db + offset_db
+//   offset_db -= step                            first transmission failed
+//   offset_db += step * target / (1 - target)    first transmission passed
+//
+// so the offset rests where the first transmissions' block error ratio is the target. The estimate
+// is the lowest of the last few reports, less something for each slot without a report: a channel
+// that has begun to fade keeps fading during the feedback delay, and one that nobody looked at may
+// have become anything.
+
+#include <array>
+
+#include "base/slot.h"
+#include "nr/mcs.h"
+
+namespace noroshi::mac {
+
+inline constexpr int mcs_count_max = 29;
+
+struct McsLadder {
+  int count = 0;
+  std::array<double, mcs_count_max> required_sinr_db{};     // for about 10 % block errors in AWGN
+  std::array<double, mcs_count_max> spectral_efficiency{};  // information bits a resource element
+};
+
+McsLadder mcs_ladder(nr::McsTable table);
+
+struct Link {
+  static constexpr int window = 4;  // reports
+
+  double offset_db = 0;
+  std::array<double, window> reports_db{};
+  int reports = 0;  // valid ones
+  int next = 0;
+  SlotCount last_report_slot = 0;
+};
+
+// slot: of the transmission that was measured.
+void on_sinr_report(Link& link, SlotCount slot, double sinr_db);
+
+// mcs_limited: the ladder's end chose the MCS, not the estimate; its outcome then says nothing
+// about the offset in that direction.
+struct FirstOutcome {
+  bool ok = false;
+  bool at_lowest = false;
+  bool at_highest = false;
+};
+void on_first_outcome(Link& link, double target_bler, FirstOutcome outcome);
+
+// Estimate plus offset.
+double effective_sinr_db(const Link& link, SlotCount slot);
+
+// Never below 0: a handset out of range is served as robustly as the table can.
+int choose_mcs(const McsLadder& ladder, double sinr_db);
+
+}  // namespace noroshi::mac
