@@ -23,6 +23,7 @@ struct GatewayConfig {
   double requests_per_second = 0;  // a key (or the address without keys); 0: no limit
   int burst = 20;
   int requests_in_flight_max = 256;  // above: 429 with retry-after
+  int connections_max = 1024;        // above: closed at once
   double upstream_timeout_s = 120;   // no byte for so long: 502
   double header_timeout_s = 10;      // a client that sends its request slowly
 };

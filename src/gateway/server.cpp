@@ -1,0 +1,239 @@
+// Listening, connections and threads of the gateway.
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <thread>
+
+#include "gateway/session.h"
+
+namespace noroshi::gateway {
+namespace {
+
+constexpr double idle_timeout_s = 75;  // a kept connection without a request
+constexpr double linger_s = 2;         // for a client that still sends what nobody wants
+constexpr std::size_t linger_bytes_max = 64 << 20;
+constexpr std::uint32_t header_bytes_max = 32 << 10;
+
+// What to say to bytes that are no request.
+ApiError refusal_of(ErrorCode error, std::size_t body_bytes_max) {
+  if (error == http::error::body_limit) return api_error::too_large(body_bytes_max);
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return {431, "The header is larger than 32 KiB.", "invalid_request_error"};
+  }
+  return api_error::bad_request("This is not an HTTP/1.1 request: " + error.message() + ".");
+}
+
+// Closes so that the last answer arrives: a socket closed with unread bytes in it would reset the
+// connection and could take the answer along.
+net::awaitable<void> linger(Session& client) {
+  ErrorCode error;
+  client.stream.socket().shutdown(tcp::socket::shutdown_send, error);
+  client.stream.expires_after(seconds_ns(linger_s));
+  std::size_t seen = 0;
+  while (!error && seen < linger_bytes_max) {
+    client.buffer.clear();
+    seen += co_await client.stream.async_read_some(client.buffer.prepare(16 << 10), into(error));
+  }
+}
+
+// One request. Returns whether another may follow.
+net::awaitable<bool> next_request(Session& client) {
+  const GatewayConfig& config = client.shared.config;
+  ErrorCode error;
+  if (client.buffer.size() == 0) {
+    client.stream.expires_after(seconds_ns(idle_timeout_s));
+    const std::size_t size =
+        co_await client.stream.async_read_some(client.buffer.prepare(4096), into(error));
+    client.buffer.commit(size);
+    if (error) co_return false;
+  }
+  RequestParser parser;
+  parser.header_limit(header_bytes_max);
+  parser.body_limit(config.body_bytes_max);
+  client.stream.expires_after(seconds_ns(config.header_timeout_s));
+  co_await http::async_read_header(client.stream, client.buffer, parser, into(error));
+  if (!error) co_return co_await serve(client, parser);
+
+  Metrics& metrics = client.shared.metrics;
+  const bool gone = error == http::error::end_of_stream || error == http::error::partial_message ||
+                    error == net::error::connection_reset;
+  if (gone) co_return false;
+  if (error == beast::error::timeout) {
+    // The stream is closed by then: there is nobody to tell.
+    metrics.slow_clients.fetch_add(1);
+    co_return false;
+  }
+  metrics.requests_started.fetch_add(1);
+  if (error != http::error::body_limit) metrics.garbage.fetch_add(1);
+  Asked asked;
+  if (error == http::error::body_limit) {
+    asked.endpoint =
+        route_of({parser.get().target().data(), parser.get().target().size()}).endpoint;
+  }
+  Reply reply = reply_of(refusal_of(error, config.body_bytes_max));
+  co_return co_await respond(client, asked, std::move(reply));
+}
+
+struct ConnectionCount {
+  explicit ConnectionCount(Metrics& counted) : metrics(counted) {
+    metrics.connections.fetch_add(1);
+  }
+  ~ConnectionCount() { metrics.connections.fetch_sub(1); }
+  ConnectionCount(const ConnectionCount&) = delete;
+  ConnectionCount& operator=(const ConnectionCount&) = delete;
+  Metrics& metrics;
+};
+
+net::awaitable<void> session(Shared& shared, tcp::socket socket) {
+  const ConnectionCount count(shared.metrics);
+  ErrorCode error;
+  socket.set_option(tcp::no_delay(true), error);
+  socket.non_blocking(true, error);
+  const tcp::endpoint peer = socket.remote_endpoint(error);
+  if (error) co_return;
+  Session client{shared, beast::tcp_stream(std::move(socket)), peer.address().to_string(), {}};
+  bool open = true;
+  while (open) open = co_await next_request(client);
+  if (client.stream.socket().is_open()) co_await linger(client);
+}
+
+// A gateway thread serves people, never the radio: ordinary class and the process's processors,
+// whatever the thread that started it has.
+void be_ordinary(int index) {
+  const sched_param ordinary{};
+  pthread_setschedparam(pthread_self(), SCHED_OTHER, &ordinary);
+  cpu_set_t processors;
+  CPU_ZERO(&processors);
+  if (sched_getaffinity(getpid(), sizeof processors, &processors) == 0) {
+    pthread_setaffinity_np(pthread_self(), sizeof processors, &processors);
+  }
+  pthread_setname_np(pthread_self(), ("gateway" + std::to_string(index)).c_str());
+}
+
+}  // namespace
+
+struct Gateway::State {
+  struct Worker {
+    net::io_context io{1};
+    net::executor_work_guard<net::io_context::executor_type> busy = net::make_work_guard(io);
+    std::thread thread;
+  };
+
+  State(GatewayConfig config, std::function<Upstream()> upstream,
+        std::function<std::string()> extra_metrics)
+      : shared(std::move(config), std::move(upstream), std::move(extra_metrics)) {}
+
+  ~State() {
+    for (auto& worker : workers) worker->io.stop();
+    for (auto& worker : workers) {
+      if (worker->thread.joinable()) worker->thread.join();
+    }
+  }
+
+  net::awaitable<void> accept();
+
+  Shared shared;  // outlives the sessions, which the workers' contexts own
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::optional<tcp::acceptor> acceptor;
+};
+
+net::awaitable<void> Gateway::State::accept() {
+  std::size_t turn = 0;
+  for (;;) {
+    net::io_context& io = workers[turn++ % workers.size()]->io;
+    tcp::socket socket(io);
+    ErrorCode error;
+    co_await acceptor->async_accept(socket, into(error));
+    if (error == net::error::operation_aborted) co_return;
+    if (error) {
+      // Out of descriptors or the client is gone already; a short rest instead of a hot loop.
+      net::steady_timer rest(workers[0]->io, std::chrono::milliseconds(20));
+      co_await rest.async_wait(into(error));
+      continue;
+    }
+    if (shared.metrics.connections.load() >= shared.config.connections_max) {
+      shared.metrics.connections_refused.fetch_add(1);
+      continue;
+    }
+    net::co_spawn(io, session(shared, std::move(socket)), net::detached);
+  }
+}
+
+Gateway::Gateway() = default;
+Gateway::Gateway(Gateway&&) noexcept = default;
+Gateway& Gateway::operator=(Gateway&&) noexcept = default;
+Gateway::~Gateway() = default;
+
+Result<Gateway> Gateway::start(GatewayConfig config, std::function<Upstream()> upstream,
+                               std::function<std::string()> extra_metrics) {
+  const std::string place = config.address + ":" + std::to_string(config.port);
+  ErrorCode error;
+  const net::ip::address address =
+      net::ip::make_address(config.address == "localhost" ? "127.0.0.1" : config.address, error);
+  if (error) {
+    return Error{"gateway: '" + config.address + "' is not an IP address to listen on"};
+  }
+  if (config.port < 0 || config.port > 65535) {
+    return Error{"gateway: port " + std::to_string(config.port) + " is not in 0..65535"};
+  }
+  const int threads = std::clamp(config.threads, 1, 64);
+  const tcp::endpoint endpoint(address, static_cast<std::uint16_t>(config.port));
+
+  Gateway gateway;
+  gateway.state_ =
+      std::make_unique<State>(std::move(config), std::move(upstream), std::move(extra_metrics));
+  State& state = *gateway.state_;
+  for (int i = 0; i < threads; ++i) state.workers.push_back(std::make_unique<State::Worker>());
+  tcp::acceptor& acceptor = state.acceptor.emplace(state.workers[0]->io);
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(tcp::socket::max_listen_connections, error);
+  if (error) {
+    const bool in_use = error == net::error::address_in_use;
+    return Error{"gateway: cannot listen on " + place + ": " + error.message() +
+                 (in_use ? "; stop the program that uses the port or choose another (0: a free one)"
+                         : "; choose an address of this machine and a port that is allowed")};
+  }
+  net::co_spawn(state.workers[0]->io, state.accept(), net::detached);
+
+  // Signals are for the thread that started us.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  for (int i = 0; i < threads; ++i) {
+    State::Worker& worker = *state.workers[static_cast<std::size_t>(i)];
+    worker.thread = std::thread([&worker, i] {
+      be_ordinary(i);
+      worker.io.run();
+    });
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return gateway;
+}
+
+int Gateway::tcp_port() const { return state_->acceptor->local_endpoint().port(); }
+
+GatewayCounters Gateway::counters() const {
+  const Metrics& metrics = state_->shared.metrics;
+  return {
+      .requests = metrics.requests_started.load(),
+      .requests_failed = metrics.requests_failed.load(),
+      .in_flight = static_cast<std::uint64_t>(std::max<std::int64_t>(0, metrics.in_flight.load())),
+      .tokens_prompt = metrics.tokens_prompt.load(),
+      .tokens_completion = metrics.tokens_completion.load()};
+}
+
+const Histogram& Gateway::time_to_first_token_ns() const {
+  return state_->shared.metrics.first_token_ns;
+}
+
+}  // namespace noroshi::gateway
