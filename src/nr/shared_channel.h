@@ -34,6 +34,9 @@ struct Dmrs {
   std::uint16_t port_mask = 1;      // bit p: port p (PUSCH) or 1000 + p (PDSCH); one a layer
   std::uint16_t scrambling_id = 0;  // N_ID^nSCID
   int n_scid = 0;
+  // Factor of a DM-RS element over a data element where a peer does not follow the tables of
+  // dmrs_amplitude(); 0: it does.
+  float amplitude_override = 0;
 };
 
 struct SharedChannel {
@@ -54,7 +57,9 @@ struct SharedChannel {
 // Amplitude of a DM-RS element relative to a data element (TS 38.214 tables 4.1-1, 6.2.2-1).
 double dmrs_amplitude(const Dmrs& dmrs);
 
-// Resource elements a layer that carry data in this allocation, G = that * layers * Qm.
+// Resource elements that carry data: in one resource block, N'_RE of TS 38.214 5.1.3.2 without
+// overhead; and in the whole allocation on a layer, G = that * layers * Qm.
+int data_resource_elements_per_rb(const SharedChannel& channel);
 int data_resource_elements(const SharedChannel& channel);
 int coded_bits(const SharedChannel& channel);
 

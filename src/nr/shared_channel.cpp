@@ -1,0 +1,40 @@
+#include "nr/shared_channel.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+namespace noroshi::nr {
+
+double dmrs_amplitude(const Dmrs& dmrs) {
+  if (dmrs.amplitude_override > 0) return static_cast<double>(dmrs.amplitude_override);
+  // TS 38.214 tables 4.1-1 and 6.2.2-1: beta in dB for 1, 2, 3 CDM groups without data. (Not the
+  // square root of the number: 3 dB is 1.41254.)
+  constexpr double beta_db[] = {0.0, 3.0, 4.77};
+  assert(dmrs.cdm_groups_without_data >= 1 && dmrs.cdm_groups_without_data <= 3);
+  return std::pow(10.0, beta_db[dmrs.cdm_groups_without_data - 1] / 20.0);
+}
+
+int data_resource_elements_per_rb(const SharedChannel& channel) {
+  assert(channel.symbol_start >= 0 && channel.symbol_count >= 0 &&
+         channel.symbol_start + channel.symbol_count <= symbols_per_slot);
+  assert(channel.dmrs.type == 1 || channel.dmrs.type == 2);
+  // A CDM group has 6 (type 1) or 4 (type 2) elements of a block (TS 38.211 6.4.1.1.3).
+  const int group_elements = channel.dmrs.type == 1 ? 6 : 4;
+  const int dmrs_symbol_data =
+      std::max(0, subcarriers_per_rb - group_elements * channel.dmrs.cdm_groups_without_data);
+  int elements = 0;
+  for (int l = channel.symbol_start; l < channel.symbol_start + channel.symbol_count; ++l)
+    elements += (channel.dmrs.symbol_mask >> l & 1) != 0 ? dmrs_symbol_data : subcarriers_per_rb;
+  return elements;
+}
+
+int data_resource_elements(const SharedChannel& channel) {
+  return data_resource_elements_per_rb(channel) * static_cast<int>(channel.rbs.count());
+}
+
+int coded_bits(const SharedChannel& channel) {
+  return data_resource_elements(channel) * channel.layers * bits_per_symbol(channel.modulation);
+}
+
+}  // namespace noroshi::nr
