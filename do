@@ -57,7 +57,7 @@ apt_install() {
 
 setup() {
   apt_install "${packages_run[@]}"
-  scripts/get_llama.sh
+  scripts/get_llama.sh >/dev/null
   if [ "${1:-}" = test ]; then
     apt_install "${packages_test[@]}"
     if [ ! -e e2e/node_modules/.ready ] || [ e2e/package-lock.json -nt e2e/node_modules/.ready ]; then

@@ -1,0 +1,55 @@
+#pragma once
+
+// One check a component; the names are those of the folders.
+
+#include <string_view>
+
+#include "conformance/outcome.h"
+
+namespace noroshi::conformance {
+
+struct Check {
+  std::string_view component;
+  Outcome (*run)(const VectorCase& vector_case);
+};
+
+// coding_checks.cpp: TS 38.212 5, sequences.
+Outcome check_crc(const VectorCase& c);
+Outcome check_prbs(const VectorCase& c);
+Outcome check_ldpc_segment(const VectorCase& c);
+Outcome check_ldpc_encode(const VectorCase& c);
+Outcome check_ldpc_rate_match(const VectorCase& c);
+Outcome check_ldpc_chain(const VectorCase& c);
+
+// sch_checks.cpp: TS 38.212 6.2.
+Outcome check_ulsch(const VectorCase& c);
+Outcome check_sch_scrambled(const VectorCase& c);
+
+// signal_checks.cpp: TS 38.211.
+Outcome check_modulation(const VectorCase& c);
+Outcome check_demodulation(const VectorCase& c);
+Outcome check_low_papr(const VectorCase& c);
+Outcome check_ofdm(const VectorCase& c);
+
+// channel_checks.cpp: whole physical channels.
+Outcome check_pdsch(const VectorCase& c);
+Outcome check_pusch(const VectorCase& c);
+
+inline constexpr Check checks[] = {
+    {"crc", check_crc},
+    {"prbs", check_prbs},
+    {"modulation", check_modulation},
+    {"demodulation", check_demodulation},
+    {"low_papr", check_low_papr},
+    {"ldpc_segment", check_ldpc_segment},
+    {"ldpc_encode", check_ldpc_encode},
+    {"ldpc_rate_match", check_ldpc_rate_match},
+    {"ldpc_chain", check_ldpc_chain},
+    {"sch_scrambled", check_sch_scrambled},
+    {"ulsch", check_ulsch},
+    {"ofdm", check_ofdm},
+    {"pdsch", check_pdsch},
+    {"pusch", check_pusch},
+};
+
+}  // namespace noroshi::conformance

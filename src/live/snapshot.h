@@ -1,0 +1,59 @@
+#pragma once
+
+// What the site, its engine and its gateway did between two looks at their counters: the data of
+// the live view, of the JSON lines and of the final report.
+
+#include <cstdint>
+#include <string>
+
+#include "engine/engine.h"
+#include "gateway/gateway.h"
+#include "site/site.h"
+
+namespace noroshi::live {
+
+// Counters at one instant. Differences of two give rates.
+struct Totals {
+  double time_s = 0;  // monotonic
+  std::uint64_t slots = 0, late_slots = 0, late_downlink = 0, late_uplink = 0, lost_slots = 0;
+  std::uint64_t dl_bits = 0, dl_tb = 0, dl_tb_failed = 0, dl_tb_lost = 0;
+  std::uint64_t ul_bits = 0, ul_tb = 0, ul_tb_failed = 0, ul_tb_lost = 0;
+  std::uint64_t payload_mismatches = 0;
+  double radio_cpu_s = 0, air_cpu_s = 0, ai_cpu_s = 0;
+  double machine_idle_s = 0, machine_steal_s = 0;  // summed over processors, of /proc/stat
+  std::uint64_t requests = 0, requests_failed = 0, in_flight = 0, tokens = 0;
+};
+
+// Anything but the site may be absent (nullptr).
+Totals take_totals(const site::SiteCounters& radio, const engine::Engine* engine,
+                   const gateway::Gateway* gateway);
+
+struct Rates {
+  double seconds = 0;
+  double dl_mbps = 0, ul_mbps = 0;
+  double dl_bler = 0, ul_bler = 0;              // after HARQ: lost / transport blocks
+  double dl_bler_first = 0, ul_bler_first = 0;  // of first transmissions
+  double late_ratio = 0;
+  double tokens_per_s = 0;
+  double radio_cores = 0, air_cores = 0, ai_cores = 0, idle_cores = 0, other_cores = 0;
+};
+
+Rates rates(const Totals& from, const Totals& to, int processors);
+
+// Everything that one look shows: totals since the start, rates since the last look, and the
+// distributions since the start.
+struct Snapshot {
+  std::string site, cell;
+  double elapsed_s = 0;
+  Totals total;
+  Rates rate;
+  double dl_sinr_db = 0, ul_sinr_db = 0;
+  double slot_us_p50 = 0, slot_us_p99 = 0, slot_us_p999 = 0, slot_us_max = 0;
+  double ttft_ms_p50 = 0, ttft_ms_p99 = 0;
+  bool has_engine = false;
+  engine::EngineStatus engine;
+  std::string url;  // of the gateway; empty without one
+  int processors = 1;
+};
+
+}  // namespace noroshi::live

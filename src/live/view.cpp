@@ -1,0 +1,177 @@
+#include "live/view.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <vector>
+
+namespace noroshi::live {
+namespace json = boost::json;
+namespace {
+
+__attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, pattern);
+  std::vsnprintf(text, sizeof text, pattern, arguments);
+  va_end(arguments);
+  return text;
+}
+
+const char* state_name(engine::EngineState state) {
+  switch (state) {
+    case engine::EngineState::stopped:
+      return "stopped";
+    case engine::EngineState::starting:
+      return "starting";
+    case engine::EngineState::ready:
+      return "ready";
+    case engine::EngineState::backing_off:
+      return "restarting";
+    case engine::EngineState::failed:
+      return "failed";
+  }
+  return "?";
+}
+
+struct Share {
+  const char* name;
+  double cores;
+  char letter;
+  const char* colour;
+};
+
+std::vector<Share> shares(const Rates& rate) {
+  return {{"radio", rate.radio_cores, 'R', "\033[41m"},
+          {"air", rate.air_cores, 'r', "\033[43m"},
+          {"AI", rate.ai_cores, 'A', "\033[42m"},
+          {"other", rate.other_cores, '+', "\033[45m"},
+          {"idle", rate.idle_cores, '.', "\033[100m"}};
+}
+
+// All processors as one bar: as many cells a share as its cores, the remainder to the last share.
+std::string processor_bar(const Rates& rate, int processors, int cells, bool colours) {
+  std::string bar;
+  const std::vector<Share> parts = shares(rate);
+  double upto = 0;
+  int drawn = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    upto += parts[i].cores;
+    const int end =
+        i + 1 == parts.size()
+            ? cells
+            : std::clamp(static_cast<int>(std::lround(upto / processors * cells)), drawn, cells);
+    if (end > drawn && colours) bar += parts[i].colour;
+    bar.append(static_cast<std::size_t>(end - drawn), parts[i].letter);
+    if (end > drawn && colours) bar += "\033[0m";
+    drawn = end;
+  }
+  return bar;
+}
+
+// Whole-number durations and rounded rates: a report is read by people too.
+double rounded(double value, double steps) { return std::round(value * steps) / steps; }
+
+json::object radio_object(const Snapshot& s) {
+  const Rates& r = s.rate;
+  json::object radio;
+  radio["slots"] = s.total.slots;
+  radio["late_slots"] = s.total.late_slots;
+  radio["late_ratio"] = r.late_ratio;
+  radio["late_downlink"] = s.total.late_downlink;
+  radio["late_uplink"] = s.total.late_uplink;
+  radio["lost_slots"] = s.total.lost_slots;
+  radio["dl_mbps"] = rounded(r.dl_mbps, 1e3);
+  radio["ul_mbps"] = rounded(r.ul_mbps, 1e3);
+  radio["dl_bler"] = r.dl_bler;
+  radio["ul_bler"] = r.ul_bler;
+  radio["dl_bler_first"] = r.dl_bler_first;
+  radio["ul_bler_first"] = r.ul_bler_first;
+  radio["dl_sinr_db"] = rounded(s.dl_sinr_db, 100);
+  radio["ul_sinr_db"] = rounded(s.ul_sinr_db, 100);
+  radio["payload_mismatches"] = s.total.payload_mismatches;
+  radio["slot_us"] = json::object{{"p50", rounded(s.slot_us_p50, 10)},
+                                  {"p99", rounded(s.slot_us_p99, 10)},
+                                  {"p999", rounded(s.slot_us_p999, 10)},
+                                  {"max", rounded(s.slot_us_max, 10)}};
+  return radio;
+}
+
+json::object ai_object(const Snapshot& s) {
+  json::object ai;
+  ai["requests"] = s.total.requests;
+  ai["requests_failed"] = s.total.requests_failed;
+  ai["tokens"] = s.total.tokens;
+  ai["tokens_per_s"] = rounded(s.rate.tokens_per_s, 100);
+  ai["ttft_ms"] =
+      json::object{{"p50", rounded(s.ttft_ms_p50, 100)}, {"p99", rounded(s.ttft_ms_p99, 100)}};
+  if (s.has_engine) {
+    ai["engine"] = state_name(s.engine.state);
+    ai["engine_restarts"] = s.engine.restarts;
+    ai["model"] = s.engine.model_name;
+  }
+  return ai;
+}
+
+json::object cpu_object(const Snapshot& s) {
+  const Rates& r = s.rate;
+  return {{"processors", s.processors},
+          {"radio_cores", rounded(r.radio_cores, 1e4)},
+          {"air_cores", rounded(r.air_cores, 1e4)},
+          {"ai_cores", rounded(r.ai_cores, 1e4)},
+          {"idle_cores", rounded(r.idle_cores, 1e4)},
+          {"other_cores", rounded(r.other_cores, 1e4)}};
+}
+
+}  // namespace
+
+std::string render_view(const Snapshot& s, int columns, bool colours) {
+  const Rates& r = s.rate;
+  const char* bold = colours ? "\033[1m" : "";
+  const char* plain = colours ? "\033[0m" : "";
+  std::string out;
+  out += format("%sNoroshi%s  %s  %02d:%02d:%02d\n", bold, plain, s.site.c_str(),
+                static_cast<int>(s.elapsed_s) / 3600, static_cast<int>(s.elapsed_s) / 60 % 60,
+                static_cast<int>(s.elapsed_s) % 60);
+  out += format("%s%-10s%s down %7.1f Mb/s   up %6.1f Mb/s   SNR %4.1f / %4.1f dB\n", bold,
+                s.cell.c_str(), plain, r.dl_mbps, r.ul_mbps, s.dl_sinr_db, s.ul_sinr_db);
+  out += format("           block errors %4.1f %% / %4.1f %% first, %.2g / %.2g after HARQ\n",
+                100 * r.dl_bler_first, 100 * r.ul_bler_first, r.dl_bler, r.ul_bler);
+  out += format("           slot p50 %.0f us, p99.9 %.0f us   late %llu of %llu slots\n",
+                s.slot_us_p50, s.slot_us_p999, static_cast<unsigned long long>(s.total.late_slots),
+                static_cast<unsigned long long>(s.total.slots));
+  if (s.has_engine) {
+    out += format("%sAI%s         %s, %s   %llu requests   %6.1f tokens/s   first token %.0f ms\n",
+                  bold, plain, s.engine.model_name.c_str(), state_name(s.engine.state),
+                  static_cast<unsigned long long>(s.total.requests), r.tokens_per_s, s.ttft_ms_p50);
+  } else {
+    out += format("%sAI%s         off\n", bold, plain);
+  }
+  out += format("%sprocessors%s [", bold, plain) +
+         processor_bar(r, s.processors, std::clamp(columns - 14, 10, 100), colours) +
+         "]\n           ";
+  for (const Share& share : shares(r))
+    out += format("%c %s %.2f  ", share.letter, share.name, share.cores);
+  out += "\n";
+  return out;
+}
+
+std::string status_line(const Snapshot& s) {
+  json::object line{{"event", "status"}, {"site", s.site}, {"time_s", rounded(s.elapsed_s, 1e3)}};
+  line["radio"] = radio_object(s);
+  line["ai"] = ai_object(s);
+  line["cpu"] = cpu_object(s);
+  return json::serialize(line);
+}
+
+std::string report_json(const Snapshot& s) {
+  json::object report{{"site", s.site}, {"duration_s", rounded(s.elapsed_s, 1e3)}};
+  report["radio"] = radio_object(s);
+  report["ai"] = ai_object(s);
+  report["cpu"] = cpu_object(s);
+  return json::serialize(report);
+}
+
+}  // namespace noroshi::live
