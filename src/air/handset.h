@@ -30,9 +30,16 @@ phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
                                  phy::ReceiveWorkspace& workspace);
 
 // One handset: OFDM both ways, its HARQ buffers, its transport blocks. All memory at construction.
+//
+// Samples are in the scale of a unitary transform: a resource element of power 1 gives the time
+// domain the energy 1 (a full allocation of unit-power elements has the mean sample power
+// subcarriers / fft_size), and white noise of power p a sample has power p a resource element. So
+// the signal-to-noise ratio of an element is simply 1 / p.
 class Handset {
  public:
-  Handset(const nr::Carrier& carrier, std::uint16_t rnti);
+  // seed: of the uplink's transport blocks, together with rnti.
+  Handset(const nr::Carrier& carrier, std::uint16_t rnti, std::uint64_t seed = 1,
+          const fec::SchDecodeOptions& options = {});
   ~Handset();
   Handset(Handset&&) noexcept;
   Handset& operator=(Handset&&) noexcept;
@@ -42,13 +49,16 @@ class Handset {
     View<const std::uint8_t, 1> tb;  // valid until the next call
   };
 
-  // samples: [antenna, sample] of one slot.
+  // samples: [antenna, sample] of one slot, 1 to 4 antennas. new_data = false for a process that
+  // holds no transport block of this size and base graph (its first transmission never came)
+  // counts as new data. Precondition: phy::check_pdsch.
   DownlinkReport receive_pdsch(std::int64_t slot, const nr::SharedChannel& pdsch, int harq_id,
                                bool new_data, View<const cf32, 2> samples);
 
   // Writes one slot of samples (silence outside the allocation's symbols). A new transport block
   // is drawn from the handset's own seeded stream and kept for retransmissions of harq_id; the
-  // view of it is returned so that the site can compare what arrives.
+  // view of it is returned so that the site can compare what arrives; it is valid until the next
+  // new transport block of harq_id. Precondition: phy::check_pusch.
   View<const std::uint8_t, 1> transmit_pusch(std::int64_t slot, const nr::SharedChannel& pusch,
                                              int harq_id, bool new_data, View<cf32, 1> samples);
 
