@@ -1,0 +1,125 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "fec/crc/crc_cpu.cpp"
+#include <hwy/foreach_target.h>
+
+#include <hwy/highway.h>
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "fec/crc/crc.h"
+#include "fec/crc/crc_constants.h"
+
+// Every generator is lifted to degree 32, g(x) x^(32-L), so that one code serves all; the parity is
+// then the upper L of 32 bits. Long messages are folded 128 bits at a time by carry-less products
+// (Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ", 2009).
+
+HWY_BEFORE_NAMESPACE();
+namespace noroshi::fec::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using crc_detail::Constants;
+
+// One byte of message at a time; state is the remainder of what came before.
+inline std::uint32_t ByteByByte(const Constants& g, std::uint32_t state, const std::uint8_t* bytes,
+                                std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    state = (state << 8) ^ g.table[(state >> 24) ^ bytes[i]];
+  }
+  return state;
+}
+
+#if HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+using D64 = hn::FixedTag<std::uint64_t, 2>;
+using V64 = hn::Vec<D64>;
+
+// 16 bytes as a polynomial: lane 1 holds the upper coefficients.
+inline V64 LoadBlock(const std::uint8_t* bytes) {
+  const D64 d;
+  const hn::Repartition<std::uint8_t, D64> d8;
+  alignas(16) static constexpr std::uint8_t reversed[16] = {15, 14, 13, 12, 11, 10, 9, 8,
+                                                            7,  6,  5,  4,  3,  2,  1, 0};
+  return hn::BitCast(d, hn::TableLookupBytes(hn::LoadU(d8, bytes), hn::Load(d8, reversed)));
+}
+
+// Moves a up by the distance of k = {x^n mod g, x^(n+64) mod g} and reduces it to 96 bits.
+inline V64 Fold(V64 a, V64 k) { return hn::Xor(hn::CLMulLower(a, k), hn::CLMulUpper(a, k)); }
+
+// m x^32 mod g for a 128-bit m (Barrett).
+inline std::uint32_t Reduce(const Constants& g, V64 m) {
+  const D64 d;
+  alignas(16) std::uint64_t w[2];
+  hn::Store(hn::CLMulUpper(m, hn::Set(d, g.x96)), d, w);
+  const std::uint64_t low = hn::GetLane(m);
+  const std::uint64_t s_high = w[1] ^ (low >> 32);
+  const std::uint64_t s_low = w[0] ^ (low << 32);
+  const std::uint64_t t =
+      hn::GetLane(hn::CLMulLower(hn::Set(d, s_high), hn::Set(d, g.x64))) ^ s_low;
+  hn::Store(hn::CLMulLower(hn::Set(d, t >> 32), hn::Set(d, g.barrett)), d, w);
+  const std::uint64_t q = w[0] >> 32;
+  const std::uint64_t r = t ^ hn::GetLane(hn::CLMulLower(hn::Set(d, q), hn::Set(d, g.generator)));
+  return static_cast<std::uint32_t>(r);
+}
+
+inline std::uint32_t Folded(const Constants& g, const std::uint8_t* bytes, std::size_t count) {
+  const D64 d;
+  const V64 k1 = hn::Load(d, g.fold128);
+  const V64 k4 = hn::Load(d, g.fold512);
+  V64 a = hn::Zero(d);
+  // Zeros before a message change nothing: the odd bytes become a block of their own.
+  if (const std::size_t head = count % 16; head != 0) {
+    alignas(16) std::uint8_t block[16] = {};
+    std::memcpy(block + 16 - head, bytes, head);
+    a = LoadBlock(block);
+    bytes += head;
+  }
+  std::size_t blocks = count / 16;
+  for (; blocks % 4 != 0; --blocks, bytes += 16) a = hn::Xor(Fold(a, k1), LoadBlock(bytes));
+  if (blocks != 0) {
+    V64 a0 = hn::Zero(d);
+    V64 a1 = a0;
+    V64 a2 = a0;
+    for (; blocks != 0; blocks -= 4, bytes += 64) {
+      a0 = hn::Xor(Fold(a0, k4), LoadBlock(bytes));
+      a1 = hn::Xor(Fold(a1, k4), LoadBlock(bytes + 16));
+      a2 = hn::Xor(Fold(a2, k4), LoadBlock(bytes + 32));
+      a = hn::Xor(Fold(a, k4), LoadBlock(bytes + 48));
+    }
+    a1 = hn::Xor(Fold(a0, k1), a1);
+    a2 = hn::Xor(Fold(a1, k1), a2);
+    a = hn::Xor(Fold(a2, k1), a);
+  }
+  return Reduce(g, a);
+}
+#endif
+
+std::uint32_t Parity(const Constants& g, const std::uint8_t* bytes, std::size_t bits) {
+  const std::size_t count = bits / 8;
+#if HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  std::uint32_t state = count < 16 ? ByteByByte(g, 0, bytes, count) : Folded(g, bytes, count);
+#else
+  std::uint32_t state = ByteByByte(g, 0, bytes, count);
+#endif
+  if (const std::size_t rest = bits % 8; rest != 0) {
+    const std::uint32_t last = static_cast<std::uint32_t>(bytes[count]) >> (8 - rest);
+    state = (state << rest) ^ g.table[(state >> (32 - rest)) ^ last];
+  }
+  return state;
+}
+
+}  // namespace noroshi::fec::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace noroshi::fec::cpu {
+
+HWY_EXPORT(Parity);
+
+std::uint32_t crc(Crc crc, View<const std::uint8_t, 1> packed, std::size_t bits) {
+  assert(bytes_for_bits(bits) <= packed.size());
+  const auto& g = crc_detail::constants[static_cast<std::size_t>(crc)];
+  return HWY_DYNAMIC_DISPATCH(Parity)(g, packed.data(), bits) >> (32 - crc_bits(crc));
+}
+
+}  // namespace noroshi::fec::cpu
+#endif  // HWY_ONCE
