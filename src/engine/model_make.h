@@ -1,8 +1,9 @@
 #pragma once
 
-// Writes a GGUF of the llama architecture with seeded random weights, byte tokenizer and chat
-// template: a load model. It has the size, the speed and the file format of a real one and speaks
-// noise.
+// Writes a GGUF of the llama architecture with seeded random weights (q8_0), byte tokenizer and
+// chat template: a load model. It has the size, the speed and the file format of a real one and
+// speaks noise: printable ASCII, a byte a token, as many as max_tokens asks for. The same shape and
+// seed give the same bytes.
 
 #include <cstdint>
 #include <filesystem>
@@ -23,6 +24,7 @@ struct ModelShape {
 
 // tiny (about 3 M parameters), small (190 M), medium (1 B). Errors: another name.
 Result<ModelShape> model_preset(std::string_view name);
+std::uint64_t model_parameters(const ModelShape& shape);
 
 // progress: called with 0..1 now and then. Errors: the file cannot be written (disk full, path); a
 // partial file is removed.
