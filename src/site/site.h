@@ -22,8 +22,9 @@ struct HandsetChannel {
   std::string profile = "tdl-a";
   double delay_spread_ns = 30;
   double doppler_hz = 10;
-  double snr_db = 25;  // a receive antenna, mean, both directions
-  double timing_offset_ns = 0;
+  double snr_db = 25;           // a receive antenna, mean, both directions
+  double timing_offset_ns = 0;  // by which its uplink comes late
+  int receive_antennas = 1;     // of the handset
 };
 
 struct CellConfig {
@@ -55,6 +56,9 @@ struct SiteOptions {
   double duration_s = 0;  // 0: until stop()
   Pace pace = Pace::real;
   std::uint64_t seed = 1;
+  // The clock of the ticks and deadlines; nullptr: the system's (real), one that only sleeps move
+  // (free). Tests hand in clocks that stall.
+  Clock* clock = nullptr;
 };
 
 // What anyone may read while it runs: written with relaxed atomics by the slot path.
@@ -63,7 +67,13 @@ struct SiteCounters {
   std::atomic<std::uint64_t> late_downlink{0};
   std::atomic<std::uint64_t> late_uplink{0};
   std::atomic<std::uint64_t> late_slots{0};  // a slot late in either way counts once
-  std::atomic<std::uint64_t> lost_slots{0};  // skipped because a worker was slots behind
+  // Of late_uplink: those that would have been on time had the emulated air given its samples when
+  // a real radio does, at the end of their slot.
+  std::atomic<std::uint64_t> late_uplink_by_air{0};
+  std::atomic<std::uint64_t> lost_slots{0};       // skipped because a worker was slots behind
+  std::atomic<std::uint64_t> lost_air_slots{0};   // the same of the emulated air
+  std::atomic<std::uint64_t> refused_pdus{0};     // that the cell cannot carry out
+  std::atomic<std::uint64_t> dropped_reports{0};  // a ring between two threads was full
   std::atomic<std::uint64_t> dl_bits{0}, ul_bits{0};
   std::atomic<std::uint64_t> dl_tb{0}, dl_tb_failed{0},
       dl_tb_lost{0};  // first tx; its failures; after HARQ
@@ -72,9 +82,15 @@ struct SiteCounters {
   std::atomic<std::uint64_t> radio_cpu_ns{0}, air_cpu_ns{0};
   std::atomic<double> ul_sinr_db{0}, dl_sinr_db{0};
   std::atomic<std::uint64_t> result_hash{0};  // over all indications, in order: replays compare
-  Histogram slot_ns;                          // radio work of one slot, start to end
-  Histogram downlink_ready_ns;                // tick to samples ready
-  Histogram uplink_ready_ns;                  // tick to CRC and payload
+  std::atomic<std::uint64_t> recorded_slots{0}, unrecorded_slots{0};  // the disk was too slow
+  // Radio work of one tick, start to end, on the downlink's worker (with one worker: all of it),
+  // and its parts.
+  Histogram slot_ns;
+  Histogram downlink_ns;        // of one slot: PDSCH and OFDM, MAC besides
+  Histogram uplink_ns;          // of one uplink slot: OFDM and PUSCH
+  Histogram air_ns;             // emulated air of one tick
+  Histogram downlink_ready_ns;  // tick to samples ready
+  Histogram uplink_ready_ns;    // tick to CRC and payload
 };
 
 class Site {

@@ -1,0 +1,69 @@
+#include "site/realtime.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+namespace noroshi::site {
+
+std::vector<int> usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> processors;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &set)) processors.push_back(i);
+  }
+  return processors;
+}
+
+std::string pin_thread(const std::vector<int>& processors) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::string names;
+  for (const int processor : processors) {
+    CPU_SET(processor, &set);
+    names += (names.empty() ? "" : ",") + std::to_string(processor);
+  }
+  const int error = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+  if (error == 0) return {};
+  return "cannot pin a worker to processor " + names + ": " + std::strerror(error) +
+         "; it runs wherever the system puts it";
+}
+
+std::string set_fifo_priority(int priority) {
+  if (priority == 0) return {};
+  sched_param parameters{};
+  parameters.sched_priority = priority;
+  const int error = pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters);
+  if (error == 0) return {};
+  return std::string("no permission for SCHED_FIFO: ") + std::strerror(error) +
+         "; slots may be late when the machine is busy (allow it with ulimit -r 99, LimitRTPRIO=99 "
+         "in a systemd unit, or CAP_SYS_NICE)";
+}
+
+std::string lock_memory() {
+  if (mlockall(MCL_CURRENT) == 0) return {};
+  return std::string("cannot lock memory: ") + std::strerror(errno) +
+         "; a page fault may make a slot late (allow it with ulimit -l unlimited or "
+         "CAP_IPC_LOCK)";
+}
+
+void prefault_stack() {
+  constexpr std::size_t stack_bytes = 256 * 1024;
+  unsigned char bytes[stack_bytes];
+  volatile unsigned char* page = bytes;
+  for (std::size_t i = 0; i < stack_bytes; i += 4096) page[i] = 0;
+}
+
+std::int64_t thread_cpu_ns() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+}  // namespace noroshi::site

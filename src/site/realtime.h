@@ -1,0 +1,29 @@
+#pragma once
+
+// What a thread asks of the operating system so that it wakes on time: a processor of its own,
+// SCHED_FIFO, memory that is never paged. Each may be refused; the site then says so once and goes
+// on without.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace noroshi::site {
+
+// Processors that this process may use, ascending.
+std::vector<int> usable_processors();
+
+// For the calling thread. Each returns an empty string, or a plain warning with the way out.
+std::string pin_thread(const std::vector<int>& processors);
+std::string set_fifo_priority(int priority);  // 1..99; 0 leaves the thread as it is
+
+// All memory that the process has now stays resident.
+std::string lock_memory();
+
+// Touches the stack that the slot's work will need, so that it is resident before the first slot.
+void prefault_stack();
+
+// CLOCK_THREAD_CPUTIME_ID.
+std::int64_t thread_cpu_ns();
+
+}  // namespace noroshi::site
