@@ -1,17 +1,17 @@
 // Listening, connections and threads of the gateway.
 
-#include <pthread.h>
-#include <sched.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <csignal>
+#include <memory>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "gateway/session.h"
+#include "gateway/thread.h"
 
 namespace noroshi::gateway {
 namespace {
@@ -104,19 +104,6 @@ net::awaitable<void> session(Shared& shared, tcp::socket socket) {
   if (client.stream.socket().is_open()) co_await linger(client);
 }
 
-// A gateway thread serves people, never the radio: ordinary class and the process's processors,
-// whatever the thread that started it has.
-void be_ordinary(int index) {
-  const sched_param ordinary{};
-  pthread_setschedparam(pthread_self(), SCHED_OTHER, &ordinary);
-  cpu_set_t processors;
-  CPU_ZERO(&processors);
-  if (sched_getaffinity(getpid(), sizeof processors, &processors) == 0) {
-    pthread_setaffinity_np(pthread_self(), sizeof processors, &processors);
-  }
-  pthread_setname_np(pthread_self(), ("gateway" + std::to_string(index)).c_str());
-}
-
 }  // namespace
 
 struct Gateway::State {
@@ -204,19 +191,10 @@ Result<Gateway> Gateway::start(GatewayConfig config, std::function<Upstream()> u
   }
   net::co_spawn(state.workers[0]->io, state.accept(), net::detached);
 
-  // Signals are for the thread that started us.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   for (int i = 0; i < threads; ++i) {
     State::Worker& worker = *state.workers[static_cast<std::size_t>(i)];
-    worker.thread = std::thread([&worker, i] {
-      be_ordinary(i);
-      worker.io.run();
-    });
+    worker.thread = ordinary_thread("gateway" + std::to_string(i), [&worker] { worker.io.run(); });
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return gateway;
 }
 

@@ -1,0 +1,220 @@
+#pragma once
+
+// An OpenAI-compatible server inside the test or benchmark that behaves, or misbehaves as told.
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace noroshi::gateway {
+
+class FakeEngine {
+ public:
+  enum class Mode {
+    normal,        // a whole answer, or a stream of `tokens` tokens with usage if asked
+    gated,         // a stream whose tokens after the first wait for release()
+    endless,       // a stream until the asker leaves
+    silent,        // takes the question and says nothing until the asker leaves
+    dies,          // breaks off its stream after two tokens and half a third
+    dies_at_once,  // closes without an answer
+    garbage,       // speaks something else than HTTP
+    not_json,      // 200 with a body that is not JSON
+    status,        // answers `status` with `status_body`
+  };
+
+  FakeEngine() : acceptor_(io_, {boost::asio::ip::address_v4::loopback(), 0}) {
+    thread_ = std::thread([this] { accept(); });
+  }
+  ~FakeEngine() {
+    stopping_ = true;
+    release();
+    boost::system::error_code ignored;
+    ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
+    thread_.join();
+    {
+      const std::lock_guard lock(mutex_);
+      for (Connection& c : connections_) {
+        if (c.socket.is_open()) ::shutdown(c.socket.native_handle(), SHUT_RDWR);
+      }
+    }
+    for (Connection& c : connections_) c.thread.join();
+  }
+
+  int tcp_port() const { return acceptor_.local_endpoint().port(); }
+
+  // Waits until the condition, which sees the fields below, holds; false after 20 s.
+  bool wait(const std::function<bool()>& condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(20), condition);
+  }
+  void release() {
+    change([this] { released_ = true; });
+  }
+
+  std::atomic<Mode> mode{Mode::normal};
+  std::atomic<int> tokens{5};
+  std::atomic<unsigned> status{500};
+  std::string status_body = R"({"error":{"message":"the model caught fire","code":500}})";
+
+  // Guarded by wait().
+  int asked = 0;
+  int askers_left = 0;  // went away before their answer was whole
+  std::string last_body;
+  std::string last_target;
+  std::string last_authorization;
+
+ private:
+  using tcp = boost::asio::ip::tcp;
+  struct Connection {
+    tcp::socket socket;
+    std::thread thread;
+  };
+
+  template <class Work>
+  void change(Work work) {
+    const std::lock_guard lock(mutex_);
+    work();
+    changed_.notify_all();
+  }
+
+  void accept() {
+    for (;;) {
+      boost::system::error_code error;
+      tcp::socket socket(io_);
+      acceptor_.accept(socket, error);
+      if (error || stopping_) return;
+      socket.set_option(tcp::no_delay(true), error);
+      const std::lock_guard lock(mutex_);
+      Connection& c = connections_.emplace_back(Connection{std::move(socket), {}});
+      c.thread = std::thread([this, &c] {
+        serve(c.socket);
+        const std::lock_guard closing(mutex_);
+        boost::system::error_code ignored;
+        c.socket.close(ignored);
+      });
+    }
+  }
+
+  static std::string token_event(int i) {
+    return "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,"
+           "\"delta\":{\"content\":\"t" +
+           std::to_string(i) + " \"},\"finish_reason\":null}]}\n\n";
+  }
+  static std::string chunk(const std::string& data) {
+    char size[32];
+    std::snprintf(size, sizeof size, "%zx\r\n", data.size());
+    return size + data + "\r\n";
+  }
+  bool send(tcp::socket& socket, const std::string& bytes) {
+    boost::system::error_code error;
+    boost::asio::write(socket, boost::asio::buffer(bytes), error);
+    return !error;
+  }
+  void wait_for_leaving(tcp::socket& socket) {
+    char byte = 0;
+    boost::system::error_code error;
+    socket.read_some(boost::asio::buffer(&byte, 1), error);
+    if (!stopping_) change([this] { ++askers_left; });
+  }
+
+  void serve(tcp::socket& socket) {
+    namespace http = boost::beast::http;
+    boost::beast::flat_buffer buffer;
+    http::request_parser<http::string_body> parser;
+    parser.body_limit(64 << 20);
+    boost::system::error_code error;
+    http::read(socket, buffer, parser, error);
+    if (error) return;
+    const auto& request = parser.get();
+    change([&] {
+      ++asked;
+      last_body = request.body();
+      last_target = std::string(request.target());
+      last_authorization = std::string(request[http::field::authorization]);
+    });
+    answer(socket, request.body());
+  }
+
+  void answer(tcp::socket& socket, const std::string& body) {
+    const auto whole = [&](unsigned code, const std::string& text) {
+      send(socket, "HTTP/1.1 " + std::to_string(code) +
+                       " X\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                       "Content-Length: " +
+                       std::to_string(text.size()) + "\r\n\r\n" + text);
+    };
+    switch (mode.load()) {
+      case Mode::silent:
+        return wait_for_leaving(socket);
+      case Mode::dies_at_once:
+        return;
+      case Mode::garbage:
+        send(socket, "\x16\x03\x01 what is this\r\n\r\n");
+        return;
+      case Mode::not_json:
+        return whole(200, "<html>hello</html>");
+      case Mode::status:
+        return whole(status, status_body);
+      default:
+        break;
+    }
+    if (body.find("\"stream\":true") == std::string::npos) {
+      return whole(200, R"({"id":"c","object":"chat.completion","choices":[{"index":0,"message":)"
+                        R"({"role":"assistant","content":"hello"},"finish_reason":"stop"}],)"
+                        R"("usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}})");
+    }
+    stream(socket, body.find("\"include_usage\":true") != std::string::npos);
+  }
+
+  void stream(tcp::socket& socket, bool usage) {
+    const Mode how = mode;
+    if (!send(socket,
+              "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+              "Transfer-Encoding: chunked\r\n\r\n")) {
+      return;
+    }
+    const int count = how == Mode::endless ? 1 << 30 : how == Mode::dies ? 2 : tokens.load();
+    for (int i = 0; i < count; ++i) {
+      if (how == Mode::gated && i == 1) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return released_; });
+      }
+      if (!send(socket, chunk(token_event(i))) || stopping_) {
+        if (!stopping_) change([this] { ++askers_left; });
+        return;
+      }
+    }
+    if (how == Mode::dies) {
+      send(socket, chunk(token_event(2).substr(0, 20)));
+      return;  // without the last chunk
+    }
+    std::string end;
+    if (usage) {
+      end = chunk(
+          "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,"
+          "\"completion_tokens\":" +
+          std::to_string(count) + "}}\n\n");
+    }
+    send(socket, end + chunk("data: [DONE]\n\n") + "0\r\n\r\n");
+  }
+
+  boost::asio::io_context io_;
+  tcp::acceptor acceptor_;
+  std::atomic<bool> stopping_{false};
+  bool released_ = false;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::list<Connection> connections_;
+  std::thread thread_;
+};
+
+}  // namespace noroshi::gateway

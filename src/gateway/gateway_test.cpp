@@ -1,0 +1,496 @@
+// Catches: a gateway that answers wrongly, holds a stream back, lets an engine work for a client
+// that left, or stops serving because of what one client or the engine did. Every case ends with a
+// normal question that must still be answered.
+
+#include "gateway/gateway.h"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "base/prng.h"
+#include "gateway/fake_engine.h"
+#include "gateway/load.h"
+
+namespace noroshi::gateway {
+namespace {
+
+namespace net = boost::asio;
+namespace http = boost::beast::http;
+using tcp = net::ip::tcp;
+using Mode = FakeEngine::Mode;
+using Response = http::response<http::string_body>;
+
+constexpr const char* chat_body = R"({"model":"m","messages":[{"role":"user","content":"hi"}]})";
+constexpr const char* stream_body =
+    R"({"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]})";
+
+// A blocking client that gives up after 20 s.
+struct Client {
+  net::io_context io;
+  tcp::socket socket{io};
+  boost::beast::flat_buffer buffer;
+
+  explicit Client(int port) {
+    socket.connect({net::ip::address_v4::loopback(), static_cast<std::uint16_t>(port)});
+    const timeval limit{20, 0};
+    setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  }
+  void send(std::string_view bytes) {
+    boost::system::error_code ignored;  // the gateway may have closed already
+    net::write(socket, net::buffer(bytes), ignored);
+  }
+  Response read(bool head = false) {
+    http::response_parser<http::string_body> parser;
+    parser.skip(head);
+    boost::system::error_code error;
+    http::read(socket, buffer, parser, error);
+    if (error) ADD_FAILURE() << "no answer: " << error.message();
+    return parser.release();
+  }
+  // Until the text was seen, or the end.
+  std::string read_until(std::string_view text) {
+    std::string seen(static_cast<const char*>(buffer.data().data()), buffer.size());
+    buffer.clear();
+    char bytes[4096];
+    boost::system::error_code error;
+    while (seen.find(text) == std::string::npos && !error) {
+      seen.append(bytes, socket.read_some(net::buffer(bytes), error));
+    }
+    return seen;
+  }
+  std::string read_to_end() { return read_until(std::string_view("\0never\0", 7)); }
+};
+
+std::string request(std::string_view method, std::string_view target, std::string_view body = "",
+                    std::string_view headers = "") {
+  std::string text(method);
+  text.append(" ").append(target).append(" HTTP/1.1\r\nHost: x\r\n").append(headers);
+  if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
+  return text.append("\r\n").append(body);
+}
+
+class GatewayTest : public testing::Test {
+ protected:
+  void start(GatewayConfig config = {}) {
+    config.port = 0;
+    auto started = Gateway::start(
+        config,
+        [this] {
+          return Upstream{.ready = ready_,
+                          .host = "127.0.0.1",
+                          .tcp_port = engine_port_ != 0 ? engine_port_.load() : engine_.tcp_port(),
+                          .api_key = "engine-key",
+                          .models = {"m"}};
+        },
+        [] { return std::string("extra_metric 1\n"); });
+    ASSERT_TRUE(started.ok()) << started.error().message;
+    gateway_.emplace(std::move(*started));
+  }
+  int port() const { return gateway_->tcp_port(); }
+
+  Response ask(const std::string& text, bool head = false) {
+    Client client(port());
+    client.send(text);
+    return client.read(head);
+  }
+  Response chat(std::string_view body = chat_body, std::string_view headers = "") {
+    return ask(request("POST", "/v1/chat/completions", body, headers));
+  }
+  static std::string code_of(const Response& response) {
+    boost::system::error_code error;
+    const auto body = boost::json::parse(response.body(), error);
+    if (error) return "no JSON: " + response.body();
+    const auto& code = body.at("error").at("code");
+    return code.is_string() ? std::string(code.as_string()) : "";
+  }
+  void still_serves() {
+    engine_.mode = Mode::normal;
+    EXPECT_EQ(chat().result_int(), 200u);
+  }
+
+  std::atomic<bool> ready_{true};
+  std::atomic<int> engine_port_{0};
+  FakeEngine engine_;
+  std::optional<Gateway> gateway_;
+};
+
+TEST_F(GatewayTest, PassesAQuestionAndItsAnswer) {
+  start();
+  const Response response = chat();
+  EXPECT_EQ(response.result_int(), 200u);
+  EXPECT_NE(response.body().find("hello"), std::string::npos);
+  EXPECT_FALSE(response["X-Request-Id"].empty());
+  EXPECT_TRUE(engine_.wait([&] { return engine_.last_body == chat_body; }));
+  EXPECT_EQ(engine_.last_authorization, "Bearer engine-key");
+  EXPECT_EQ(gateway_->counters().tokens_prompt, 7u);
+  EXPECT_EQ(gateway_->counters().tokens_completion, 3u);
+  ask(request("POST", "/v1/completions", R"({"model":"m","prompt":"x"})"));
+  EXPECT_TRUE(engine_.wait([&] { return engine_.last_target == "/v1/completions"; }));
+  ask(request("POST", "/v1/embeddings", R"({"model":"m","input":"x"})"));
+  EXPECT_TRUE(engine_.wait([&] { return engine_.last_target == "/v1/embeddings"; }));
+}
+
+TEST_F(GatewayTest, StreamsEachTokenAsItComes) {
+  start();
+  engine_.mode = Mode::gated;
+  Client client(port());
+  client.send(request("POST", "/v1/chat/completions", stream_body));
+  // The engine holds the second token back until we have seen the first.
+  const std::string first = client.read_until("t0 ");
+  ASSERT_NE(first.find("t0 "), std::string::npos);
+  EXPECT_EQ(first.find("t1 "), std::string::npos);
+  EXPECT_NE(first.find("text/event-stream"), std::string::npos);
+  engine_.release();
+  const std::string rest = client.read_until("0\r\n\r\n");
+  EXPECT_NE(rest.find("t4 "), std::string::npos);
+  EXPECT_NE(rest.find("[DONE]"), std::string::npos);
+  EXPECT_EQ(rest.find("usage"), std::string::npos) << "nobody asked for it";
+  // The connection goes on.
+  client.send(request("GET", "/health"));
+  EXPECT_EQ(client.read().result_int(), 200u);
+  EXPECT_EQ(gateway_->counters().tokens_completion, 5u);
+  EXPECT_EQ(gateway_->time_to_first_token_ns().count(), 1u);
+}
+
+TEST_F(GatewayTest, StreamUsageIsPassedAndMetered) {
+  start();
+  engine_.tokens = 40;
+  const Response response =
+      chat(R"({"model":"m","stream":true,"stream_options":{"include_usage":true},)"
+           R"("messages":[{"role":"user","content":"hi"}]})");
+  EXPECT_NE(response.body().find("\"completion_tokens\":40"), std::string::npos);
+  Client next(port());  // counted before the connection could carry another answer
+  next.send(request("GET", "/health"));
+  next.read();
+  EXPECT_EQ(gateway_->counters().tokens_completion, 40u);
+  EXPECT_EQ(gateway_->counters().tokens_prompt, 7u);
+}
+
+TEST_F(GatewayTest, Http10GetsAStreamWithoutChunks) {
+  start();
+  Client client(port());
+  client.send("POST /v1/chat/completions HTTP/1.0\r\nContent-Length: " +
+              std::to_string(std::string_view(stream_body).size()) + "\r\n\r\n" + stream_body);
+  const std::string all = client.read_to_end();
+  EXPECT_EQ(all.find("chunked"), std::string::npos);
+  EXPECT_TRUE(all.ends_with("data: [DONE]\n\n")) << all;
+}
+
+TEST_F(GatewayTest, AClientThatLeavesStopsItsEngine) {
+  start();
+  int left = 0;
+  for (const Mode mode : {Mode::silent, Mode::endless}) {
+    engine_.mode = mode;
+    {
+      Client client(port());
+      client.send(request("POST", "/v1/chat/completions", stream_body));
+      if (mode == Mode::endless) {
+        client.read_until("t9 ");
+      } else {
+        ASSERT_TRUE(engine_.wait([&] { return engine_.asked == 1; }));
+      }
+    }
+    ++left;
+    EXPECT_TRUE(engine_.wait([&] { return engine_.askers_left == left; }));
+  }
+  still_serves();
+}
+
+TEST_F(GatewayTest, EngineFailuresBecomeClearAnswers) {
+  start();
+  struct Case {
+    Mode mode;
+    unsigned status;
+    unsigned expected;
+  };
+  for (const Case& c :
+       {Case{Mode::dies_at_once, 0, 502}, Case{Mode::garbage, 0, 502}, Case{Mode::not_json, 0, 502},
+        Case{Mode::status, 500, 502}, Case{Mode::status, 401, 502}, Case{Mode::status, 503, 503},
+        Case{Mode::status, 400, 400}, Case{Mode::status, 501, 501}}) {
+    SCOPED_TRACE(testing::Message() << static_cast<int>(c.mode) << " " << c.status);
+    engine_.mode = c.mode;
+    engine_.status = c.status;
+    for (const char* body : {chat_body, stream_body}) {
+      if (c.mode == Mode::not_json && body == stream_body) continue;
+      const Response response = chat(body);
+      EXPECT_EQ(response.result_int(), c.expected);
+      EXPECT_EQ(code_of(response).starts_with("no JSON"), false) << response.body();
+      EXPECT_EQ(response[http::field::retry_after].empty(), c.expected != 503);
+    }
+  }
+  still_serves();
+  engine_port_ = 1;  // nobody listens there
+  EXPECT_EQ(chat().result_int(), 502u);
+  engine_port_ = 0;
+  ready_ = false;
+  const Response waiting = chat();
+  EXPECT_EQ(waiting.result_int(), 503u);
+  EXPECT_FALSE(waiting[http::field::retry_after].empty());
+  EXPECT_EQ(ask(request("GET", "/health")).result_int(), 503u);
+  ready_ = true;
+  still_serves();
+}
+
+TEST_F(GatewayTest, AStreamThatBreaksOffSaysSo) {
+  start();
+  engine_.mode = Mode::dies;
+  Client client(port());
+  client.send(request("POST", "/v1/chat/completions", stream_body));
+  const std::string all = client.read_to_end();
+  EXPECT_NE(all.find("t1 "), std::string::npos);
+  EXPECT_NE(all.find("\n\ndata: {\"error\":{"), std::string::npos) << all;
+  EXPECT_NE(all.find("engine_failed"), std::string::npos);
+  EXPECT_TRUE(all.ends_with("0\r\n\r\n"));
+  EXPECT_EQ(gateway_->counters().requests_failed, 1u);
+  still_serves();
+}
+
+TEST_F(GatewayTest, ASilentEngineIsGivenUp) {
+  GatewayConfig config;
+  config.upstream_timeout_s = 0.2;
+  start(config);
+  engine_.mode = Mode::silent;
+  EXPECT_EQ(chat().result_int(), 502u);
+  EXPECT_TRUE(engine_.wait([&] { return engine_.askers_left == 1; }));
+  engine_.mode = Mode::gated;
+  const Response cut = chat(stream_body);
+  EXPECT_NE(cut.body().find("t0 "), std::string::npos);
+  EXPECT_NE(cut.body().find("engine_failed"), std::string::npos);
+  engine_.release();
+  still_serves();
+}
+
+TEST_F(GatewayTest, RefusesWhatIsWrong) {
+  GatewayConfig config;
+  config.api_keys = {"secret", "other"};
+  config.body_bytes_max = 1000;
+  start(config);
+  const std::string key = "Authorization: Bearer secret\r\n";
+  EXPECT_EQ(code_of(chat()), "invalid_api_key");
+  EXPECT_EQ(chat(chat_body, "Authorization: Bearer wrong\r\n").result_int(), 401u);
+  EXPECT_EQ(ask(request("GET", "/v1/models")).result_int(), 401u);
+  EXPECT_EQ(ask(request("GET", "/health")).result_int(), 200u);
+  EXPECT_EQ(chat(chat_body, key).result_int(), 200u);
+  const Response unknown =
+      chat(R"({"model":"gpt","messages":[{"role":"user","content":"x"}]})", key);
+  EXPECT_EQ(unknown.result_int(), 404u);
+  EXPECT_EQ(code_of(unknown), "model_not_found");
+  EXPECT_EQ(chat("{\"model\"", key).result_int(), 400u);
+  EXPECT_EQ(ask(request("POST", "/v2/chat", "{}", key)).result_int(), 404u);
+  const Response method = ask(request("GET", "/v1/chat/completions", "", key));
+  EXPECT_EQ(method.result_int(), 405u);
+  EXPECT_EQ(method[http::field::allow], "POST, OPTIONS");
+  EXPECT_EQ(ask(request("GET", "/v1/models/m", "", key)).result_int(), 200u);
+  EXPECT_EQ(ask(request("GET", "/v1/models/n", "", key)).result_int(), 404u);
+
+  const std::string large(5'000'000, ' ');
+  EXPECT_EQ(code_of(chat(large, key)), "request_too_large");
+  std::string chunked = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key +
+                        "Transfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(ask(chunked + "7d0\r\n" + std::string(2000, ' ') + "\r\n0\r\n\r\n").result_int(), 413u);
+  char size[16];
+  std::snprintf(size, sizeof size, "%zx\r\n", std::string_view(chat_body).size());
+  EXPECT_EQ(ask(chunked + size + chat_body + "\r\n0\r\n\r\n").result_int(), 200u);
+  EXPECT_EQ(chat(chat_body, key).result_int(), 200u);
+}
+
+TEST_F(GatewayTest, HeadOptionsAndExpect) {
+  start();
+  const Response head = ask(request("HEAD", "/v1/models"), true);
+  EXPECT_EQ(head.result_int(), 200u);
+  EXPECT_NE(head[http::field::content_length], "0");
+  const Response options = ask(request("OPTIONS", "/v1/chat/completions"), true);
+  EXPECT_EQ(options.result_int(), 204u);
+  EXPECT_EQ(options[http::field::allow], "POST, OPTIONS");
+  Client client(port());
+  client.send(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+      "Content-Length: " +
+      std::to_string(std::string_view(chat_body).size()) + "\r\n\r\n");
+  EXPECT_NE(client.read_until("\r\n\r\n").find("100 Continue"), std::string::npos);
+  client.send(chat_body);
+  EXPECT_EQ(client.read().result_int(), 200u);
+}
+
+TEST_F(GatewayTest, PipelinedRequestsAreAnsweredInOrder) {
+  start();
+  Client client(port());
+  const std::string one = request("POST", "/v1/chat/completions", chat_body);
+  client.send(one + request("GET", "/v1/models") +
+              request("POST", "/v1/chat/completions", stream_body) + one);
+  EXPECT_NE(client.read().body().find("hello"), std::string::npos);
+  EXPECT_NE(client.read().body().find("\"list\""), std::string::npos);
+  EXPECT_NE(client.read().body().find("[DONE]"), std::string::npos);
+  EXPECT_NE(client.read().body().find("hello"), std::string::npos);
+}
+
+TEST_F(GatewayTest, RateLimitsAClient) {
+  GatewayConfig config;
+  config.api_keys = {"a", "b"};
+  config.requests_per_second = 0.001;
+  config.burst = 2;
+  start(config);
+  const std::string a = "Authorization: Bearer a\r\n";
+  EXPECT_EQ(chat(chat_body, a).result_int(), 200u);
+  EXPECT_EQ(chat(chat_body, a).result_int(), 200u);
+  const Response limited = chat(chat_body, a);
+  EXPECT_EQ(limited.result_int(), 429u);
+  EXPECT_EQ(limited[http::field::retry_after], "1000");
+  EXPECT_EQ(code_of(limited), "rate_limit_exceeded");
+  EXPECT_EQ(chat(chat_body, "Authorization: Bearer b\r\n").result_int(), 200u);
+}
+
+TEST_F(GatewayTest, LimitsRequestsInFlight) {
+  GatewayConfig config;
+  config.requests_in_flight_max = 1;
+  start(config);
+  engine_.mode = Mode::gated;
+  Client first(port());
+  first.send(request("POST", "/v1/chat/completions", stream_body));
+  first.read_until("t0 ");
+  EXPECT_EQ(gateway_->counters().in_flight, 1u);
+  const Response second = chat();
+  EXPECT_EQ(second.result_int(), 429u);
+  EXPECT_EQ(second[http::field::retry_after], "1");
+  engine_.release();
+  first.read_until("[DONE]");
+  first.send(request("GET", "/health"));
+  first.read_until("ok");
+  still_serves();
+}
+
+TEST_F(GatewayTest, SlowAndSilentClientsAreCutOff) {
+  GatewayConfig config;
+  config.header_timeout_s = 0.2;
+  config.body_bytes_max = 1 << 10;
+  start(config);
+  Client slow(port());
+  slow.send("POST /v1/chat/compl");
+  EXPECT_EQ(slow.read_to_end(), "");
+  Client stalled(port());
+  stalled.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{");
+  stalled.read_to_end();
+  still_serves();
+}
+
+TEST_F(GatewayTest, GarbageGetsA400OrAClosedConnection) {
+  start();
+  Client tls(port());
+  tls.send("\x16\x03\x01\x02\x01\x01\r\n\r\n");
+  EXPECT_NE(tls.read_to_end().find("400 Bad Request"), std::string::npos);
+  Client huge(port());
+  huge.send("GET / HTTP/1.1\r\nX: " + std::string(100'000, 'a'));
+  EXPECT_NE(huge.read_to_end().find("431 "), std::string::npos);
+  Client both(port());
+  both.send(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+  EXPECT_NE(both.read_to_end().find("400 "), std::string::npos);
+
+  constexpr std::uint64_t seed = 3;
+  SCOPED_TRACE(seed);
+  Prng prng(seed);
+  const std::string good = request("POST", "/v1/chat/completions", chat_body);
+  for (int round = 0; round < 100; ++round) {
+    std::string bytes = good;
+    for (std::uint64_t i = 0; i <= prng.below(6); ++i) {
+      bytes[prng.below(bytes.size())] = static_cast<char>(prng.below(256));
+    }
+    Client client(port());
+    client.send(bytes);
+    boost::system::error_code ignored;
+    client.socket.shutdown(tcp::socket::shutdown_send, ignored);
+    client.read_to_end();
+  }
+  still_serves();
+}
+
+TEST_F(GatewayTest, MetricsArePrometheusText) {
+  start();
+  chat();
+  chat(stream_body);
+  chat("nonsense");
+  const Response response = ask(request("GET", "/metrics"));
+  const std::string& text = response.body();
+  for (const char* line : {"noroshi_gateway_requests_total{endpoint=\"chat\",status=\"200\"} 2\n",
+                           "noroshi_gateway_requests_total{endpoint=\"chat\",status=\"400\"} 1\n",
+                           "noroshi_gateway_tokens_total{kind=\"completion\"} 8\n",
+                           "noroshi_gateway_time_to_first_token_seconds_count 1\n",
+                           "noroshi_gateway_time_to_first_token_seconds_bucket{le=\"+Inf\"} 1\n",
+                           "noroshi_gateway_requests_in_flight 0\n", "extra_metric 1\n"}) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  }
+}
+
+TEST_F(GatewayTest, APortInUseIsNamed) {
+  start();
+  GatewayConfig config;
+  config.port = port();
+  const auto second = Gateway::start(config, [] { return Upstream{}; }, {});
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(second.error().message.find("127.0.0.1:" + std::to_string(port())), std::string::npos);
+  EXPECT_NE(second.error().message.find("in use"), std::string::npos);
+  config.address = "not an address";
+  EXPECT_FALSE(Gateway::start(config, [] { return Upstream{}; }, {}).ok());
+}
+
+TEST_F(GatewayTest, StopsInTheMiddleOfEverything) {
+  GatewayConfig config;
+  config.threads = 2;
+  start(config);
+  engine_.mode = Mode::endless;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(std::make_unique<Client>(port()));
+    clients.back()->send(request("POST", "/v1/chat/completions", stream_body));
+    clients.back()->read_until("t3 ");
+  }
+  clients.push_back(std::make_unique<Client>(port()));
+  clients.back()->send("POST /v1/ch");
+  gateway_.reset();
+  EXPECT_TRUE(engine_.wait([&] { return engine_.askers_left == 4; }));
+}
+
+TEST_F(GatewayTest, ThreadsAreOrdinary) {
+  start();
+  chat();
+  int seen = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream comm(task.path() / "comm");
+    std::string name;
+    std::getline(comm, name);
+    if (name != "gateway0") continue;
+    ++seen;
+    EXPECT_EQ(sched_getscheduler(std::stoi(task.path().filename().string())), SCHED_OTHER);
+  }
+  EXPECT_EQ(seen, 1);
+}
+
+TEST_F(GatewayTest, LoadGeneratorCounts) {
+  start();
+  engine_.tokens = 6;
+  auto load = LoadGenerator::start({.url = "http://127.0.0.1:" + std::to_string(port()),
+                                    .api_key = "",
+                                    .model = "m",
+                                    .concurrency = 3});
+  ASSERT_TRUE(load.ok()) << load.error().message;
+  ASSERT_TRUE(engine_.wait([&] { return engine_.asked >= 20; }));
+  load->stop();
+  const LoadCounters counters = load->counters();
+  EXPECT_GE(counters.requests, 17u);
+  EXPECT_EQ(counters.requests_failed, 0u);
+  EXPECT_GE(counters.tokens, counters.requests * 6);
+  EXPECT_LE(counters.tokens, (counters.requests + 3) * 6);
+  EXPECT_GE(load->time_to_first_token_ns().count(), counters.requests);
+  EXPECT_FALSE(LoadGenerator::start({.url = "ftp://x", .api_key = "", .model = "m"}).ok());
+  EXPECT_FALSE(LoadGenerator::start({.url = "http://x", .api_key = "", .model = ""}).ok());
+}
+
+}  // namespace
+}  // namespace noroshi::gateway
