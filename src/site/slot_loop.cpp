@@ -1,0 +1,312 @@
+#include "site/slot_loop.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "site/slot_guard.h"
+
+namespace noroshi::site {
+namespace {
+
+// Half of a mean SINR is this many reports old.
+constexpr double sinr_weight = 0.05;
+
+std::vector<std::uint16_t> rntis(const mac::MacConfig& mac) {
+  std::vector<std::uint16_t> list;
+  for (const mac::HandsetConfig& handset : mac.handsets) list.push_back(handset.rnti);
+  return list;
+}
+
+void add_relaxed(std::atomic<std::uint64_t>& counter, std::uint64_t count = 1) {
+  counter.fetch_add(count, std::memory_order_relaxed);
+}
+
+// FNV-1a, a word at a time.
+void mix(std::uint64_t& hash, std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3u; }
+
+void mix(std::uint64_t& hash, View<const std::uint8_t, 1> bytes) {
+  for (const std::uint8_t byte : bytes) mix(hash, std::uint64_t{byte});
+}
+
+Grant make_grant(const fapi::SharedChannelPdu& pdu, std::uint8_t harq_id, bool new_data) {
+  return {
+      .rnti = pdu.rnti, .harq_id = harq_id, .new_data = new_data, .channel = shared_channel(pdu)};
+}
+
+}  // namespace
+
+SlotLoop::SlotLoop(const SiteConfig& config, mac::MacConfig mac, Emulation emulation,
+                   Recorder* recorder, Replay* replay, SiteCounters& counters, Clock& clock,
+                   Clock& stopwatch)
+    : carrier_(config.cell.carrier),
+      pattern_(config.cell.pattern),
+      transmit_antennas_(config.cell.transmit_antennas),
+      slot_ns_(slot_duration_ns(carrier_.scs_khz)),
+      downlink_deadline_ns_(std::int64_t{config.downlink_deadline_us} * 1000),
+      uplink_deadline_ns_(config.uplink_deadline_slots * slot_ns_),
+      clock_(clock),
+      stopwatch_(stopwatch),
+      counters_(counters),
+      mac_(mac),
+      downlink_(carrier_, transmit_antennas_),
+      uplink_(carrier_, config.cell.receive_antennas, rntis(mac), config.cell.ldpc_iterations_max),
+      recorder_(recorder),
+      emulation_(std::move(emulation)),
+      replay_(replay) {
+  const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
+  const auto prepare_downlink = [&](DownlinkSlot& slot) {
+    slot.samples.resize(samples * transmit_antennas_);
+    slot.sent.reserve(carrier_);
+  };
+  const auto prepare_report = [&](UplinkReport& report) {
+    report.bytes.resize(slot_payload_bytes(carrier_));
+  };
+  prepare_downlink(spare_downlink_);
+  prepare_report(spare_report_);
+  prepare_ring(downlink_slots_, prepare_downlink);
+  prepare_ring(reports_, prepare_report);
+  prepare_ring(uplink_slots_, [&](UplinkSlot& slot) {
+    slot.samples.resize(samples * config.cell.receive_antennas);
+    slot.sent.reserve(carrier_);
+  });
+  for (auto& plan : plans_) {
+    plan = std::make_unique<mac::SlotPlan>();
+    plan->slot = -1;
+  }
+  for (auto& mark : late_marks_) mark.store(-1, std::memory_order_relaxed);
+}
+
+void SlotLoop::mark_late(SlotCount slot) {
+  auto& mark = late_marks_[static_cast<std::size_t>(slot) % late_window];
+  if (mark.exchange(slot, std::memory_order_relaxed) != slot) add_relaxed(counters_.late_slots);
+}
+
+void SlotLoop::downlink_tick(SlotCount now) {
+  const SlotScope scope;
+  const std::int64_t begin = stopwatch_.now_ns();
+  if (pattern_.kind(now) != nr::SlotKind::uplink) {
+    transmit(now);
+    counters_.downlink_ns.add(static_cast<std::uint64_t>(stopwatch_.now_ns() - begin));
+  }
+  take_feedback();
+  plan(now + plan_ahead);
+  publish();
+}
+
+void SlotLoop::transmit(SlotCount now) {
+  mac::SlotPlan& plan = *plans_[static_cast<std::size_t>(now) % plans_.size()];
+  if (plan.slot != now) {  // the first slots, and those after lost ones: silence
+    const SlotName name = slot_name(now, carrier_.scs_khz);
+    plan.dl_tti.sfn = static_cast<std::uint16_t>(name.sfn);
+    plan.dl_tti.slot = static_cast<std::uint16_t>(name.slot);
+    plan.dl_tti.n_pdus = plan.tx_data.n_pdus = plan.n_grants = 0;
+  }
+  const bool to_air = plan.dl_tti.n_pdus > 0;
+  DownlinkSlot* item = to_air ? downlink_slots_.push_slot() : nullptr;
+  DownlinkSlot& out = item != nullptr ? *item : spare_downlink_;
+  const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
+  const int refused = downlink_.transmit(
+      plan.dl_tti, plan.tx_data, View<cf32, 2>(out.samples.data(), transmit_antennas_, samples));
+  const std::int64_t ready = clock_.now_ns() - tick_ns(now);
+  counters_.downlink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
+  if (ready > downlink_deadline_ns_) {
+    add_relaxed(counters_.late_downlink);
+    mark_late(now);
+  }
+  if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
+  if (!to_air) return;
+  if (item == nullptr) return add_relaxed(counters_.dropped_reports);
+  out.grants.slot = now;
+  out.grants.count = 0;
+  out.sent.clear();
+  for (int i = 0; i < plan.n_grants; ++i) {
+    const mac::Grant& grant = plan.grants[i];
+    if (grant.uplink) continue;
+    const fapi::PdschPdu& pdu = plan.dl_tti.pdus[static_cast<std::size_t>(grant.pdu)];
+    out.grants.grants[out.grants.count++] = make_grant(pdu, grant.harq_id, grant.new_data);
+    for (int d = 0; d < plan.tx_data.n_pdus; ++d) {
+      const auto& data = plan.tx_data.pdus[static_cast<std::size_t>(d)];
+      if (data.pdu_index == pdu.pdu_index) out.sent.add(grant.rnti, grant.harq_id, data.data);
+    }
+  }
+  downlink_slots_.push_done();
+}
+
+void SlotLoop::take_feedback() {
+  // Bounded: a producer adds at most a few while we look.
+  for (std::size_t i = 0; i < ucis_.capacity(); ++i) {
+    const fapi::UciIndication* uci = ucis_.front();
+    if (uci == nullptr) break;
+    mac_.on_uci(*uci);
+    mix(hash_, std::uint64_t{uci->sfn} << 16 | uci->slot);
+    for (int u = 0; u < uci->n_ucis; ++u) {
+      const auto& item = uci->ucis[static_cast<std::size_t>(u)];
+      mix(hash_,
+          std::uint64_t{item.rnti} << 16 | std::uint64_t{item.harq_id} << 8 | item.harq_value);
+      mix(hash_, std::bit_cast<std::uint32_t>(item.dl_sinr_db));
+      downlink_sinr_db_ += sinr_weight * (double{item.dl_sinr_db} - downlink_sinr_db_);
+    }
+    ucis_.pop();
+  }
+  for (std::size_t i = 0; i < reports_.capacity(); ++i) {
+    const UplinkReport* report = reports_.front();
+    if (report == nullptr) break;
+    mac_.on_crc(report->crc);
+    mac_.on_rx_data(report->rx_data);
+    mix(hash_, std::uint64_t{report->crc.sfn} << 16 | report->crc.slot);
+    for (int c = 0; c < report->crc.n_crcs; ++c) {
+      const auto& crc = report->crc.crcs[static_cast<std::size_t>(c)];
+      mix(hash_, std::uint64_t{crc.handle} << 32 | std::uint64_t{crc.rnti} << 16 |
+                     std::uint64_t{crc.harq_id} << 8 | crc.tb_crc_status);
+      mix(hash_, std::bit_cast<std::uint32_t>(crc.ul_sinr_db));
+      uplink_sinr_db_ += sinr_weight * (double{crc.ul_sinr_db} - uplink_sinr_db_);
+    }
+    for (int p = 0; p < report->rx_data.n_pdus; ++p)
+      mix(hash_, report->rx_data.pdus[static_cast<std::size_t>(p)].data);
+    reports_.pop();
+  }
+}
+
+void SlotLoop::plan(SlotCount slot) {
+  mac::SlotPlan& plan = *plans_[static_cast<std::size_t>(slot) % plans_.size()];
+  mac_.on_slot(slot, plan);
+  plan.slot = slot;
+  if (plan.ul_tti.n_pdus == 0) return;
+  Grants* grants = grants_.push_slot();
+  UplinkPlan* uplink = uplink_plans_.push_slot();
+  if (grants == nullptr || uplink == nullptr) return add_relaxed(counters_.dropped_reports);
+  grants->slot = uplink->slot = slot;
+  uplink->request = plan.ul_tti;
+  grants->count = 0;
+  for (int i = 0; i < plan.n_grants; ++i) {
+    const mac::Grant& grant = plan.grants[i];
+    if (!grant.uplink) continue;
+    grants->grants[grants->count++] = make_grant(
+        plan.ul_tti.pdus[static_cast<std::size_t>(grant.pdu)], grant.harq_id, grant.new_data);
+  }
+  uplink_plans_.push_done();
+  grants_.push_done();
+}
+
+void SlotLoop::publish() {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const mac::MacCounters& downlink = mac_.downlink();
+  const mac::MacCounters& uplink = mac_.uplink();
+  add_relaxed(counters_.slots);
+  counters_.dl_bits.store(downlink.bits_ok, relaxed);
+  counters_.dl_tb.store(downlink.tb_first, relaxed);
+  counters_.dl_tb_failed.store(downlink.tb_first_failed, relaxed);
+  counters_.dl_tb_lost.store(downlink.tb_lost, relaxed);
+  counters_.ul_bits.store(uplink.bits_ok, relaxed);
+  counters_.ul_tb.store(uplink.tb_first, relaxed);
+  counters_.ul_tb_failed.store(uplink.tb_first_failed, relaxed);
+  counters_.ul_tb_lost.store(uplink.tb_lost, relaxed);
+  counters_.dl_sinr_db.store(downlink_sinr_db_, relaxed);
+  counters_.ul_sinr_db.store(uplink_sinr_db_, relaxed);
+  counters_.result_hash.store(hash_, relaxed);
+}
+
+void SlotLoop::uplink_tick(SlotCount now) {
+  const SlotScope scope;
+  for (int done = 0; done < catch_up;) {
+    const UplinkSlot* slot = uplink_slots_.front();
+    if (slot == nullptr || slot->slot >= now) break;
+    if (now - slot->slot > 2 * behind_slots_max) {
+      add_relaxed(counters_.lost_slots);
+    } else {
+      done += receive(*slot) ? 1 : 0;
+    }
+    uplink_slots_.pop();
+  }
+}
+
+bool SlotLoop::receive(const UplinkSlot& slot) {
+  const UplinkPlan* plan = uplink_plans_.front();
+  while (plan != nullptr && plan->slot < slot.slot) {
+    uplink_plans_.pop();
+    plan = uplink_plans_.front();
+  }
+  if (plan == nullptr || plan->slot != slot.slot) return false;
+  const std::int64_t begin = stopwatch_.now_ns();
+  UplinkReport* item = reports_.push_slot();
+  UplinkReport& report = item != nullptr ? *item : spare_report_;
+  const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
+  const int refused = uplink_.receive(
+      plan->request,
+      View<const cf32, 2>(slot.samples.data(), slot.samples.size() / samples, samples), report);
+  if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
+  finish_uplink(slot, report);
+  if (item != nullptr) {
+    reports_.push_done();
+  } else {
+    add_relaxed(counters_.dropped_reports);
+  }
+  uplink_plans_.pop();
+  if (recorder_ != nullptr) {
+    const bool kept = recorder_->offer(slot.slot, slot.samples);
+    add_relaxed(kept ? counters_.recorded_slots : counters_.unrecorded_slots);
+  }
+  counters_.uplink_ns.add(static_cast<std::uint64_t>(stopwatch_.now_ns() - begin));
+  return true;
+}
+
+void SlotLoop::finish_uplink(const UplinkSlot& slot, const UplinkReport& report) {
+  const std::int64_t ready = clock_.now_ns() - tick_ns(slot.slot);
+  counters_.uplink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
+  if (ready > uplink_deadline_ns_) {
+    add_relaxed(counters_.late_uplink);
+    mark_late(slot.slot);
+    const std::int64_t air_delay = slot.ready_ns - tick_ns(slot.slot + 1);
+    if (air_delay > 0 && ready - air_delay <= uplink_deadline_ns_)
+      add_relaxed(counters_.late_uplink_by_air);
+  }
+  if (!slot.compare) return;
+  for (int i = 0; i < report.rx_data.n_pdus; ++i) {
+    const auto& pdu = report.rx_data.pdus[static_cast<std::size_t>(i)];
+    if (!std::ranges::equal(pdu.data, slot.sent.find(pdu.rnti, pdu.harq_id)))
+      add_relaxed(counters_.payload_mismatches);
+  }
+}
+
+void SlotLoop::air_tick(SlotCount now) {
+  const SlotScope scope;
+  const std::int64_t begin = stopwatch_.now_ns();
+  while (grants_.front() != nullptr && grants_.front()->slot < now) grants_.pop();
+  if (const Grants* grants = grants_.front(); grants != nullptr && grants->slot == now) {
+    UplinkSlot* out = uplink_slots_.push_slot();
+    bool made = out != nullptr;
+    if (out == nullptr) {
+      add_relaxed(counters_.dropped_reports);
+    } else if (replay_ == nullptr) {
+      emulation_.uplink(*grants, *out);
+    } else {
+      out->slot = now;
+      out->compare = false;
+      made = replay_->take(now, out->samples);
+    }
+    if (made) {
+      out->ready_ns = clock_.now_ns();
+      uplink_slots_.push_done();
+    }
+    grants_.pop();
+  }
+  for (int done = 0; done < catch_up;) {
+    const DownlinkSlot* slot = downlink_slots_.front();
+    if (slot == nullptr || slot->grants.slot >= now) break;
+    if (now - slot->grants.slot <= behind_slots_max) {
+      ++done;
+      fapi::UciIndication* uci = ucis_.push_slot();
+      if (uci == nullptr) {
+        add_relaxed(counters_.dropped_reports);
+      } else {
+        const int mismatches = emulation_.downlink(*slot, *uci);
+        add_relaxed(counters_.payload_mismatches, static_cast<std::uint64_t>(mismatches));
+        ucis_.push_done();
+      }
+    }
+    downlink_slots_.pop();
+  }
+  counters_.air_ns.add(static_cast<std::uint64_t>(stopwatch_.now_ns() - begin));
+}
+
+}  // namespace noroshi::site

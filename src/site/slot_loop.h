@@ -1,0 +1,99 @@
+#pragma once
+
+// The site's time: three things happen at each tick, n * T after the start. Nothing wakes anything;
+// each worker sleeps to its next tick and works on what the rings hold by then.
+//
+//   downlink_tick(n)   PDSCH and OFDM of slot n (planned two ticks before), ready 375 us after the
+//                      tick; then what came back goes to the MAC, and the MAC plans slot n + 2
+//   uplink_tick(n)     every uplink slot that has arrived, at most up to slot n - 1: CRC and
+//                      payload, ready 4 slots after that slot's tick
+//   air_tick(n)        samples of uplink slot n, then what the handsets make of downlink slot n - 1
+//
+// Each may run on a thread of its own; one thread may run several, in this order. Late work is done
+// and counted. A slot's work is lost, and counted, only when its worker is slots behind.
+
+#include <array>
+#include <atomic>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/ring.h"
+#include "site/cell.h"
+#include "site/emulation.h"
+#include "site/recording.h"
+#include "site/site.h"
+#include "site/slot_data.h"
+
+namespace noroshi::site {
+
+// A worker that is further behind goes on at the present slot.
+inline constexpr SlotCount behind_slots_max = 8;
+
+class SlotLoop {
+ public:
+  // clock: of ticks and deadlines. stopwatch: how long the work takes. recorder, replay: nullptr
+  // for none. All must outlive the loop.
+  SlotLoop(const SiteConfig& config, mac::MacConfig mac, Emulation emulation, Recorder* recorder,
+           Replay* replay, SiteCounters& counters, Clock& clock, Clock& stopwatch);
+
+  // Tick 0. Before the first tick.
+  void start(std::int64_t first_tick_ns) { first_tick_ns_ = first_tick_ns; }
+  std::int64_t tick_ns(SlotCount slot) const { return first_tick_ns_ + slot * slot_ns_; }
+
+  void downlink_tick(SlotCount now);
+  void uplink_tick(SlotCount now);
+  void air_tick(SlotCount now);
+
+ private:
+  static constexpr SlotCount plan_ahead = 2;
+  static constexpr std::size_t sample_slots = 16;
+  static constexpr std::size_t messages = 64;
+  static constexpr int catch_up = 2;  // slots of work in one tick, when behind
+  static constexpr std::size_t late_window = 64;
+
+  void transmit(SlotCount now);
+  void take_feedback();
+  void plan(SlotCount slot);
+  void publish();
+  bool receive(const UplinkSlot& slot);  // false: the MAC had no plan for it
+  void finish_uplink(const UplinkSlot& slot, const UplinkReport& report);
+  void mark_late(SlotCount slot);
+
+  // Read only.
+  nr::Carrier carrier_;
+  nr::DuplexPattern pattern_;
+  int transmit_antennas_;
+  std::int64_t slot_ns_, downlink_deadline_ns_, uplink_deadline_ns_;
+  std::int64_t first_tick_ns_ = 0;
+  Clock& clock_;
+  Clock& stopwatch_;
+  SiteCounters& counters_;
+
+  // Of the downlink's worker.
+  mac::Mac mac_;
+  CellDownlink downlink_;
+  std::array<std::unique_ptr<mac::SlotPlan>, 4> plans_;  // of slot n at n % 4
+  DownlinkSlot spare_downlink_;                          // where samples go that nobody can take
+  std::uint64_t hash_ = 0xcbf29ce484222325u;
+  double downlink_sinr_db_ = 0, uplink_sinr_db_ = 0;
+
+  // Of the uplink's worker.
+  CellUplink uplink_;
+  UplinkReport spare_report_;
+  Recorder* recorder_;
+
+  // Of the air's worker.
+  Emulation emulation_;
+  Replay* replay_;
+
+  // Between them.
+  Ring<Grants> grants_{messages};
+  Ring<UplinkPlan> uplink_plans_{messages};
+  Ring<UplinkReport> reports_{sample_slots};
+  Ring<fapi::UciIndication> ucis_{messages};
+  Ring<DownlinkSlot> downlink_slots_{sample_slots};
+  Ring<UplinkSlot> uplink_slots_{sample_slots};
+  std::array<std::atomic<SlotCount>, late_window> late_marks_;
+};
+
+}  // namespace noroshi::site
