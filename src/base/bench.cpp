@@ -70,6 +70,30 @@ void Bench::rate_mbps(std::string_view case_name, double bits, const Work& work)
   results_.push_back(std::move(result));
 }
 
+void Bench::added_us(std::string_view case_name, const Work& base, const Work& work) {
+  if (!wants(case_name)) return;
+  BenchResult result{.bench = name_, .case_name = std::string(case_name), .unit = "us"};
+  std::vector<double> differences;
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    const auto first = std::chrono::steady_clock::now();
+    base();
+    const auto second = std::chrono::steady_clock::now();
+    result.hash = work();
+    differences.push_back(elapsed_ns(second) -
+                          std::chrono::duration<double, std::nano>(second - first).count());
+  } while (!options_.stop_after_one && elapsed_ns(start) < options_.seconds_per_case * 1.1e9 &&
+           static_cast<int>(differences.size()) < options_.runs_max);
+  // The first tenth is warm-up.
+  differences.erase(differences.begin(),
+                    differences.begin() + static_cast<std::ptrdiff_t>(differences.size() / 10));
+  std::ranges::sort(differences);
+  result.median = quantile(differences, 0.5) / 1e3;
+  result.p99 = quantile(differences, 0.99) / 1e3;
+  result.runs = static_cast<int>(differences.size());
+  results_.push_back(std::move(result));
+}
+
 bool run_benches(std::string_view name, const BenchOptions& options, bool json) {
   std::vector<BenchEntry> entries = bench_registry();
   std::ranges::sort(entries, {}, [](const BenchEntry& e) { return std::string_view(e.name); });

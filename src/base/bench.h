@@ -47,6 +47,10 @@ class Bench {
   // Reports bits / time in Mb/s, for one run that handles this many bits.
   void rate_mbps(std::string_view case_name, double bits, const Work& work);
 
+  // Reports by how many microseconds a run of work is longer than one of base: the two take turns,
+  // and each pair's difference is one run.
+  void added_us(std::string_view case_name, const Work& base, const Work& work);
+
   const std::vector<BenchResult>& results() const { return results_; }
 
  private:

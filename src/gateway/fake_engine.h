@@ -78,6 +78,7 @@ class FakeEngine {
   struct Connection {
     tcp::socket socket;
     std::thread thread;
+    bool finished = false;
   };
 
   template <class Work>
@@ -95,12 +96,17 @@ class FakeEngine {
       if (error || stopping_) return;
       socket.set_option(tcp::no_delay(true), error);
       const std::lock_guard lock(mutex_);
+      connections_.remove_if([](Connection& old) {
+        if (old.finished) old.thread.join();
+        return old.finished;
+      });
       Connection& c = connections_.emplace_back(Connection{std::move(socket), {}});
       c.thread = std::thread([this, &c] {
         serve(c.socket);
         const std::lock_guard closing(mutex_);
         boost::system::error_code ignored;
         c.socket.close(ignored);
+        c.finished = true;
       });
     }
   }

@@ -18,7 +18,7 @@ struct GatewayConfig {
   std::string address = "127.0.0.1";
   int port = 8080;  // 0: a free one
   int threads = 1;
-  std::vector<std::string> api_keys;  // empty: no key needed
+  std::vector<std::string> api_keys = {};  // empty: no key needed
   std::size_t body_bytes_max = 4 << 20;
   double requests_per_second = 0;  // a key (or the address without keys); 0: no limit
   int burst = 20;
@@ -31,10 +31,10 @@ struct GatewayConfig {
 // Where requests go now. ready = false: 503 with retry-after.
 struct Upstream {
   bool ready = false;
-  std::string host;
+  std::string host = {};
   int tcp_port = 0;
-  std::string api_key;
-  std::vector<std::string> models;
+  std::string api_key = {};
+  std::vector<std::string> models = {};
 };
 
 struct GatewayCounters {

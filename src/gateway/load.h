@@ -13,9 +13,9 @@
 namespace noroshi::gateway {
 
 struct LoadConfig {
-  std::string url;  // "http://127.0.0.1:8080"
-  std::string api_key;
-  std::string model;
+  std::string url = {};  // "http://127.0.0.1:8080"
+  std::string api_key = {};
+  std::string model = {};
   int concurrency = 4;
   int prompt_tokens = 64;  // about; a token is taken as four letters
   int max_tokens = 128;
