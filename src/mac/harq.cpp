@@ -5,9 +5,14 @@
 namespace noroshi::mac {
 namespace {
 
+// The later retransmissions keep away from the fade that spoilt the earlier ones: 8 ms is more than
+// half a wave at 100 Hz Doppler and 30 kHz.
+constexpr int second_spacing_slots = 6;
+constexpr int later_spacing_slots = 16;
+
 // Early retransmissions may wait a little, the last one through most fades at walking speed.
-constexpr int wait_slots_max = 24;
-constexpr int last_wait_slots_max = 240;
+constexpr int wait_slots_max = 160;
+constexpr int last_wait_slots_max = 500;
 
 // By how much the combined SINR must exceed what the MCS needs, growing with what went wrong.
 constexpr double margin_db_per_transmission = 1.0;
@@ -16,6 +21,10 @@ constexpr double last_margin_db = 4.0;
 bool worth_sending(const HarqProcess& process, SlotCount slot, double effective_sinr_db,
                    int transmissions_max) {
   const bool last = process.transmissions + 1 >= transmissions_max;
+  const int spacing = process.transmissions == 1   ? 0
+                      : process.transmissions == 2 ? second_spacing_slots
+                                                   : later_spacing_slots;
+  if (slot - process.slot < spacing) return false;
   if (slot - process.failed_slot >= (last ? last_wait_slots_max : wait_slots_max)) return true;
   const double combined = process.sinr_combined + std::pow(10.0, effective_sinr_db / 10);
   const double margin_db =

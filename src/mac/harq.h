@@ -30,6 +30,7 @@ struct HarqProcess {
   int transmissions_combined = 0;  // since the receiver last started afresh
   double sinr_combined = 0;        // linear, summed over those
   double required_sinr_db = 0;     // of the MCS
+  double expected_sinr_db = 0;     // when the last transmission was scheduled
   std::uint32_t handle = 0;        // of the last transmission
   SlotCount first_slot = 0;
   SlotCount slot = 0;  // of the last transmission

@@ -19,6 +19,8 @@ constexpr int fresh_slots = 8;
 constexpr double ageing_db_per_slot = 0.05;
 constexpr double ageing_db_max = 6;
 
+constexpr double regression_reports = 200;
+
 // What a real receiver needs above Shannon's bound, by spectral efficiency: 10 % block errors of a
 // single-tap 1x1 link, MCS 0, 9, 16, 20, 28 of the 64QAM table and 27 of the 256QAM table.
 struct Gap {
@@ -58,7 +60,16 @@ McsLadder mcs_ladder(nr::McsTable table) {
   return ladder;
 }
 
-void on_sinr_report(Link& link, SlotCount slot, double sinr_db) {
+void on_sinr_report(Link& link, SlotCount slot, double expected_db, double sinr_db) {
+  link.weight += (1 - link.weight) / regression_reports;
+  const double share = 1 / (regression_reports * link.weight);
+  const double x = expected_db - link.expected_mean_db;
+  const double y = sinr_db - link.measured_mean_db;
+  link.expected_mean_db += share * x;
+  link.measured_mean_db += share * y;
+  link.expected_variance += share * ((1 - share) * x * x - link.expected_variance);
+  link.covariance += share * ((1 - share) * x * y - link.covariance);
+
   link.reports_db[link.next] = sinr_db;
   link.next = (link.next + 1) % Link::window;
   link.reports = std::min(link.reports + 1, Link::window);
@@ -74,13 +85,20 @@ void on_first_outcome(Link& link, double target_bler, FirstOutcome outcome) {
   link.offset_db = std::clamp(link.offset_db, offset_db_min, offset_db_max);
 }
 
-double effective_sinr_db(const Link& link, SlotCount slot) {
-  if (link.reports == 0) return initial_sinr_db + std::min(link.offset_db, 0.0);
+double recent_sinr_db(const Link& link, SlotCount slot) {
+  if (link.reports == 0) return initial_sinr_db;
   const double lowest =
       *std::min_element(link.reports_db.begin(), link.reports_db.begin() + link.reports);
   const auto age = static_cast<double>(slot - link.last_report_slot - fresh_slots);
-  const double ageing_db = std::clamp(age * ageing_db_per_slot, 0.0, ageing_db_max);
-  return lowest - ageing_db + link.offset_db;
+  return lowest - std::clamp(age * ageing_db_per_slot, 0.0, ageing_db_max);
+}
+
+double effective_sinr_db(const Link& link, SlotCount slot) {
+  const double recent = recent_sinr_db(link, slot);
+  if (link.reports == 0) return recent + std::min(link.offset_db, 0.0);
+  const double trust = std::clamp(link.covariance / (link.expected_variance + 1), 0.0, 1.0);
+  const double worth = link.weight * trust + (1 - link.weight);
+  return recent + (1 - worth) * (link.expected_mean_db - recent) + link.offset_db;
 }
 
 int choose_mcs(const McsLadder& ladder, double sinr_db) {

@@ -3,14 +3,16 @@
 // Outer-loop link adaptation of one handset and direction: reported SINR plus a learnt offset to
 // an MCS (TS 38.214 5.1.3.1, 6.1.4.1).
 //
-//   mcs = highest with required_sinr_db[mcs] <= estimate_db + offset_db
+//   mcs = highest with required_sinr_db[mcs] <= predicted_db + offset_db
 //   offset_db -= step                            first transmission failed
 //   offset_db += step * target / (1 - target)    first transmission passed
 //
-// so the offset rests where the first transmissions' block error ratio is the target. The estimate
-// is the lowest of the last few reports, less something for each slot without a report: a channel
-// that has begun to fade keeps fading during the feedback delay, and one that nobody looked at may
-// have become anything.
+// so the offset rests where the first transmissions' block error ratio is the target. The
+// prediction starts from the lower of the last two reports, less something for each slot without a
+// report, and shrinks towards the mean by as much as such expectations have missed what was then
+// measured (the regression of a Wiener predictor): where the channel turns faster than feedback
+// comes back, chasing its peaks would only choose schemes that the mean cannot carry, and HARQ
+// could not save.
 
 #include <array>
 
@@ -30,17 +32,27 @@ struct McsLadder {
 McsLadder mcs_ladder(nr::McsTable table);
 
 struct Link {
-  static constexpr int window = 4;  // reports
+  static constexpr int window = 2;  // reports
 
   double offset_db = 0;
   std::array<double, window> reports_db{};
   int reports = 0;  // valid ones
   int next = 0;
   SlotCount last_report_slot = 0;
+
+  // Regression of what was measured on what had been expected, over some hundred reports.
+  double weight = 0;  // of the past so far, for an unbiased start
+  double expected_mean_db = 0;
+  double measured_mean_db = 0;
+  double expected_variance = 0;
+  double covariance = 0;
 };
 
-// slot: of the transmission that was measured.
-void on_sinr_report(Link& link, SlotCount slot, double sinr_db);
+// slot: of the transmission that was measured. expected_db: recent_sinr_db when it was scheduled.
+void on_sinr_report(Link& link, SlotCount slot, double expected_db, double sinr_db);
+
+// The lowest of the last reports, less their age.
+double recent_sinr_db(const Link& link, SlotCount slot);
 
 // mcs_limited: the ladder's end chose the MCS, not the estimate; its outcome then says nothing
 // about the offset in that direction.

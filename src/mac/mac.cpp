@@ -20,6 +20,9 @@ constexpr int pdsch_symbol_start = 2;
 constexpr double average_slots = 200;
 constexpr double average_bits_min = 1;
 
+// A handset with data to send that was not served for so long gets a few blocks, for the report.
+constexpr int probe_slots = 8;
+
 // What a slot of one kind offers to PDSCH or PUSCH.
 struct Shape {
   int symbol_start = 0;
@@ -34,8 +37,9 @@ struct Direction {
   Link link;
   TrafficQueue traffic;
   double average_bits = average_bits_min;  // a slot
-  bool served = false;                     // in this slot
-  std::int64_t bits = 0;                   // new ones of this slot
+  SlotCount last_sent = -1000;
+  bool served = false;    // in this slot
+  std::int64_t bits = 0;  // new ones of this slot
 
   explicit Direction(TrafficQueue queue) : traffic(std::move(queue)) {}
 };
@@ -222,6 +226,7 @@ void Mac::State::schedule_new(bool is_uplink, int shape_index, int rb_first, int
     const auto enough = std::lower_bound(bytes.begin(), bytes.end(), from.traffic.backlog_bytes);
     Claim& claim = claims[count++];
     claim.handset = static_cast<int>(i);
+    claim.probe = plan.slot - from.last_sent >= probe_slots;
     claim.metric = bytes[bytes.size() - 1] * 8.0 / from.average_bits;
     claim.rbs_wanted =
         std::min(static_cast<int>(enough - bytes.begin()) + 1, config.carrier.rb_count);
@@ -327,9 +332,11 @@ void Mac::State::send(bool is_uplink, Handset& handset, int harq_id, int shape_i
   process.state = HarqProcess::State::in_flight;
   process.restart = false;
   process.slot = plan.slot;
+  process.expected_sinr_db = recent_sinr_db(from.link, plan.slot);
   ++process.transmissions;
   ++process.transmissions_combined;
   from.served = true;
+  from.last_sent = plan.slot;
 }
 
 void Mac::State::fail(bool is_uplink, HarqProcess& process, SlotCount slot) {
@@ -357,7 +364,7 @@ void Mac::State::expire(bool is_uplink, SlotCount slot) {
 
 void Mac::State::feedback(bool is_uplink, Direction& from, HarqProcess& process, bool ok,
                           double sinr_db) {
-  on_sinr_report(from.link, process.slot, sinr_db);
+  on_sinr_report(from.link, process.slot, process.expected_sinr_db, sinr_db);
   if (process.transmissions == 1) {
     on_first_outcome(from.link, config.target_bler,
                      {ok, process.mcs_at_lowest, process.mcs_at_highest});

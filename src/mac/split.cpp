@@ -34,9 +34,20 @@ int split_rbs(View<Claim, 1> claims, int claims_max, int rbs) {
     ++count;
   }
 
+  // One probe more, in the place of the last one where all places are taken.
+  int probe_rbs = 0;
+  std::size_t probe = count;
+  while (probe < claims.size() && !claims[probe].probe) ++probe;
+  if (count > 0 && probe < claims.size() && most > 1) {
+    if (count == most) wanted -= claims[--count].rbs_wanted;
+    std::swap(claims[count], claims[probe]);
+    probe_rbs = std::min(rbs_min, claims[count].rbs_wanted);
+    claims[count].rbs = probe_rbs;
+  }
+
   // Equal shares; what one does not want goes round again. Ends: each round gives at least one
   // block or satisfies everyone.
-  int left = std::min(rbs, wanted);
+  int left = std::min(rbs - probe_rbs, wanted);
   while (left > 0) {
     int hungry = 0;
     for (std::size_t i = 0; i < count; ++i) hungry += claims[i].rbs < claims[i].rbs_wanted;
@@ -47,7 +58,7 @@ int split_rbs(View<Claim, 1> claims, int claims_max, int rbs) {
       left -= more;
     }
   }
-  return static_cast<int>(count);
+  return static_cast<int>(count) + (probe_rbs > 0 ? 1 : 0);
 }
 
 }  // namespace noroshi::mac
