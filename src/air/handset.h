@@ -15,14 +15,18 @@ namespace noroshi::air {
 
 inline constexpr int harq_processes = 16;
 
+// What can be sent is more than what phy::check_pusch lets the cell receive: 1 to 4 layers, DM-RS of
+// both types, single and double symbols. Errors name the field.
+Result<void> check_pusch_transmit(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
+
 // PUSCH transmit. grid: [port, symbol 14, subcarrier]. precoding: [port, layer], empty for
 // layer i on port i (TS 38.211 6.3.1.5). Elements outside the allocation stay as they are.
-// Precondition: phy::check_pusch.
+// Precondition: check_pusch_transmit.
 void pusch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& pusch,
                     View<const std::uint8_t, 1> tb, View<const cf32, 2> precoding,
                     View<cf32, 3> grid, phy::TransmitWorkspace& workspace);
 
-// PDSCH receive, one antenna or more; as phy::pusch_receive.
+// PDSCH receive, one antenna or more; as phy::pusch_receive, and what phy::check_pusch allows.
 phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
                                  const nr::SharedChannel& pdsch, View<const cf32, 3> grid,
                                  bool new_data, const fec::SchDecodeOptions& options,
