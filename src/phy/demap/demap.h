@@ -1,0 +1,40 @@
+#pragma once
+
+// Constellation points to soft bits: max-log, the inverse of modulation.h.
+//
+//   llr(b) = (min over points s with b = 1 of |y - s|^2 - min over points with b = 0) / noise_power
+//
+// noise_power is that of the complex symbol. Positive means 0. Bits in the order of the packed
+// bits: b0 of symbol 0 first.
+//
+// Gray mapping folds (cpu::): with t the axis in units of the innermost level and m bits an axis,
+//
+//   llr(b0) = 4 u^2 F_m(t) / noise_power,   F_m(t) = sign(t) (r + 1) (|t| - r),
+//                                           r = min(floor(|t| / 2), 2^(m - 1) - 1)
+//   and the later bits are those of F_(m-1)(2^(m - 1) - |t|); u is constellation_unit.
+
+#include "base/units.h"
+#include "base/view.h"
+#include "nr/shared_channel.h"
+
+namespace noroshi::phy {
+
+// A soft bit is round(llr_scale * llr), saturated at +-soft_bit_max, so at |llr| = 31.75. A step of
+// 1/4 is small against the spread of an llr at the lowest code rates (about 1), and the last
+// bits of 256QAM at its working point (about 9) keep far from saturation.
+inline constexpr float llr_scale = 4;
+
+namespace ref {
+// By the definition, over all points. llr: symbols.size() * Qm values. symbols[0] counts as even.
+void demap(nr::Modulation modulation, View<const cf64, 1> symbols, double noise_power,
+           View<double, 1> llr);
+}  // namespace ref
+
+namespace cpu {
+// symbols: equalised to unit mean power. inverse_noise: 1 / noise_power of each symbol, >= 0 and
+// not NaN; 0 makes the bits unknown. soft_bits: symbols.size() * Qm values.
+void demap(nr::Modulation modulation, View<const cf32, 1> symbols,
+           View<const float, 1> inverse_noise, View<SoftBit, 1> soft_bits);
+}  // namespace cpu
+
+}  // namespace noroshi::phy
