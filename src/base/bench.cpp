@@ -16,6 +16,12 @@ double quantile(const std::vector<double>& sorted, double q) {
   return sorted[static_cast<std::size_t>(q * last + 0.5)];
 }
 
+std::vector<BenchEntry> sorted_entries() {
+  std::vector<BenchEntry> entries = bench_registry();
+  std::ranges::sort(entries, {}, [](const BenchEntry& e) { return std::string_view(e.name); });
+  return entries;
+}
+
 }  // namespace
 
 std::vector<BenchEntry>& bench_registry() {
@@ -95,8 +101,7 @@ void Bench::added_us(std::string_view case_name, const Work& base, const Work& w
 }
 
 bool run_benches(std::string_view name, const BenchOptions& options, bool json) {
-  std::vector<BenchEntry> entries = bench_registry();
-  std::ranges::sort(entries, {}, [](const BenchEntry& e) { return std::string_view(e.name); });
+  const std::vector<BenchEntry> entries = sorted_entries();
   int printed = 0;
   if (json) std::printf("[");
   for (const BenchEntry& entry : entries) {
@@ -121,6 +126,10 @@ bool run_benches(std::string_view name, const BenchOptions& options, bool json) 
   }
   if (json) std::printf("\n]\n");
   return printed > 0;
+}
+
+void print_bench_names() {
+  for (const BenchEntry& entry : sorted_entries()) std::printf("%s\n", entry.name);
 }
 
 std::uint64_t hash_bytes(const void* data, std::size_t size, std::uint64_t seed) {

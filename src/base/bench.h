@@ -80,6 +80,9 @@ struct BenchRegistration {
 // name.
 bool run_benches(std::string_view name, const BenchOptions& options, bool json);
 
+// One name a line, sorted.
+void print_bench_names();
+
 // FNV-1a over bytes, for the hash that a run returns.
 std::uint64_t hash_bytes(const void* data, std::size_t size,
                          std::uint64_t seed = 0xcbf29ce484222325u);

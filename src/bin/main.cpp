@@ -4,41 +4,124 @@
 #include <cstdio>
 
 #include "base/bench.h"
+#include "conformance/runner.h"
+#include "engine/model_make.h"
+#include "live/site_command.h"
+
+namespace {
+
+using namespace noroshi;
+
+void add_site(CLI::App& app, int& exit_code) {
+  auto* site = app.add_subcommand("site", "run a 5G cell, its AI engine and its gateway");
+  auto command = std::make_shared<live::SiteCommand>();
+  auto pace = std::make_shared<std::string>("real");
+  site->add_option("--config", command->config_path,
+                   "the site's YAML file, such as configs/demo.yaml")
+      ->required();
+  site->add_option("--duration", command->duration_s, "seconds to run; 0: until Ctrl-C")
+      ->check(CLI::Range(0.0, 1e9));
+  site->add_option("--pace", *pace, "real: by the clock; free: as fast as possible, replayable")
+      ->check(CLI::IsMember({"real", "free"}));
+  site->add_option("--seed", command->seed, "of every random choice");
+  site->add_option("--report", command->report_path, "write a JSON report of the whole run here");
+  site->add_option("--model", command->model_path, "a GGUF file instead of the configured model");
+  site->add_option("--ai-load", command->ai_load,
+                   "requests that the site keeps in flight at its own gateway")
+      ->check(CLI::Range(0, 1000));
+  site->add_flag("--no-ai", command->no_ai, "the cell alone: no engine, no gateway");
+  site->callback([command, pace, &exit_code] {
+    command->free_pace = *pace == "free";
+    exit_code = live::run_site(*command);
+  });
+}
+
+void add_conformance(CLI::App& app, int& exit_code) {
+  auto* conformance =
+      app.add_subcommand("conformance", "run conformance vectors against every kernel");
+  auto options = std::make_shared<conformance::RunOptions>();
+  conformance->add_option("directory", options->directory, "folders with cases.jsonl and cases.bin")
+      ->required();
+  conformance->add_flag("--json", options->json, "one JSON object instead of lines");
+  conformance->callback(
+      [options, &exit_code] { exit_code = conformance::run_conformance(*options); });
+}
+
+void add_bench(CLI::App& app, int& exit_code) {
+  auto* bench = app.add_subcommand("bench", "measure a part of this binary on this machine");
+  struct Arguments {
+    std::string name;
+    BenchOptions options;
+    bool json = false;
+    bool list = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  bench->add_option("name", arguments->name, "one benchmark; all when left out");
+  bench->add_option("--case", arguments->options.case_filter,
+                    "only cases whose name contains this");
+  bench->add_option("--seconds", arguments->options.seconds_per_case, "measured seconds a case");
+  bench->add_flag("--json", arguments->json, "one JSON array instead of a table");
+  bench->add_flag("--list", arguments->list, "print the names and stop");
+  bench->callback([arguments, &exit_code] {
+    if (arguments->list) {
+      print_bench_names();
+    } else if (!run_benches(arguments->name, arguments->options, arguments->json)) {
+      std::fprintf(stderr,
+                   "noroshi bench: no benchmark '%s' with a case that contains '%s'; see noroshi "
+                   "bench --list\n",
+                   arguments->name.c_str(), arguments->options.case_filter.c_str());
+      exit_code = 1;
+    }
+  });
+}
+
+void add_model(CLI::App& app, int& exit_code) {
+  auto* model = app.add_subcommand("model", "make or check a GGUF model file");
+  model->require_subcommand(1);
+  struct Arguments {
+    std::string preset = "tiny";
+    std::string path;
+    std::uint64_t seed = 1;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  const auto report = [&exit_code](const Result<void>& outcome) {
+    if (outcome) return;
+    std::fprintf(stderr, "noroshi model: %s\n", outcome.error().message.c_str());
+    exit_code = 1;
+  };
+
+  auto* make = model->add_subcommand("make", "write a load model: random weights, speaks noise");
+  make->add_option("--preset", arguments->preset,
+                   "tiny (3 M parameters), small (190 M), medium (1 B)");
+  make->add_option("--out", arguments->path, "the file to write")->required();
+  make->add_option("--seed", arguments->seed, "of the weights");
+  make->callback([arguments, report] {
+    const auto shape = engine::model_preset(arguments->preset);
+    if (!shape) return report(shape.error());
+    report(engine::model_make(*shape, arguments->seed, arguments->path, [](double done) {
+      std::fprintf(stderr, "\rwriting the model: %3.0f %%%s", 100 * done, done >= 1 ? "\n" : "");
+    }));
+  });
+
+  auto* check = model->add_subcommand("check", "say whether a GGUF file is whole");
+  check->add_option("file", arguments->path)->required();
+  check->callback([arguments, report] { report(engine::model_check(arguments->path)); });
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"Noroshi: a 5G cell and an AI server on the same processors"};
   app.require_subcommand(1);
   app.set_version_flag("--version", NOROSHI_VERSION);
-
-  auto* version = app.add_subcommand("version", "print the version");
-  version->callback([] { std::printf("noroshi %s\n", NOROSHI_VERSION); });
-
-  auto* bench = app.add_subcommand("bench", "measure a part of this binary on this machine");
-  std::string bench_name;
-  noroshi::BenchOptions bench_options;
-  bool bench_json = false;
-  bool bench_list = false;
-  bench->add_option("name", bench_name, "one benchmark; all when left out");
-  bench->add_option("--case", bench_options.case_filter,
-                    "only cases whose name contains this text");
-  bench->add_option("--seconds", bench_options.seconds_per_case, "measured seconds a case");
-  bench->add_flag("--json", bench_json, "one JSON array instead of a table");
-  bench->add_flag("--list", bench_list, "print the names and stop");
   int exit_code = 0;
-  bench->callback([&] {
-    if (bench_list) {
-      for (const auto& entry : noroshi::bench_registry()) std::printf("%s\n", entry.name);
-      return;
-    }
-    if (!noroshi::run_benches(bench_name, bench_options, bench_json)) {
-      std::fprintf(stderr,
-                   "noroshi bench: no benchmark '%s' with a case that contains '%s'; see noroshi "
-                   "bench --list\n",
-                   bench_name.c_str(), bench_options.case_filter.c_str());
-      exit_code = 1;
-    }
+  add_site(app, exit_code);
+  add_conformance(app, exit_code);
+  add_bench(app, exit_code);
+  add_model(app, exit_code);
+  app.add_subcommand("version", "print the version")->callback([] {
+    std::printf("noroshi %s\n", NOROSHI_VERSION);
   });
-
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

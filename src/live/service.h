@@ -1,0 +1,37 @@
+#pragma once
+
+// The AI side of a site: its engine, the gateway before it, and the load generator, from the file's
+// `ai` section.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "gateway/gateway.h"
+#include "gateway/load.h"
+#include "site/config.h"
+
+namespace noroshi::live {
+
+struct Service {
+  std::unique_ptr<engine::Engine> engine;
+  std::optional<gateway::Gateway> gateway;
+  std::optional<gateway::LoadGenerator> load;
+  std::string url;    // of the gateway
+  std::string model;  // that requests may name
+
+  const gateway::Gateway* gateway_or_null() const { return gateway ? &*gateway : nullptr; }
+};
+
+// Starts engine and gateway; the engine may still be loading its model afterwards. Errors: what
+// keeps either from starting at all (no llama-server, no model, a truncated one, a port in use).
+Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
+                                               std::function<std::string()> extra_metrics);
+
+// Starts the load generator against the gateway, once the engine answers.
+Result<void> start_load(Service& service, const site::AiSection& ai, std::uint64_t seed);
+
+}  // namespace noroshi::live

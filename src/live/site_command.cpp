@@ -1,0 +1,261 @@
+#include "live/site_command.h"
+
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/json.hpp>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "live/radio_metrics.h"
+#include "live/service.h"
+#include "live/snapshot.h"
+#include "live/view.h"
+#include "site/config.h"
+#include "site/site.h"
+
+namespace noroshi::live {
+namespace {
+
+int processors_online() { return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN))); }
+
+// Ctrl-C and the end of the run reach the main thread as blocked signals that it waits for; no
+// other thread ever sees one.
+class Signals {
+ public:
+  Signals() {
+    sigemptyset(&set_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&set_, signal);
+    pthread_sigmask(SIG_BLOCK, &set_, &before_);
+  }
+  ~Signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+  // True when one arrived, false after the time.
+  bool wait(double seconds) const {
+    timespec time{};
+    time.tv_sec = static_cast<time_t>(seconds);
+    time.tv_nsec = static_cast<long>((seconds - static_cast<double>(time.tv_sec)) * 1e9);
+    return sigtimedwait(&set_, nullptr, &time) > 0;
+  }
+
+ private:
+  sigset_t set_{};
+  sigset_t before_{};
+};
+
+// Takes snapshots from any thread: of everything since the start, or since the last look.
+class Observer {
+ public:
+  Observer(const site::SiteConfig& config, const site::SiteCounters& counters)
+      : config_(config), counters_(counters), processors_(processors_online()) {}
+
+  // The service is only there once it has started; the gateway's threads may ask before that.
+  void attach(const Service* service) { service_.store(service); }
+  void begin() { first_ = last_ = totals(); }
+
+  Snapshot since_start() const { return snapshot(first_); }
+  Snapshot since_last() {
+    const Snapshot s = snapshot(last_);
+    last_ = s.total;
+    return s;
+  }
+
+ private:
+  Totals totals() const {
+    const Service* service = service_.load();
+    return take_totals(counters_, service != nullptr ? service->engine.get() : nullptr,
+                       service != nullptr ? service->gateway_or_null() : nullptr);
+  }
+
+  Snapshot snapshot(const Totals& from) const {
+    Snapshot s;
+    s.site = config_.name;
+    s.cell = config_.cell.name;
+    s.processors = processors_;
+    s.total = totals();
+    s.elapsed_s = s.total.time_s - first_.time_s;
+    s.rate = rates(from, s.total, processors_);
+    s.dl_sinr_db = counters_.dl_sinr_db.load(std::memory_order_relaxed);
+    s.ul_sinr_db = counters_.ul_sinr_db.load(std::memory_order_relaxed);
+    const auto us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e3; };
+    s.slot_us_p50 = us(counters_.slot_ns.quantile(0.5));
+    s.slot_us_p99 = us(counters_.slot_ns.quantile(0.99));
+    s.slot_us_p999 = us(counters_.slot_ns.quantile(0.999));
+    s.slot_us_max = us(counters_.slot_ns.max());
+    if (const Service* service = service_.load(); service != nullptr) {
+      s.has_engine = true;
+      s.engine = service->engine->status();
+      s.url = service->url;
+      if (const gateway::Gateway* gateway = service->gateway_or_null(); gateway != nullptr) {
+        s.ttft_ms_p50 = us(gateway->time_to_first_token_ns().quantile(0.5)) / 1e3;
+        s.ttft_ms_p99 = us(gateway->time_to_first_token_ns().quantile(0.99)) / 1e3;
+      }
+    }
+    return s;
+  }
+
+  const site::SiteConfig& config_;
+  const site::SiteCounters& counters_;
+  int processors_;
+  std::atomic<const Service*> service_{nullptr};
+  Totals first_, last_;
+};
+
+// What a person at a terminal or a program behind a pipe sees each second.
+class Display {
+ public:
+  explicit Display(bool terminal) : terminal_(terminal) {}
+
+  void ready(const Service& service) {
+    if (terminal_) {
+      std::printf(
+          "AI answers at %s (model '%s'; random weights speak noise, --model FILE.gguf brings a "
+          "real one)\n"
+          "  curl %s/v1/chat/completions -H 'content-type: application/json' \\\n"
+          "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": "
+          "\"hello\"}], "
+          "\"max_tokens\": 16}'\n\n",
+          service.url.c_str(), service.model.c_str(), service.url.c_str(), service.model.c_str());
+      lines_ = 0;
+    } else {
+      const boost::json::object line{
+          {"event", "ready"}, {"url", service.url}, {"model", service.model}};
+      std::printf("%s\n", boost::json::serialize(line).c_str());
+    }
+    std::fflush(stdout);
+  }
+
+  // Each once, above the picture.
+  void warn(const std::vector<std::string>& warnings) {
+    for (; warned_ < warnings.size(); ++warned_) {
+      std::fprintf(stderr, "noroshi site: warning: %s\n", warnings[warned_].c_str());
+      lines_ = 0;
+    }
+  }
+
+  void show(const Snapshot& snapshot) {
+    if (!terminal_) {
+      std::printf("%s\n", status_line(snapshot).c_str());
+    } else {
+      winsize size{};
+      const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+      const std::string view = render_view(snapshot, known ? size.ws_col : 80, true);
+      if (lines_ > 0) std::printf("\033[%dA\033[J", lines_);
+      std::fputs(view.c_str(), stdout);
+      lines_ = static_cast<int>(std::ranges::count(view, '\n'));
+    }
+    std::fflush(stdout);
+  }
+
+ private:
+  bool terminal_;
+  int lines_ = 0;
+  std::size_t warned_ = 0;
+};
+
+int failure(const char* what, const Error& error, int code) {
+  std::fprintf(stderr, "noroshi site: %s%s\n", what, error.message.c_str());
+  return code;
+}
+
+bool write_report(const std::string& path, const Snapshot& snapshot) {
+  std::ofstream file(path);
+  file << report_json(snapshot) << "\n";
+  file.close();
+  if (file.fail()) {
+    std::fprintf(stderr, "noroshi site: the report could not be written to %s: check the path\n",
+                 path.c_str());
+  }
+  return !file.fail();
+}
+
+void apply(const SiteCommand& command, site::SiteFile& file) {
+  if (command.no_ai) file.ai.reset();
+  if (!file.ai) return;
+  if (!command.model_path.empty()) {
+    file.ai->engine.model_path = command.model_path;
+    file.ai->engine.model_name.clear();
+  }
+  if (command.ai_load) file.ai->load.concurrency = *command.ai_load;
+}
+
+// Looks once a second until a signal comes, from a person or from the end of the run.
+void watch(const Signals& signals, const site::Site& site, Observer& observer, Display& display,
+           Service* service, const site::AiSection* ai, std::uint64_t seed) {
+  bool announced = service == nullptr;
+  while (!signals.wait(1.0)) {
+    display.warn(site.warnings());
+    if (!announced && service->engine->status().state == engine::EngineState::ready) {
+      announced = true;
+      service->model = service->engine->status().model_name;
+      display.ready(*service);
+      if (ai->load.concurrency > 0) {
+        if (const auto loaded = start_load(*service, *ai, seed); !loaded) {
+          failure("load generator: ", loaded.error(), 1);
+        }
+      }
+    }
+    display.show(observer.since_last());
+  }
+}
+
+}  // namespace
+
+int run_site(const SiteCommand& command) {
+  auto file = site::load(command.config_path);
+  if (!file) return failure("", file.error(), 2);
+  apply(command, *file);
+
+  const Signals signals;
+  const site::SiteOptions options{.duration_s = command.duration_s,
+                                  .pace = command.free_pace ? site::Pace::free : site::Pace::real,
+                                  .seed = command.seed};
+  auto site = site::Site::make(file->site, options);
+  if (!site) return failure("", site.error(), 1);
+  Observer observer(file->site, site->counters());
+  observer.begin();
+
+  std::unique_ptr<Service> service;
+  if (file->ai) {
+    auto started =
+        start_service(*file->ai, [&observer] { return radio_metrics(observer.since_start()); });
+    if (!started) return failure("", started.error(), 1);
+    service = *std::move(started);
+    observer.attach(service.get());
+  }
+
+  Result<void> outcome;
+  const pthread_t main_thread = pthread_self();
+  std::thread radio([&] {
+    outcome = site->run();
+    pthread_kill(main_thread, SIGUSR1);
+  });
+  Display display(isatty(STDOUT_FILENO) != 0);
+  watch(signals, *site, observer, display, service.get(), file->ai ? &*file->ai : nullptr,
+        command.seed);
+  site->stop();
+  radio.join();
+
+  const Snapshot whole = observer.since_start();
+  display.warn(site->warnings());
+  bool good = true;
+  if (!command.report_path.empty()) good = write_report(command.report_path, whole);
+  if (service) {
+    service->load.reset();
+    observer.attach(nullptr);
+    service->gateway.reset();
+  }
+  if (!outcome) return failure("", outcome.error(), 1);
+  return good ? 0 : 1;
+}
+
+}  // namespace noroshi::live
