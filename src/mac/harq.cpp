@@ -21,6 +21,7 @@ constexpr double last_margin_db = 4.0;
 bool worth_sending(const HarqProcess& process, SlotCount slot, double effective_sinr_db,
                    int transmissions_max) {
   const bool last = process.transmissions + 1 >= transmissions_max;
+  if (process.restart) return true;  // no feedback came: that says nothing about the link
   const int spacing = process.transmissions == 1   ? 0
                       : process.transmissions == 2 ? second_spacing_slots
                                                    : later_spacing_slots;
