@@ -28,6 +28,8 @@ struct RateMatch {
 
 // k0 of TS 38.212 table 5.4.2.1-2.
 int rate_match_start(int base_graph, int lifting_size, int buffer_bits, int rv);
+// The first bits of the codeword beyond which no e(k) lies: an encoder need not go further.
+int rate_match_end(const RateMatch& match);
 
 // Precondition of all: at least one bit of the buffer is no filler.
 namespace ref {

@@ -2,6 +2,7 @@
 #include <cassert>
 
 #include "fec/rate_match/rate_match.h"
+#include "fec/rate_match/stretches.h"
 
 namespace noroshi::fec {
 
@@ -10,6 +11,15 @@ int rate_match_start(int base_graph, int lifting_size, int buffer_bits, int rv) 
   constexpr int columns[2][4] = {{0, 17, 33, 56}, {0, 13, 25, 43}};
   const int all_columns = base_graph == 1 ? 66 : 50;
   return columns[base_graph - 1][rv] * buffer_bits / (all_columns * lifting_size) * lifting_size;
+}
+
+int rate_match_end(const RateMatch& match) {
+  const Selection selection(match);
+  int end = 0;
+  // One turn of the buffer reaches all that more turns reach.
+  for_stretches(selection, 0, std::min(match.coded_bits, selection.kept),
+                [&](int position, int, int count) { end = std::max(end, position + count); });
+  return end;
 }
 
 namespace ref {

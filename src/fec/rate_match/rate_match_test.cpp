@@ -50,6 +50,12 @@ void expect_same_bits(const RateMatch& match, Prng& prng) {
   for (auto& byte : expected) byte = static_cast<std::uint8_t>(prng());
   auto actual = expected;
   ref::rate_match(match, codeword, expected, out_bit);
+  // What lies beyond the end does not matter.
+  const auto end = static_cast<std::size_t>(rate_match_end(match));
+  ASSERT_GT(end, 0u);
+  for (std::size_t i = end; i < static_cast<std::size_t>(match.buffer_bits); ++i) {
+    set_bit(codeword.data(), i, !bit_at(codeword.data(), i));
+  }
   cpu::rate_match(match, codeword, actual, out_bit);
   ASSERT_EQ(actual, expected);
 }
@@ -79,6 +85,7 @@ void expect_same_soft_bits(const RateMatch& match, int amplitude, Prng& prng) {
   const int expected_valid = ref::rate_recover(match, soft_bits, expected, valid);
   const int actual_valid = cpu::rate_recover(match, soft_bits, actual, valid);
   ASSERT_EQ(actual_valid, expected_valid);
+  ASSERT_EQ(actual_valid, std::max(valid, rate_match_end(match)));
   ASSERT_EQ(actual, expected);
 }
 

@@ -17,6 +17,11 @@
 
 namespace noroshi::fec {
 
+// The largest transport block of TS 38.214 5.1.3.2 up to 256QAM (273 PRB, 4 layers), and the most
+// coded bits that a slot has (275 PRB, 4 layers, 1024QAM).
+inline constexpr int sch_tb_bits_max = 1'277'992;
+inline constexpr int sch_coded_bits_max = 275 * 12 * 14 * 4 * 10;
+
 struct SchConfig {
   int tb_bits = 0;           // without CRC, a multiple of 8
   int code_rate_x10240 = 0;  // R * 10240; chooses the base graph (TS 38.212 6.2.2, 7.2.2)
@@ -27,8 +32,9 @@ struct SchConfig {
   int limited_buffer_bits = 0;  // N_ref; 0: none
 };
 
-// Errors name the field: a transport block that is empty, not whole bytes or too long; G too small
-// for one symbol a code block; rv outside 0..3.
+// Errors name the field and its value: a transport block that is empty, not whole bytes, too long,
+// or that does not divide into equal code blocks; a code rate outside (0, 1]; Qm, layers or rv that
+// do not exist; G too small for one symbol a code block, too large, or not whole symbols.
 Result<void> check(const SchConfig& config);
 
 // Scratch for one encoder or decoder at a time. Not shared between threads.

@@ -1,0 +1,260 @@
+#include "fec/sch/sch.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "fec/bits/bits.h"
+#include "fec/crc/crc.h"
+#include "fec/ldpc/ldpc.h"
+#include "fec/rate_match/rate_match.h"
+#include "fec/segment/segment.h"
+
+namespace noroshi::fec {
+namespace {
+
+Error wrong(const char* field, int value, const std::string& why) {
+  return Error{"shared channel: " + std::string(field) + " is " + std::to_string(value) + "; " +
+               why};
+}
+
+Segmentation segmentation_of(const SchConfig& config) {
+  const int bits = config.tb_bits + crc_bits(tb_crc(config.tb_bits));
+  const int base_graph = choose_base_graph(config.tb_bits, config.code_rate_x10240);
+  return make_segmentation(bits, base_graph).value();
+}
+
+// Rate matching of all code blocks but for E, which differs between them.
+RateMatch match_of(const SchConfig& config, const Segmentation& segmentation) {
+  RateMatch match;
+  const int coded = segmentation.coded_bits();
+  const int limit = config.limited_buffer_bits;
+  match.buffer_bits = limit == 0 ? coded : std::min(coded, limit);
+  match.start = rate_match_start(segmentation.base_graph, segmentation.lifting_size,
+                                 match.buffer_bits, config.rv);
+  match.filler_start = segmentation.info_bits - 2 * segmentation.lifting_size;
+  match.filler_bits = segmentation.filler_bits();
+  match.bits_per_symbol = config.bits_per_symbol;
+  return match;
+}
+
+// E_r of TS 38.212 5.4.2.1: the blocks that get one symbol a layer less come first.
+int block_coded_bits(const SchConfig& config, int code_blocks, int block) {
+  const int unit = config.layers * config.bits_per_symbol;
+  const int units = config.coded_bits / unit;
+  const bool rounded_down = block <= code_blocks - units % code_blocks - 1;
+  return unit * (units / code_blocks + (rounded_down ? 0 : 1));
+}
+
+struct BlockCheck {
+  Crc crc;
+  std::size_t bits;
+};
+
+bool block_is_right(const std::uint8_t* bits_packed, void* context) {
+  const auto& check = *static_cast<const BlockCheck*>(context);
+  return cpu::crc(check.crc, {bits_packed, bytes_for_bits(check.bits)}, check.bits) == 0;
+}
+
+// Soft bits that HarqBuffer sets aside for a code block: whole cache lines.
+std::size_t soft_stride(const Segmentation& segmentation) {
+  return (static_cast<std::size_t>(segmentation.coded_bits()) + 63) / 64 * 64;
+}
+
+constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+Result<void> check(const SchConfig& c) {
+  if (c.tb_bits <= 0 || c.tb_bits % 8 != 0 || c.tb_bits > sch_tb_bits_max) {
+    return wrong(
+        "tb_bits", c.tb_bits,
+        "a transport block has whole bytes, 8 to " + std::to_string(sch_tb_bits_max) + " bits");
+  }
+  if (c.code_rate_x10240 <= 0 || c.code_rate_x10240 > 10240) {
+    return wrong("code_rate_x10240", c.code_rate_x10240, "a code rate lies in 1 to 10240");
+  }
+  const int qm = c.bits_per_symbol;
+  if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8 && qm != 10) {
+    return wrong("bits_per_symbol", qm, "a modulation carries 1, 2, 4, 6, 8 or 10 bits");
+  }
+  if (c.layers < 1 || c.layers > 4) {
+    return wrong("layers", c.layers, "one codeword lies on 1 to 4 layers");
+  }
+  if (c.rv < 0 || c.rv > 3) return wrong("rv", c.rv, "redundancy versions are 0 to 3");
+  if (c.limited_buffer_bits < 0) {
+    return wrong("limited_buffer_bits", c.limited_buffer_bits, "0 stands for no limit");
+  }
+  const int bits = c.tb_bits + crc_bits(tb_crc(c.tb_bits));
+  const auto segmentation =
+      make_segmentation(bits, choose_base_graph(c.tb_bits, c.code_rate_x10240));
+  if (!segmentation) return wrong("tb_bits", c.tb_bits, segmentation.error().message);
+  const int unit = c.layers * qm;
+  const int least = unit * segmentation->code_blocks;
+  if (c.coded_bits < least || c.coded_bits > sch_coded_bits_max || c.coded_bits % unit != 0) {
+    return wrong("coded_bits", c.coded_bits,
+                 "it takes whole symbols of " + std::to_string(unit) +
+                     " bits (layers * bits_per_symbol), at least one for each of " +
+                     std::to_string(segmentation->code_blocks) + " code blocks, at most " +
+                     std::to_string(sch_coded_bits_max) + " bits");
+  }
+  return {};
+}
+
+struct SchWorkspace::State {
+  LdpcWorkspace ldpc;
+  alignas(64) std::array<std::uint8_t, ldpc_information_bits_max / 8> bits = {};
+  alignas(64) std::array<std::uint8_t, ldpc_codeword_bits_max / 8> codeword = {};
+};
+
+SchWorkspace::SchWorkspace() : state_(std::make_unique<State>()) {}
+SchWorkspace::~SchWorkspace() = default;
+SchWorkspace::SchWorkspace(SchWorkspace&&) noexcept = default;
+SchWorkspace& SchWorkspace::operator=(SchWorkspace&&) noexcept = default;
+
+struct HarqBuffer::State {
+  int tb_bits_max = 0;
+  // What is held: the transport block of the last new_data.
+  int tb_bits = 0;
+  int base_graph = 0;
+  std::vector<SoftBit> soft;       // [code block, d]
+  std::vector<int> valid;          // soft bits of each code block that hold something
+  std::vector<std::uint8_t> done;  // whether each code block has been decoded
+  std::vector<std::uint8_t> bits;  // the decoded transport block with its CRC, packed
+};
+
+HarqBuffer::HarqBuffer(int tb_bits_max) : state_(std::make_unique<State>()) {
+  assert(tb_bits_max > 0 && tb_bits_max <= sch_tb_bits_max);
+  // The most of both base graphs, with full-size code blocks (TS 38.212 5.2.2).
+  const int bits = tb_bits_max + 24;
+  const int blocks1 = bits <= 8448 ? 1 : divide_up(bits, 8448 - 24);
+  const int blocks2 = bits <= 3840 ? 1 : divide_up(bits, 3840 - 24);
+  const int soft1 = blocks1 * ldpc_codeword_bits(1, ldpc_lifting_size_max);
+  const int soft2 = blocks2 * ldpc_codeword_bits(2, ldpc_lifting_size_max);
+  state_->tb_bits_max = tb_bits_max;
+  state_->soft.resize(static_cast<std::size_t>(std::max(soft1, soft2)));
+  state_->valid.resize(static_cast<std::size_t>(blocks2));
+  state_->done.resize(static_cast<std::size_t>(blocks2));
+  state_->bits.resize(static_cast<std::size_t>(bits / 8 + 1));
+}
+HarqBuffer::~HarqBuffer() = default;
+HarqBuffer::HarqBuffer(HarqBuffer&&) noexcept = default;
+HarqBuffer& HarqBuffer::operator=(HarqBuffer&&) noexcept = default;
+
+void sch_encode(const SchConfig& config, View<const std::uint8_t, 1> tb,
+                View<std::uint8_t, 1> codeword, SchWorkspace& workspace) {
+  const auto tb_bits = static_cast<std::size_t>(config.tb_bits);
+  const auto coded_bits = static_cast<std::size_t>(config.coded_bits);
+  assert(tb.size() == tb_bits / 8 && codeword.size() >= bytes_for_bits(coded_bits));
+  const Segmentation segmentation = segmentation_of(config);
+  SchWorkspace::State& scratch = workspace.state();
+  RateMatch match = match_of(config, segmentation);
+
+  const std::uint32_t parity = cpu::crc(tb_crc(config.tb_bits), tb, tb_bits);
+  codeword[bytes_for_bits(coded_bits) - 1] = 0;
+  std::size_t out_bit = 0;
+  for (int block = 0; block < segmentation.code_blocks; ++block) {
+    match.coded_bits = block_coded_bits(config, segmentation.code_blocks, block);
+    make_code_block(segmentation, tb, config.tb_bits, parity, block, scratch.bits);
+    cpu::ldpc_encode(segmentation.base_graph, segmentation.lifting_size, scratch.bits,
+                     scratch.codeword, rate_match_end(match));
+    cpu::rate_match(match, scratch.codeword, codeword, out_bit);
+    out_bit += static_cast<std::size_t>(match.coded_bits);
+  }
+  assert(out_bit == coded_bits);
+}
+
+namespace {
+
+// Takes the soft bits of one code block and tries to decode it into scratch.bits. Returns whether
+// its CRC is right.
+bool decode_block(const RateMatch& match, const Segmentation& segmentation, Crc crc,
+                  View<const SoftBit, 1> received, const SchDecodeOptions& options,
+                  View<SoftBit, 1> soft, int& valid, SchWorkspace::State& scratch,
+                  SchDecodeResult& result) {
+  valid = cpu::rate_recover(match, received, soft, valid);
+  const auto llr = soft.subview(0, static_cast<std::size_t>(valid));
+  // Nothing received decodes to zeros, which satisfy every parity and every CRC.
+  if (std::all_of(llr.begin(), llr.end(), [](SoftBit s) { return s == 0; })) {
+    scratch.bits.fill(0);
+    return false;
+  }
+  BlockCheck block_check{crc, static_cast<std::size_t>(segmentation.info_bits)};
+  LdpcDecodeConfig decode;
+  decode.base_graph = segmentation.base_graph;
+  decode.zc = segmentation.lifting_size;
+  decode.filler_bits = segmentation.filler_bits();
+  decode.iterations_max = options.iterations_max;
+  decode.early_stop = options.early_stop;
+  decode.accept = block_is_right;
+  decode.accept_context = &block_check;
+  const View<std::uint8_t, 1> bits(
+      scratch.bits.data(), bytes_for_bits(static_cast<std::size_t>(segmentation.block_bits)));
+  const LdpcDecodeResult decoded = cpu::ldpc_decode(decode, llr, bits, scratch.ldpc);
+  result.iterations += decoded.iterations;
+  if (decoded.accepted) return true;
+  // A parity may still fail when the information bits are right already: their CRC decides. But
+  // zeros satisfy every CRC, and they are what a decoder says that knows nothing.
+  const bool all_zero = std::all_of(bits.begin(), bits.end(), [](auto byte) { return byte == 0; });
+  return (decoded.parity_ok || !all_zero) && block_is_right(bits.data(), &block_check);
+}
+
+}  // namespace
+
+SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
+                           const SchDecodeOptions& options, HarqBuffer& buffer,
+                           View<std::uint8_t, 1> tb, SchWorkspace& workspace) {
+  const auto tb_bytes = static_cast<std::size_t>(config.tb_bits) / 8;
+  assert(soft_bits.size() == static_cast<std::size_t>(config.coded_bits));
+  assert(tb.size() == tb_bytes);
+  const Segmentation segmentation = segmentation_of(config);
+  const auto blocks = static_cast<std::size_t>(segmentation.code_blocks);
+  SchWorkspace::State& scratch = workspace.state();
+  HarqBuffer::State& held = buffer.state();
+  assert(config.tb_bits <= held.tb_bits_max);
+  if (new_data) {
+    held.tb_bits = config.tb_bits;
+    held.base_graph = segmentation.base_graph;
+    std::fill_n(held.valid.begin(), blocks, 0);
+    std::fill_n(held.done.begin(), blocks, std::uint8_t{0});
+  }
+  assert(held.tb_bits == config.tb_bits && held.base_graph == segmentation.base_graph);
+
+  SchDecodeResult result;
+  result.code_blocks = segmentation.code_blocks;
+  RateMatch match = match_of(config, segmentation);
+  const Crc crc = blocks == 1 ? tb_crc(config.tb_bits) : Crc::crc24b;
+  const auto payload = static_cast<std::size_t>(segmentation.payload_bits());
+  std::size_t at = 0;
+  for (std::size_t block = 0; block < blocks; ++block) {
+    match.coded_bits = block_coded_bits(config, segmentation.code_blocks, static_cast<int>(block));
+    const auto received = soft_bits.subview(at, static_cast<std::size_t>(match.coded_bits));
+    at += received.size();
+    if (held.done[block] == 0) {
+      const View<SoftBit, 1> soft(held.soft.data() + block * soft_stride(segmentation),
+                                  static_cast<std::size_t>(segmentation.coded_bits()));
+      // The limit of the buffer may have shrunk since the last transmission.
+      int& valid = held.valid[block];
+      valid = std::min(valid, match.buffer_bits);
+      held.done[block] =
+          decode_block(match, segmentation, crc, received, options, soft, valid, scratch, result);
+      copy_bits(held.bits.data(), block * payload, scratch.bits.data(), 0, payload);
+    }
+    result.code_blocks_ok += held.done[block];
+  }
+  result.crc_ok = result.code_blocks_ok == result.code_blocks;
+  if (result.crc_ok && blocks > 1 &&
+      cpu::crc(tb_crc(config.tb_bits), held.bits, static_cast<std::size_t>(segmentation.bits)) !=
+          0) {
+    // Some code block fooled its CRC; which one cannot be told.
+    result.crc_ok = false;
+    std::fill_n(held.done.begin(), blocks, std::uint8_t{0});
+  }
+  std::memcpy(tb.data(), held.bits.data(), tb_bytes);
+  return result;
+}
+
+}  // namespace noroshi::fec
