@@ -72,13 +72,11 @@ TEST(Split, GivesEveryBlockOnceAndNoneBeyondWhatIsWanted) {
     std::vector<Claim> claims(1 + prng.below(8));
     const int rbs = static_cast<int>(prng.below(60));
     const int claims_max = 1 + static_cast<int>(prng.below(5));
-    int wanted = 0;
     for (std::size_t i = 0; i < claims.size(); ++i) {
       claims[i].handset = static_cast<int>(i);
       claims[i].metric = 0.1 + prng.uniform();
       claims[i].probe = prng.below(4) == 0;
       claims[i].rbs_wanted = 1 + static_cast<int>(prng.below(prng.below(2) == 0 ? 8 : 60));
-      wanted += claims[i].rbs_wanted;
     }
     const int count = split_rbs(View<Claim, 1>(claims), claims_max, rbs);
     ASSERT_LE(count, claims_max);
