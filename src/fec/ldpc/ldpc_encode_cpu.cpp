@@ -1,0 +1,297 @@
+// cpu:: encoder. A rotated sum of a row is a few XORs of unaligned loads, because every column is
+// kept twice in a row (so a rotation never wraps) at each of the eight bit offsets (so it starts at
+// a byte). Lifting sizes below 64 fit a machine word and use that instead; all others are
+// multiples of 8.
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "fec/ldpc/ldpc_encode_cpu.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// After foreach_target.h.
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "fec/ldpc/ldpc.h"
+#include "fec/ldpc/ldpc_bytes-inl.h"
+#include "fec/ldpc/ldpc_graph.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace noroshi::fec {
+namespace HWY_NAMESPACE {
+constexpr std::size_t offset_stride = 128;  // two copies and a vector's overrun
+constexpr std::size_t column_stride = 8 * offset_stride;
+
+struct Encoder {
+  LdpcGraph graph;
+  std::size_t column_bytes;
+  alignas(64) std::int8_t columns[ldpc_core_columns_max * column_stride];
+};
+
+#if HWY_TARGET != HWY_SCALAR
+// y[i] = the eight bits from bit `offset` of x[i] on, for one vector; x[lanes] is read too.
+HWY_INLINE Bytes bits_from(Bytes here, Bytes next, int offset) {
+  const Tag d;
+  const hn::Repartition<std::uint16_t, Tag> d16;
+  const Bytes high_mask = set(0xff << offset);
+  const Bytes high = hn::BitCast(d, hn::ShiftLeftSame(hn::BitCast(d16, here), offset));
+  const Bytes low = hn::BitCast(d, hn::ShiftRightSame(hn::BitCast(d16, next), 8 - offset));
+  return hn::Or(hn::And(high, high_mask), hn::AndNot(high_mask, low));
+}
+#else
+inline Bytes bits_from(Bytes here, Bytes next, int offset) {
+  return each([&](std::size_t i) {
+    return (unsigned_of(here.lane[i]) << offset) | (unsigned_of(next.lane[i]) >> (8 - offset));
+  });
+}
+#endif
+
+// x: column_bytes bytes. Fills the eight bit offsets of the column.
+HWY_NOINLINE void put_column(Encoder& encoder, int column, const std::uint8_t* x) {
+  const std::size_t bytes = encoder.column_bytes;
+  std::int8_t* y = encoder.columns + static_cast<std::size_t>(column) * column_stride;
+  std::memcpy(y, x, bytes);
+  std::memcpy(y + bytes, x, bytes);
+  for (std::size_t i = 0; i < 2 * bytes; i += lanes) {
+    const Bytes here = load_unaligned(y + i);
+    const Bytes next = load_unaligned(y + i + 1);
+    for (int offset = 1; offset < 8; ++offset) {
+      store_unaligned(bits_from(here, next, offset),
+                      y + static_cast<std::size_t>(offset) * offset_stride + i);
+    }
+  }
+}
+
+// sum = the XOR over the edges [first, end) of the rotated columns, in whole vectors.
+template <std::size_t vectors>
+HWY_INLINE void row_sum(const Encoder& encoder, int first, int end, std::uint8_t* sum) {
+  Bytes acc0 = zero();
+  Bytes acc1 = acc0;
+  Bytes acc2 = acc0;
+  for (int e = first; e < end; ++e) {
+    const std::size_t shift = encoder.graph.shift_mod_zc[e];
+    const std::int8_t* x = encoder.columns + encoder.graph.column[e] * column_stride +
+                           (shift & 7) * offset_stride + (shift >> 3);
+    acc0 = exclusive_or(acc0, load_unaligned(x));
+    if (vectors > 1) acc1 = exclusive_or(acc1, load_unaligned(x + lanes));
+    if (vectors > 2) acc2 = exclusive_or(acc2, load_unaligned(x + 2 * lanes));
+  }
+  auto* out = reinterpret_cast<std::int8_t*>(sum);
+  store_unaligned(acc0, out);
+  if (vectors > 1) store_unaligned(acc1, out + lanes);
+  if (vectors > 2) store_unaligned(acc2, out + 2 * lanes);
+}
+
+// Edges of the row in columns before `column`; the columns ascend.
+int edges_before(const LdpcGraph& graph, int row, int column) {
+  int end = graph.row_begin[row + 1];
+  while (graph.column[end - 1] >= column) --end;
+  return end;
+}
+
+constexpr std::size_t sum_stride = 64;  // bytes: a column in whole vectors
+
+// The four core parity columns [4, sum_stride] (ref: first_parity explains the first).
+template <std::size_t vectors>
+void core_parity(Encoder& encoder, std::uint8_t* parity) {
+  const LdpcGraph& graph = encoder.graph;
+  const int first = graph.information_columns;
+  const std::size_t bytes = encoder.column_bytes;
+  const std::size_t zc = 8 * bytes;
+  std::uint8_t sums[ldpc_core_rows][sum_stride];
+  std::uint8_t total[sum_stride] = {};
+  std::size_t shifts[ldpc_core_rows];
+  int found = 0;
+  for (int row = 0; row < ldpc_core_rows; ++row) {
+    const int end = edges_before(graph, row, first);
+    row_sum<vectors>(encoder, graph.row_begin[row], end, sums[row]);
+    for (std::size_t i = 0; i < bytes; ++i) total[i] ^= sums[row][i];
+    if (graph.column[end] == first) shifts[found++] = graph.shift_mod_zc[end];
+  }
+  assert(found == 3);
+  const std::size_t left = shifts[0] == shifts[1]   ? shifts[2]
+                           : shifts[0] == shifts[2] ? shifts[1]
+                                                    : shifts[0];
+  // Rotating back by `left` is rotating on by zc - left: read it from the eight offsets.
+  put_column(encoder, first, total);
+  const std::size_t back = (zc - left) % zc;
+  std::memcpy(parity,
+              encoder.columns + static_cast<std::size_t>(first) * column_stride +
+                  (back & 7) * offset_stride + (back >> 3),
+              bytes);
+  put_column(encoder, first, parity);
+  for (int row = 0; row < ldpc_core_rows - 1; ++row) {
+    std::uint8_t* next = parity + static_cast<std::size_t>(row + 1) * sum_stride;
+    std::uint8_t diagonal[sum_stride];
+    row_sum<vectors>(encoder, edges_before(graph, row, first),
+                     edges_before(graph, row, first + 1 + row), diagonal);
+    for (std::size_t i = 0; i < bytes; ++i) next[i] = sums[row][i] ^ diagonal[i];
+    put_column(encoder, first + 1 + row, next);
+  }
+}
+
+template <std::size_t vectors>
+void encode_bytes(Encoder& encoder, const std::uint8_t* bits, std::uint8_t* codeword,
+                  std::size_t codeword_bytes, int rows) {
+  const LdpcGraph& graph = encoder.graph;
+  const std::size_t bytes = encoder.column_bytes;
+  const auto information = static_cast<std::size_t>(graph.information_columns);
+  const std::size_t systematic = (information - 2) * bytes;
+  std::memcpy(codeword, bits + 2 * bytes, std::min(systematic, codeword_bytes));
+  if (codeword_bytes <= systematic) return;
+
+  for (std::size_t c = 0; c < information; ++c) {
+    put_column(encoder, static_cast<int>(c), bits + c * bytes);
+  }
+  std::uint8_t parity[ldpc_core_rows * sum_stride];
+  core_parity<vectors>(encoder, parity);
+  std::size_t at = systematic;
+  for (int row = 0; row < rows && at < codeword_bytes; ++row, at += bytes) {
+    const std::size_t count = std::min(bytes, codeword_bytes - at);
+    if (row < ldpc_core_rows) {
+      std::memcpy(codeword + at, parity + static_cast<std::size_t>(row) * sum_stride, count);
+    } else if (at + vectors * lanes <= codeword_bytes) {
+      // The overrun is overwritten by the next row.
+      row_sum<vectors>(encoder, graph.row_begin[row], graph.row_begin[row + 1] - 1, codeword + at);
+    } else {
+      std::uint8_t sum[sum_stride];
+      row_sum<vectors>(encoder, graph.row_begin[row], graph.row_begin[row + 1] - 1, sum);
+      std::memcpy(codeword + at, sum, count);
+    }
+  }
+}
+
+// zc: a multiple of 8, at least 64.
+void encode(int base_graph, int zc, const std::uint8_t* bits, std::uint8_t* codeword,
+            int codeword_bits) {
+  Encoder encoder;
+  encoder.graph = ldpc_graph(base_graph, zc);
+  encoder.column_bytes = static_cast<std::size_t>(zc) / 8;
+  const int rows = ldpc_rows_needed(base_graph, zc, codeword_bits);
+  const std::size_t bytes = bytes_for_bits(static_cast<std::size_t>(codeword_bits));
+  // A column has at most 48 bytes: one to three vectors of the target's width.
+  if (encoder.column_bytes <= lanes) {
+    encode_bytes<1>(encoder, bits, codeword, bytes, rows);
+  } else if constexpr (lanes < 48) {
+    if (encoder.column_bytes <= 2 * lanes) {
+      encode_bytes<2>(encoder, bits, codeword, bytes, rows);
+    } else if constexpr (lanes < 24) {
+      encode_bytes<3>(encoder, bits, codeword, bytes, rows);
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace noroshi::fec
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace noroshi::fec {
+HWY_EXPORT(encode);
+
+namespace {
+
+using Word = std::uint64_t;  // a column: bit l at 63 - l, the rest 0
+
+Word read_bits(const std::uint8_t* packed, std::size_t first, int count) {
+  Word word = 0;
+  for (int i = 0; i < count; ++i) {
+    word |= static_cast<Word>(bit_at(packed, first + static_cast<std::size_t>(i))) << (63 - i);
+  }
+  return word;
+}
+
+Word rotate(Word x, int shift, int zc) {
+  return ((x << shift) | (x >> (zc - shift))) & (~Word{0} << (64 - zc));
+}
+
+Word row_sum(const LdpcGraph& graph, int row, int before, const Word* columns, int zc) {
+  Word sum = 0;
+  for (int e = graph.row_begin[row]; e < graph.row_begin[row + 1]; ++e) {
+    if (graph.column[e] >= before) break;
+    sum ^= rotate(columns[graph.column[e]], graph.shift_mod_zc[e], zc);
+  }
+  return sum;
+}
+
+// The first core parity column (ref: first_parity).
+Word first_parity(const LdpcGraph& graph, const Word* columns, int zc) {
+  const int first = graph.information_columns;
+  Word total = 0;
+  int shifts[ldpc_core_rows];
+  int found = 0;
+  for (int row = 0; row < ldpc_core_rows; ++row) {
+    total ^= row_sum(graph, row, first, columns, zc);
+    for (int e = graph.row_begin[row]; e < graph.row_begin[row + 1]; ++e) {
+      if (graph.column[e] == first) shifts[found++] = graph.shift_mod_zc[e];
+    }
+  }
+  assert(found == 3);
+  const int left = shifts[0] == shifts[1]   ? shifts[2]
+                   : shifts[0] == shifts[2] ? shifts[1]
+                                            : shifts[0];
+  return rotate(total, (zc - left) % zc, zc);
+}
+
+// zc < 64.
+void encode_words(int base_graph, int zc, const std::uint8_t* bits, std::uint8_t* codeword,
+                  int codeword_bits) {
+  const LdpcGraph graph = ldpc_graph(base_graph, zc);
+  const int first = graph.information_columns;
+  const int rows = ldpc_rows_needed(base_graph, zc, codeword_bits);
+  Word columns[22 + ldpc_rows_max];
+  for (int c = 0; c < first; ++c) {
+    columns[c] = read_bits(bits, static_cast<std::size_t>(c * zc), zc);
+  }
+  columns[first] = first_parity(graph, columns, zc);
+  for (int row = 0; row < rows; ++row) {
+    if (row == ldpc_core_rows - 1) continue;
+    const int unknown = row < ldpc_core_rows - 1 ? first + 1 + row : first + row;
+    columns[unknown] = row_sum(graph, row, unknown, columns, zc);
+  }
+
+  Word pending = 0;  // bits not yet written, at the top
+  int pending_bits = 0;
+  int written = 0;
+  for (int c = 2; written < codeword_bits; ++c) {
+    const int count = std::min(zc, codeword_bits - (c - 2) * zc);
+    // A column goes in by halves of at most 32 bits, so that fewer than 8 pending always leave
+    // room.
+    for (int done = 0; done < count; done += 32) {
+      const int part = std::min(32, count - done);
+      const Word top = (columns[c] << done) & (~Word{0} << (64 - part));
+      pending |= top >> pending_bits;
+      for (pending_bits += part; pending_bits >= 8; pending_bits -= 8, pending <<= 8) {
+        *codeword++ = static_cast<std::uint8_t>(pending >> 56);
+      }
+    }
+    written += count;
+  }
+  if (pending_bits > 0) *codeword = static_cast<std::uint8_t>(pending >> 56);
+}
+
+}  // namespace
+
+namespace cpu {
+
+void ldpc_encode(int base_graph, int zc, View<const std::uint8_t, 1> bits,
+                 View<std::uint8_t, 1> codeword, int codeword_bits) {
+  assert(base_graph == 1 || base_graph == 2);
+  assert(ldpc_is_lifting_size(zc));
+  assert(codeword_bits > 0 && codeword_bits <= ldpc_codeword_bits(base_graph, zc));
+  assert(bits.size() >=
+         bytes_for_bits(static_cast<std::size_t>(ldpc_information_bits(base_graph, zc))));
+  assert(codeword.size() >= bytes_for_bits(static_cast<std::size_t>(codeword_bits)));
+  if (zc < 64) {
+    encode_words(base_graph, zc, bits.data(), codeword.data(), codeword_bits);
+    return;
+  }
+  HWY_DYNAMIC_DISPATCH(encode)(base_graph, zc, bits.data(), codeword.data(), codeword_bits);
+  if (codeword_bits % 8 != 0) {
+    codeword.data()[codeword_bits / 8] &= static_cast<std::uint8_t>(0xff00 >> (codeword_bits % 8));
+  }
+}
+
+}  // namespace cpu
+}  // namespace noroshi::fec
+#endif  // HWY_ONCE

@@ -1,0 +1,82 @@
+#include "fec/ldpc/ldpc_graph.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <iterator>
+
+#include "fec/ldpc/ldpc_tables.h"
+
+namespace noroshi::fec {
+namespace {
+
+constexpr std::size_t sizes = std::size(ldpc_lifting_size_table);
+
+template <std::size_t edges, std::size_t rows>
+struct Tables {
+  std::array<std::uint16_t, rows + 1> row_begin{};
+  std::array<std::uint8_t, edges> column{};
+  std::array<std::array<std::uint16_t, edges>, sizes> shift{};
+};
+
+template <std::size_t rows, std::size_t edges>
+constexpr Tables<edges, rows> make_tables(const LdpcTableEntry (&entries)[edges]) {
+  Tables<edges, rows> tables;
+  for (std::size_t e = 0; e < edges; ++e) {
+    tables.column[e] = entries[e].column;
+    tables.row_begin[entries[e].row + 1u] = static_cast<std::uint16_t>(e + 1);
+    for (std::size_t s = 0; s < sizes; ++s) {
+      const LdpcLiftingSize& size = ldpc_lifting_size_table[s];
+      tables.shift[s][e] = static_cast<std::uint16_t>(entries[e].shift[size.set_index] % size.zc);
+    }
+  }
+  return tables;
+}
+
+constexpr auto tables_1 = make_tables<46>(ldpc_base_graph_1);
+constexpr auto tables_2 = make_tables<42>(ldpc_base_graph_2);
+
+constexpr std::array<std::uint16_t, sizes> make_sizes() {
+  std::array<std::uint16_t, sizes> list{};
+  for (std::size_t s = 0; s < sizes; ++s) list[s] = ldpc_lifting_size_table[s].zc;
+  return list;
+}
+constexpr auto size_list = make_sizes();
+
+// Index into the table of sizes, or -1.
+int size_index(int zc) {
+  const auto* at = std::lower_bound(size_list.begin(), size_list.end(), zc);
+  return at != size_list.end() && *at == zc ? static_cast<int>(at - size_list.begin()) : -1;
+}
+
+}  // namespace
+
+bool ldpc_is_lifting_size(int zc) { return size_index(zc) >= 0; }
+
+int ldpc_set_index(int zc) {
+  const int index = size_index(zc);
+  assert(index >= 0);
+  return ldpc_lifting_size_table[index].set_index;
+}
+
+View<const std::uint16_t, 1> ldpc_lifting_sizes() { return size_list; }
+
+LdpcGraph ldpc_graph(int base_graph, int zc) {
+  assert(base_graph == 1 || base_graph == 2);
+  const int index = size_index(zc);
+  assert(index >= 0);
+  const auto at = static_cast<std::size_t>(index);
+  if (base_graph == 1) {
+    return {
+        46, 22, 26, tables_1.row_begin.data(), tables_1.column.data(), tables_1.shift[at].data()};
+  }
+  return {42, 10, 14, tables_2.row_begin.data(), tables_2.column.data(), tables_2.shift[at].data()};
+}
+
+int ldpc_rows_needed(int base_graph, int zc, int codeword_bits) {
+  const int columns = 2 + (codeword_bits + zc - 1) / zc;
+  return std::max(ldpc_core_rows, columns - ldpc_information_columns(base_graph));
+}
+
+}  // namespace noroshi::fec

