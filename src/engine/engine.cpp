@@ -306,13 +306,13 @@ void Engine::State::watch_process() {
         stop_now = stopping;
       }
       if (stop_now) end_process(*pid);
-      const double cpu_s = cpu_seconds_of(*pid);
-      update([&](EngineStatus& s) {
-        s.pid = 0;
-        cpu_before_s += std::max(cpu_s, cpu_live_s);
+      const double cpu_s = cpu_seconds_of(*pid);  // of descendants too, before they are killed
+      update([](EngineStatus& s) { s.pid = 0; });
+      const ExitStatus exit = reap(*pid);
+      update([&](EngineStatus&) {
+        cpu_before_s += std::max({cpu_s, cpu_live_s, exit.cpu_seconds});
         cpu_live_s = 0;
       });
-      const ExitStatus exit = reap(*pid);
       if (stop_now) return;
       const std::string tail = log->tail();
       update([&](EngineStatus& s) {
