@@ -40,4 +40,12 @@ void ofdm_modulate(OfdmPlan& plan, int slot_in_subframe, float scale, View<const
 void ofdm_demodulate(OfdmPlan& plan, int slot_in_subframe, int window_offset, float scale,
                      View<const cf32, 1> samples, View<cf32, 2> grid);
 
+// Double precision, from the equations.
+namespace ref {
+void ofdm_modulate(const nr::Carrier& carrier, int slot_in_subframe, double scale,
+                   View<const cf64, 2> grid, View<cf64, 1> samples);
+void ofdm_demodulate(const nr::Carrier& carrier, int slot_in_subframe, int window_offset,
+                     double scale, View<const cf64, 1> samples, View<cf64, 2> grid);
+}  // namespace ref
+
 }  // namespace noroshi::phy
