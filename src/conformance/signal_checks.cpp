@@ -1,13 +1,85 @@
 // Low-PAPR sequences, modulation, soft demodulation, OFDM (TS 38.211 5.1, 5.2.2, 5.3.1, 5.4).
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "conformance/components.h"
 #include "nr/low_papr/low_papr.h"
+#include "phy/demap/demap.h"
+#include "phy/modulation/modulation.h"
 #include "phy/ofdm/ofdm.h"
 
 namespace noroshi::conformance {
+namespace {
+
+Result<nr::Modulation> modulation_of(const VectorCase& c) {
+  static const std::map<std::string, nr::Modulation> names = {
+      {"BPSK", nr::Modulation::bpsk},      {"pi/2-BPSK", nr::Modulation::pi2_bpsk},
+      {"QPSK", nr::Modulation::qpsk},      {"16QAM", nr::Modulation::qam16},
+      {"64QAM", nr::Modulation::qam64},    {"256QAM", nr::Modulation::qam256},
+      {"1024QAM", nr::Modulation::qam1024}};
+  const auto name = c.text("modtype");
+  if (!name) return name.error();
+  const auto found = names.find(*name);
+  if (found == names.end()) return Error{"no modulation '" + *name + "' in TS 38.211 5.1"};
+  return found->second;
+}
+
+}  // namespace
+
+Outcome check_modulation(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(modulation, modulation_of(c));
+  NOROSHI_CASE_VALUE(in, c.array("b"));
+  NOROSHI_CASE_VALUE(expected, c.array("mod_data"));
+  const std::size_t symbols = expected->complex.size();
+  const auto qm = static_cast<std::size_t>(nr::bits_per_symbol(modulation));
+  if (in->size() != symbols * qm) return failed("b has not Qm bits a symbol");
+  const std::vector<std::uint8_t> bits = packed(bits_of(*in, 0, in->size()));
+  std::vector<cf64> exact(symbols);
+  std::vector<cf32> fast(symbols);
+  phy::ref::modulate(modulation, bits, 1.0, exact);
+  phy::cpu::modulate(modulation, bits, 1.0f, fast);
+  const std::vector<cf32> ref(exact.begin(), exact.end());
+  std::string wrong = difference(ref, expected->complex.data(), symbols, 1e-6);
+  if (!wrong.empty()) return failed("ref: " + wrong);
+  wrong = difference(fast, expected->complex.data(), symbols, 1e-6);
+  return wrong.empty() ? passed() : failed("cpu: " + wrong);
+}
+
+Outcome check_demodulation(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(modulation, modulation_of(c));
+  NOROSHI_CASE_VALUE(noise_power, c.number("noise_power"));
+  NOROSHI_CASE_VALUE(in, c.array("demod_data"));
+  NOROSHI_CASE_VALUE(expected, c.array("LLR"));
+  const std::size_t symbols = in->complex.size();
+  const auto qm = static_cast<std::size_t>(nr::bits_per_symbol(modulation));
+  if (expected->real.size() != symbols * qm) return failed("LLR has not Qm values a symbol");
+  if (!(noise_power > 0)) return failed("noise_power is not above 0");
+
+  std::vector<double> llr(symbols * qm);
+  phy::ref::demap(modulation, in->complex, noise_power, llr);
+  const std::vector<cf32> received(in->complex.begin(), in->complex.end());
+  const std::vector<float> inverse_noise(symbols, static_cast<float>(1 / noise_power));
+  std::vector<SoftBit> soft_bits(symbols * qm);
+  phy::cpu::demap(modulation, received, inverse_noise, soft_bits);
+  for (std::size_t i = 0; i < llr.size(); ++i) {
+    const double want = expected->real[i];
+    const double tolerance = 1e-3 * std::abs(want) + 2e-3;
+    const std::string where = "soft bit " + std::to_string(i) + " of " + std::to_string(llr.size());
+    if (!(std::abs(llr[i] - want) <= tolerance)) {
+      return failed("ref: " + where + " is " + std::to_string(llr[i]) + ", expected " +
+                    std::to_string(want));
+    }
+    const double quantised =
+        std::clamp(phy::llr_scale * want, -1.0 * soft_bit_max, 1.0 * soft_bit_max);
+    if (!(std::abs(soft_bits[i] - quantised) <= 0.5 + phy::llr_scale * tolerance)) {
+      return failed("cpu: " + where + " is " + std::to_string(soft_bits[i]) + ", expected " +
+                    std::to_string(quantised));
+    }
+  }
+  return passed();
+}
 
 Outcome check_low_papr(const VectorCase& c) {
   NOROSHI_CASE_VALUE(u, c.integer("u"));
