@@ -1,0 +1,256 @@
+// Catches: a transport block lost or changed anywhere between MAC and handset, a run that a seed
+// does not repeat, a recording that does not replay, allocation in the slot, lateness that goes
+// uncounted or stops the site, a site that takes a configuration it cannot run.
+
+#include "site/site.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "site/cell.h"
+#include "site/slot_guard.h"
+
+namespace noroshi::site {
+namespace {
+
+struct Shape {
+  int scs_khz = 30;
+  int bandwidth_mhz = 5;
+  const char* duplex = "DDDSU";
+  const char* profile = "tdl-a";
+  double snr_db = 30;
+  int handsets = 2;
+  int receive_antennas = 2;
+};
+
+SiteConfig small_site(const Shape& shape) {
+  SiteConfig config;
+  CellConfig& cell = config.cell;
+  cell.carrier = nr::make_carrier(shape.scs_khz, shape.bandwidth_mhz).value();
+  cell.pattern = nr::make_duplex_pattern(shape.duplex, shape.scs_khz).value();
+  cell.receive_antennas = shape.receive_antennas;
+  cell.mac.handsets_per_slot_max = 2;
+  for (int i = 0; i < shape.handsets; ++i) {
+    HandsetChannel channel;
+    channel.rnti = static_cast<std::uint16_t>(100 + i);
+    channel.profile = shape.profile;
+    channel.snr_db = shape.snr_db - 4 * i;
+    channel.timing_offset_ns = 100 * i;
+    cell.channels.push_back(channel);
+    mac::HandsetConfig handset;
+    handset.rnti = channel.rnti;
+    cell.mac.handsets.push_back(handset);
+  }
+  return config;
+}
+
+SiteOptions free_pace(double duration_s, std::uint64_t seed = 1) {
+  SiteOptions options;
+  options.duration_s = duration_s;
+  options.pace = Pace::free;
+  options.seed = seed;
+  return options;
+}
+
+struct Outcome {
+  std::uint64_t hash, dl_bits, ul_bits, dl_lost, ul_lost, mismatches, slots, ul_tb, ul_failed;
+};
+
+Outcome run_free(const SiteConfig& config, double duration_s, std::uint64_t seed = 1) {
+  auto site = Site::make(config, free_pace(duration_s, seed));
+  EXPECT_TRUE(site.ok()) << (site.ok() ? "" : site.error().message);
+  if (!site.ok()) return {};
+  EXPECT_TRUE(site->run().ok());
+  const SiteCounters& c = site->counters();
+  EXPECT_EQ(c.refused_pdus.load(), 0u);
+  EXPECT_EQ(c.dropped_reports.load(), 0u);
+  EXPECT_EQ(c.lost_slots.load() + c.lost_air_slots.load(), 0u);
+  return {c.result_hash.load(), c.dl_bits.load(),    c.ul_bits.load(),
+          c.dl_tb_lost.load(),  c.ul_tb_lost.load(), c.payload_mismatches.load(),
+          c.slots.load(),       c.ul_tb.load(),      c.ul_tb_failed.load()};
+}
+
+TEST(Site, CarriesEveryBlockOverFadingAir) {
+  const Outcome outcome = run_free(small_site({}), 1.0);
+  EXPECT_EQ(outcome.slots, 2000u);
+  EXPECT_EQ(outcome.dl_lost, 0u);
+  EXPECT_EQ(outcome.ul_lost, 0u);
+  EXPECT_EQ(outcome.mismatches, 0u);
+  // 11 RB with 3.7 (0.93) of 5 slots: half of what 256QAM gives at most is about 9 (3) Mb/s.
+  EXPECT_GT(outcome.dl_bits, 5'000'000u);
+  EXPECT_GT(outcome.ul_bits, 1'500'000u);
+}
+
+TEST(Site, ASeedRepeatsARunToTheBit) {
+  const SiteConfig config = small_site({});
+  const Outcome first = run_free(config, 0.2, 7);
+  EXPECT_EQ(first.hash, run_free(config, 0.2, 7).hash);
+  EXPECT_NE(first.hash, run_free(config, 0.2, 8).hash);
+}
+
+TEST(Site, RunsFddAndFifteenKilohertz) {
+  for (const Shape& shape :
+       {Shape{.scs_khz = 15, .duplex = "FDD"}, Shape{.scs_khz = 30, .duplex = "FDD"},
+        Shape{.scs_khz = 15, .duplex = "DSUUD"}, Shape{.duplex = "DU", .receive_antennas = 4},
+        Shape{.profile = "awgn", .handsets = 1, .receive_antennas = 1}}) {
+    SCOPED_TRACE(std::string(shape.duplex) + " " + std::to_string(shape.scs_khz));
+    const Outcome outcome = run_free(small_site(shape), 0.2);
+    EXPECT_EQ(outcome.mismatches, 0u);
+    EXPECT_EQ(outcome.dl_lost + outcome.ul_lost, 0u);
+    EXPECT_GT(outcome.dl_bits, 100'000u);
+    EXPECT_GT(outcome.ul_bits, 100'000u);
+  }
+}
+
+TEST(Site, NoiseAloneLosesBlocksAndNeverFalsifiesThem) {
+  const Outcome outcome = run_free(small_site({.snr_db = -15}), 0.2);
+  EXPECT_GT(outcome.ul_failed, 0u);
+  EXPECT_EQ(outcome.mismatches, 0u);
+}
+
+// The samples of one run, replayed under the same seed, give the same uplink.
+TEST(Site, ARecordingReplaysToTheSameResult) {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("noroshi_site_" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  SiteConfig config = small_site({});
+  config.record_path = (folder / "uplink").string();
+  const Outcome recorded = run_free(config, 0.1);
+  config.record_path.clear();
+  config.replay_path = (folder / "uplink.sigmf-meta").string();
+  const Outcome replayed = run_free(config, 0.1);
+  EXPECT_GT(recorded.ul_tb, 20u);
+  EXPECT_EQ(replayed.hash, recorded.hash);
+  EXPECT_EQ(replayed.ul_bits, recorded.ul_bits);
+
+  // Another cell hears nothing in it, says so by failed CRCs, and goes on.
+  config.cell.carrier.cell_id = 77;
+  const Outcome foreign = run_free(config, 0.1);
+  EXPECT_EQ(foreign.ul_bits, 0u);
+  EXPECT_GT(foreign.ul_failed, 0u);
+  EXPECT_GT(foreign.dl_bits, 0u);
+
+  config.cell.receive_antennas = 1;
+  const auto refused = Site::make(config, free_pace(0.1));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("2 channels"), std::string::npos);
+  std::filesystem::remove_all(folder);
+}
+
+// Sleeps as told, but at chosen sleeps wakes this much later.
+class StallingClock final : public Clock {
+ public:
+  explicit StallingClock(std::function<std::int64_t(int)> stall_ns)
+      : stall_ns_(std::move(stall_ns)) {}
+  std::int64_t now_ns() override { return now_ns_; }
+  void sleep_until_ns(std::int64_t deadline_ns) override {
+    if (deadline_ns > now_ns_) now_ns_ = deadline_ns;
+    now_ns_ += stall_ns_(sleeps_++);
+  }
+
+ private:
+  std::function<std::int64_t(int)> stall_ns_;
+  std::int64_t now_ns_ = 0;
+  int sleeps_ = 0;
+};
+
+TEST(Site, CountsALateDownlinkOnce) {
+  StallingClock clock([](int sleep) { return sleep == 50 ? 400'000 : 0; });
+  SiteOptions options = free_pace(0.1);
+  options.clock = &clock;
+  auto site = Site::make(small_site({}), options);
+  ASSERT_TRUE(site.ok());
+  ASSERT_TRUE(site->run().ok());
+  EXPECT_EQ(site->counters().late_downlink.load(), 1u);
+  EXPECT_EQ(site->counters().late_uplink.load(), 0u);
+  EXPECT_EQ(site->counters().late_slots.load(), 1u);
+  EXPECT_EQ(site->counters().lost_slots.load(), 0u);
+}
+
+TEST(Site, AnUplinkThatTheAirHeldUpIsLateByTheAir) {
+  // The tick of uplink slot 54 comes 4 slots late: so do its samples, and so does what reads them.
+  StallingClock clock([](int sleep) { return sleep == 54 ? 4 * 500'000 + 1000 : 0; });
+  SiteOptions options = free_pace(0.1);
+  options.clock = &clock;
+  auto site = Site::make(small_site({}), options);
+  ASSERT_TRUE(site.ok());
+  ASSERT_TRUE(site->run().ok());
+  const SiteCounters& c = site->counters();
+  EXPECT_EQ(c.late_uplink.load(), 1u);
+  EXPECT_EQ(c.late_uplink_by_air.load(), 1u);
+  // Slots 55 to 57 had their downlink late too; 54 has none, yet is late by its uplink.
+  EXPECT_EQ(c.late_downlink.load(), 3u);
+  EXPECT_EQ(c.late_slots.load(), 4u);
+  EXPECT_EQ(c.lost_slots.load(), 0u);
+}
+
+TEST(Site, SurvivesALongStallAndLosesOnlyItsSlots) {
+  StallingClock clock([](int sleep) { return sleep % 300 == 299 ? 30 * 500'000 : 0; });
+  SiteOptions options = free_pace(0.5);
+  options.clock = &clock;
+  auto site = Site::make(small_site({}), options);
+  ASSERT_TRUE(site.ok());
+  ASSERT_TRUE(site->run().ok());
+  const SiteCounters& c = site->counters();
+  EXPECT_EQ(c.lost_slots.load(), 3u * 30u);
+  EXPECT_EQ(c.slots.load() + c.lost_slots.load(), 1000u);
+  EXPECT_EQ(c.payload_mismatches.load(), 0u);
+  EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+  EXPECT_GT(c.ul_bits.load(), 500'000u);
+}
+
+// Real threads on the real clock, with whatever the machine gives: nothing about speed is asserted,
+// only that every slot is done or counted as lost and that nothing is falsified.
+TEST(Site, RealPaceAccountsForEverySlot) {
+  for (const int workers : {1, 2}) {
+    SCOPED_TRACE(workers);
+    SiteConfig config = small_site({.handsets = 1});
+    config.realtime_priority = 0;
+    config.radio_processors.assign(static_cast<std::size_t>(workers), 0);
+    config.air_processors = {0};
+    SiteOptions options;
+    options.duration_s = 0.2;
+    auto site = Site::make(config, options);
+    ASSERT_TRUE(site.ok()) << site.error().message;
+    ASSERT_TRUE(site->run().ok());
+    const SiteCounters& c = site->counters();
+    EXPECT_GE(c.slots.load() + c.lost_slots.load(), 400u);
+    EXPECT_EQ(c.payload_mismatches.load(), 0u);
+  }
+}
+
+TEST(Site, RefusesWhatItCannotRun) {
+  SiteConfig config = small_site({});
+  config.radio_processors = {4000};
+  auto site = Site::make(config, free_pace(0.1));
+  ASSERT_FALSE(site.ok());
+  EXPECT_NE(site.error().message.find("processor 4000"), std::string::npos);
+
+  config = small_site({});
+  config.cell.channels[1].rnti = config.cell.channels[0].rnti;
+  config.cell.mac.handsets[1].rnti = config.cell.channels[0].rnti;
+  EXPECT_FALSE(Site::make(config, free_pace(0.1)).ok());
+
+  config = small_site({});
+  config.cell.channels[0].profile = "tdl-q";
+  EXPECT_FALSE(Site::make(config, free_pace(0.1)).ok());
+
+  config = small_site({});
+  config.replay_path = "no/such/file.sigmf-meta";
+  EXPECT_FALSE(Site::make(config, free_pace(0.1)).ok());
+}
+
+// TS 38.212 5.4.2.1 by hand: 100 000 bits are 12 code blocks of base graph 1 (100 024 / 8424).
+TEST(Cell, LimitedBufferFollowsTheCodeBlocks) {
+  EXPECT_EQ(limited_buffer_bits(100'000, 9000, 120'000), 120'000 * 3 / 2 / 12);
+  EXPECT_EQ(limited_buffer_bits(8424, 9000, 120'000), 180'000);      // 8448 with its CRC: one
+  EXPECT_EQ(limited_buffer_bits(8432, 9000, 120'000), 180'000 / 2);  // 8456: two
+  EXPECT_EQ(limited_buffer_bits(3824, 6860, 120'000), 180'000);      // base graph 2, 3840 bits
+}
+
+}  // namespace
+}  // namespace noroshi::site
