@@ -15,9 +15,10 @@
 namespace noroshi::air {
 namespace {
 
-// The impulse response stands still for this long: at 300 Hz and 30.72 Msps the phase of a tap
-// turns by 0.2 degrees.
-constexpr int block_samples = 64;
+// The impulse response stands still for this part of an update interval, but not for less than
+// this many samples: a tap turns by at most a thousandth of a circle meanwhile.
+constexpr int blocks_per_update = 16;
+constexpr int block_samples_min = 64;
 
 // The longest update interval: linear between updates bends at most 1.2e-3 away from a tap that
 // turns through this part of a circle.
@@ -39,7 +40,7 @@ int choose_update_samples(double doppler_hz, int sample_rate_hz) {
   if (doppler_hz <= 0) return update_samples_max;
   const double most = turn_between_updates_max * sample_rate_hz / doppler_hz;
   int samples = update_samples_max;
-  while (samples > block_samples && samples > most) samples /= 2;
+  while (samples > block_samples_min && samples > most) samples /= 2;
   return samples;
 }
 
@@ -72,13 +73,15 @@ struct Channel::State {
 
   ChannelConfig config;
   int samples_max = 0;
-  int update_samples = 0;
+  int update_samples = 0;  // a power of two
+  int block_samples = 0;   // one as well
   int latency = 0;
   std::vector<DelayedTap> taps;
   std::size_t fir_taps = 0;
   std::vector<Antenna> antennas;
-  std::vector<cf32> gains;           // scratch, [tap]
-  std::vector<cf32> input, input_j;  // fir_taps - 1 of the past, samples_max, padding
+  std::vector<cf32> gains;  // scratch, [tap]
+  // fir_taps - 1 of the past, samples_max, padding
+  std::vector<float> real, imaginary;
   std::int64_t next_sample = 0;
 
   State(const ChannelConfig& from, int samples);
@@ -89,7 +92,8 @@ struct Channel::State {
 Channel::State::State(const ChannelConfig& from, int samples)
     : config(from),
       samples_max(samples),
-      update_samples(choose_update_samples(from.doppler_hz, from.sample_rate_hz)) {
+      update_samples(choose_update_samples(from.doppler_hz, from.sample_rate_hz)),
+      block_samples(std::max(update_samples / blocks_per_update, block_samples_min)) {
   assert(samples >= 1 && from.sample_rate_hz > 0 && from.receive_antennas >= 1);
   assert(!from.profile.taps.empty() && from.doppler_hz >= 0);
   std::vector<double> delays;  // samples
@@ -111,8 +115,8 @@ Channel::State::State(const ChannelConfig& from, int samples)
                         std::vector<cf32>(fir_taps)});
   }
   gains.resize(taps.size());
-  input.resize(fir_taps - 1 + static_cast<std::size_t>(samples) + fir_padding);
-  input_j.resize(input.size());
+  real.resize(fir_taps - 1 + static_cast<std::size_t>(samples) + fir_padding);
+  imaginary.resize(real.size());
   for (Antenna& antenna : antennas) {
     render(antenna, 0, antenna.from);
     render(antenna, 1, antenna.to);
@@ -168,14 +172,11 @@ void Channel::apply(std::int64_t start_sample, float gain, View<const cf32, 1> t
 
   const std::size_t past = state.fir_taps - 1;
   if (start_sample != state.next_sample) {
-    std::fill_n(state.input.begin(), past, cf32(0));
-    std::fill_n(state.input_j.begin(), past, cf32(0));
+    std::fill_n(state.real.begin(), past, 0.0f);
+    std::fill_n(state.imaginary.begin(), past, 0.0f);
   }
-  for (std::size_t n = 0; n < count; ++n) {
-    const cf32 x = gain * transmit[n];
-    state.input[past + n] = x;
-    state.input_j[past + n] = {-x.imag(), x.real()};
-  }
+  cpu::to_planes(gain, transmit, View<float, 1>(state.real).subview(past, count),
+                 View<float, 1>(state.imaginary).subview(past, count));
 
   for (std::size_t a = 0; a < state.antennas.size(); ++a) {
     State::Antenna& antenna = state.antennas[a];
@@ -183,20 +184,21 @@ void Channel::apply(std::int64_t start_sample, float gain, View<const cf32, 1> t
     std::size_t n = 0;
     while (n < count) {  // one block of absolute time after the other
       const std::int64_t sample = start_sample + static_cast<std::int64_t>(n);
-      const std::int64_t block = sample & ~std::int64_t{block_samples - 1};
-      const auto left = static_cast<std::size_t>(block + block_samples - sample);
+      const std::int64_t block = sample & ~(std::int64_t{state.block_samples} - 1);
+      const auto left = static_cast<std::size_t>(block + state.block_samples - sample);
       const std::size_t part = std::min(left, count - n);
       state.prepare(antenna, block);
-      const View<const cf32, 1> input(state.input.data() + n, past + part);
-      const View<const cf32, 1> input_j(state.input_j.data() + n, past + part);
-      cpu::fir_add(View<const cf32, 1>(antenna.now), input, input_j, output.subview(n, part));
+      cpu::fir_add(View<const cf32, 1>(antenna.now),
+                   View<const float, 1>(state.real).subview(n, past + part),
+                   View<const float, 1>(state.imaginary).subview(n, past + part),
+                   output.subview(n, part));
       n += part;
     }
   }
 
-  std::copy_n(state.input.begin() + static_cast<std::ptrdiff_t>(count), past, state.input.begin());
-  std::copy_n(state.input_j.begin() + static_cast<std::ptrdiff_t>(count), past,
-              state.input_j.begin());
+  const auto end = static_cast<std::ptrdiff_t>(count);
+  std::copy_n(state.real.begin() + end, past, state.real.begin());
+  std::copy_n(state.imaginary.begin() + end, past, state.imaginary.begin());
   state.next_sample = start_sample + static_cast<std::int64_t>(count);
 }
 

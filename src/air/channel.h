@@ -48,7 +48,7 @@ struct ChannelConfig {
 };
 
 // Each tap is a fractional delay (windowed sinc of 10 samples) times its fading gain; all taps of
-// an antenna are summed into one FIR, which follows the fading linearly in steps of 64 samples.
+// an antenna are summed into one FIR, which follows the fading linearly in small steps.
 // Against the exact sum of moving taps the error is below -45 dB up to 300 Hz at 30.72 Msps.
 class Channel {
  public:

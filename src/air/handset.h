@@ -15,8 +15,8 @@ namespace noroshi::air {
 
 inline constexpr int harq_processes = 16;
 
-// What can be sent is more than what phy::check_pusch lets the cell receive: 1 to 4 layers, DM-RS of
-// both types, single and double symbols. Errors name the field.
+// What can be sent is more than what phy::check_pusch lets the cell receive: 1 to 4 layers, DM-RS
+// of both types, single and double symbols. Errors name the field.
 Result<void> check_pusch_transmit(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
 
 // PUSCH transmit. grid: [port, symbol 14, subcarrier]. precoding: [port, layer], empty for

@@ -4,10 +4,11 @@
 //
 //   y[n] += sum_{k < K} h[k] x[n + K - 1 - k],   n = 0 .. N - 1
 //
-// input: x, K - 1 samples of the past and then N; it lies in a buffer that goes on for
-// fir_padding more readable samples. input_j: j x, laid out alike, so that a complex product is two
-// real multiply-adds on whole vectors. output: y, N samples. Each sample's sum runs over k in
-// ascending order whatever N is: cutting a call in two changes no bit.
+// The input lies in two planes, real and imaginary: K - 1 samples of the past and then N, in
+// buffers that go on for fir_padding more readable floats. Each loaded vector then serves two
+// multiply-adds; interleaved complex numbers would need two copies of the input and twice the
+// loads. Each sample's sum runs over k in ascending order whatever
+// N is: cutting a call in two changes no bit.
 
 #include "base/units.h"
 #include "base/view.h"
@@ -17,14 +18,18 @@ namespace noroshi::air {
 inline constexpr int fir_padding = 64;
 
 namespace ref {
-// Double precision; ignores input_j.
-void fir_add(View<const cf32, 1> coefficients, View<const cf32, 1> input,
-             View<const cf32, 1> input_j, View<cf32, 1> output);
+// Double precision.
+void fir_add(View<const cf32, 1> coefficients, View<const float, 1> real,
+             View<const float, 1> imaginary, View<cf32, 1> output);
 }  // namespace ref
 
 namespace cpu {
-void fir_add(View<const cf32, 1> coefficients, View<const cf32, 1> input,
-             View<const cf32, 1> input_j, View<cf32, 1> output);
+void fir_add(View<const cf32, 1> coefficients, View<const float, 1> real,
+             View<const float, 1> imaginary, View<cf32, 1> output);
+
+// real + j imaginary = gain * samples. All of one size.
+void to_planes(float gain, View<const cf32, 1> samples, View<float, 1> real,
+               View<float, 1> imaginary);
 }  // namespace cpu
 
 }  // namespace noroshi::air

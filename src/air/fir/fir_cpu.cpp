@@ -10,69 +10,94 @@ namespace noroshi::air::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Eight vectors of output in registers: enough independent sums to hide the latency of a
-// multiply-add, and few enough for 16 registers. At most 64 samples, in multiples of which the
-// callers' blocks come.
+// Four vectors of output, real and imaginary: enough independent sums to hide the latency of a
+// multiply-add, and few enough for 16 registers. At most 64 samples, which the padding covers.
 using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
 
 struct Sums {
-  hn::Vec<D> s0, s1, s2, s3, s4, s5, s6, s7;
+  V re0, re1, re2, re3, im0, im1, im2, im3;
 };
 
-HWY_INLINE Sums convolve(const float* h, int taps, const float* x, const float* xj) {
+HWY_INLINE void accumulate(V h_re, V h_im, const float* re, const float* im, V& sum_re, V& sum_im) {
+  const D d;
+  const V x_re = hn::LoadU(d, re);
+  const V x_im = hn::LoadU(d, im);
+  sum_re = hn::NegMulAdd(h_im, x_im, hn::MulAdd(h_re, x_re, sum_re));
+  sum_im = hn::MulAdd(h_im, x_re, hn::MulAdd(h_re, x_im, sum_im));
+}
+
+// re, im: at the first output sample; the taps reach backwards.
+HWY_INLINE Sums convolve(const float* h, int taps, const float* re, const float* im) {
   const D d;
   const std::size_t lanes = hn::Lanes(d);
-  const auto zero = hn::Zero(d);
+  const V zero = hn::Zero(d);
   Sums s{zero, zero, zero, zero, zero, zero, zero, zero};
   for (int k = 0; k < taps; ++k) {
-    const auto re = hn::Set(d, h[2 * k]);
-    const auto im = hn::Set(d, h[2 * k + 1]);
-    const float* const a = x - 2 * k;
-    const float* const b = xj - 2 * k;
-    s.s0 = hn::MulAdd(im, hn::LoadU(d, b), hn::MulAdd(re, hn::LoadU(d, a), s.s0));
-    s.s1 = hn::MulAdd(im, hn::LoadU(d, b + lanes), hn::MulAdd(re, hn::LoadU(d, a + lanes), s.s1));
-    s.s2 = hn::MulAdd(im, hn::LoadU(d, b + 2 * lanes),
-                      hn::MulAdd(re, hn::LoadU(d, a + 2 * lanes), s.s2));
-    s.s3 = hn::MulAdd(im, hn::LoadU(d, b + 3 * lanes),
-                      hn::MulAdd(re, hn::LoadU(d, a + 3 * lanes), s.s3));
-    s.s4 = hn::MulAdd(im, hn::LoadU(d, b + 4 * lanes),
-                      hn::MulAdd(re, hn::LoadU(d, a + 4 * lanes), s.s4));
-    s.s5 = hn::MulAdd(im, hn::LoadU(d, b + 5 * lanes),
-                      hn::MulAdd(re, hn::LoadU(d, a + 5 * lanes), s.s5));
-    s.s6 = hn::MulAdd(im, hn::LoadU(d, b + 6 * lanes),
-                      hn::MulAdd(re, hn::LoadU(d, a + 6 * lanes), s.s6));
-    s.s7 = hn::MulAdd(im, hn::LoadU(d, b + 7 * lanes),
-                      hn::MulAdd(re, hn::LoadU(d, a + 7 * lanes), s.s7));
+    const V h_re = hn::Set(d, h[2 * k]);
+    const V h_im = hn::Set(d, h[2 * k + 1]);
+    const float* const a = re - k;
+    const float* const b = im - k;
+    accumulate(h_re, h_im, a, b, s.re0, s.im0);
+    accumulate(h_re, h_im, a + lanes, b + lanes, s.re1, s.im1);
+    accumulate(h_re, h_im, a + 2 * lanes, b + 2 * lanes, s.re2, s.im2);
+    accumulate(h_re, h_im, a + 3 * lanes, b + 3 * lanes, s.re3, s.im3);
   }
   return s;
 }
 
-HWY_INLINE void add(const Sums& s, float* y) {
+HWY_INLINE void add_interleaved(V re, V im, float* y) {
   const D d;
-  const std::size_t lanes = hn::Lanes(d);
-  const hn::Vec<D>* const sums[] = {&s.s0, &s.s1, &s.s2, &s.s3, &s.s4, &s.s5, &s.s6, &s.s7};
-  for (int i = 0; i < 8; ++i) {
-    hn::StoreU(hn::Add(hn::LoadU(d, y + i * lanes), *sums[i]), d, y + i * lanes);
-  }
+  V old_re, old_im;
+  hn::LoadInterleaved2(d, y, old_re, old_im);
+  hn::StoreInterleaved2(hn::Add(old_re, re), hn::Add(old_im, im), d, y);
 }
 
-void fir_add(View<const cf32, 1> coefficients, View<const cf32, 1> input,
-             View<const cf32, 1> input_j, View<cf32, 1> output) {
+HWY_INLINE void add(const Sums& s, float* y) {
+  const std::size_t step = 2 * hn::Lanes(D());
+  add_interleaved(s.re0, s.im0, y);
+  add_interleaved(s.re1, s.im1, y + step);
+  add_interleaved(s.re2, s.im2, y + 2 * step);
+  add_interleaved(s.re3, s.im3, y + 3 * step);
+}
+
+void fir_add(View<const cf32, 1> coefficients, View<const float, 1> real,
+             View<const float, 1> imaginary, View<cf32, 1> output) {
   const D d;
   const auto* const h = reinterpret_cast<const float*>(coefficients.data());
   const int taps = static_cast<int>(coefficients.size());
-  const auto* const x = reinterpret_cast<const float*>(input.data() + taps - 1);
-  const auto* const xj = reinterpret_cast<const float*>(input_j.data() + taps - 1);
+  const float* const re = real.data() + taps - 1;
+  const float* const im = imaginary.data() + taps - 1;
   auto* const y = reinterpret_cast<float*>(output.data());
-  const std::size_t count = 2 * output.size();
-  const std::size_t step = 8 * hn::Lanes(d);
+  const std::size_t count = output.size();
+  const std::size_t step = 4 * hn::Lanes(d);
   std::size_t n = 0;
-  for (; n + step <= count; n += step) add(convolve(h, taps, x + n, xj + n), y + n);
+  for (; n + step <= count; n += step) add(convolve(h, taps, re + n, im + n), y + 2 * n);
   if (n < count) {
     HWY_ALIGN float last[8 * hn::MaxLanes(d)] = {};
-    for (std::size_t i = n; i < count; ++i) last[i - n] = y[i];
-    add(convolve(h, taps, x + n, xj + n), last);
-    for (std::size_t i = n; i < count; ++i) y[i] = last[i - n];
+    for (std::size_t i = 2 * n; i < 2 * count; ++i) last[i - 2 * n] = y[i];
+    add(convolve(h, taps, re + n, im + n), last);
+    for (std::size_t i = 2 * n; i < 2 * count; ++i) y[i] = last[i - 2 * n];
+  }
+}
+
+void to_planes(float gain, View<const cf32, 1> samples, View<float, 1> real,
+               View<float, 1> imaginary) {
+  const D d;
+  const V scale = hn::Set(d, gain);
+  const auto* const x = reinterpret_cast<const float*>(samples.data());
+  const std::size_t lanes = hn::Lanes(d);
+  const std::size_t count = samples.size();
+  std::size_t n = 0;
+  for (; n + lanes <= count; n += lanes) {
+    V re, im;
+    hn::LoadInterleaved2(d, x + 2 * n, re, im);
+    hn::StoreU(hn::Mul(re, scale), d, real.data() + n);
+    hn::StoreU(hn::Mul(im, scale), d, imaginary.data() + n);
+  }
+  for (; n < count; ++n) {
+    real[n] = gain * x[2 * n];
+    imaginary[n] = gain * x[2 * n + 1];
   }
 }
 
@@ -84,13 +109,20 @@ HWY_AFTER_NAMESPACE();
 namespace noroshi::air::cpu {
 
 HWY_EXPORT(fir_add);
+HWY_EXPORT(to_planes);
 
-void fir_add(View<const cf32, 1> coefficients, View<const cf32, 1> input,
-             View<const cf32, 1> input_j, View<cf32, 1> output) {
+void fir_add(View<const cf32, 1> coefficients, View<const float, 1> real,
+             View<const float, 1> imaginary, View<cf32, 1> output) {
   assert(coefficients.size() >= 1);
-  assert(input.size() == output.size() + coefficients.size() - 1);
-  assert(input_j.size() == input.size());
-  HWY_DYNAMIC_DISPATCH(fir_add)(coefficients, input, input_j, output);
+  assert(real.size() == output.size() + coefficients.size() - 1);
+  assert(imaginary.size() == real.size());
+  HWY_DYNAMIC_DISPATCH(fir_add)(coefficients, real, imaginary, output);
+}
+
+void to_planes(float gain, View<const cf32, 1> samples, View<float, 1> real,
+               View<float, 1> imaginary) {
+  assert(real.size() == samples.size() && imaginary.size() == samples.size());
+  HWY_DYNAMIC_DISPATCH(to_planes)(gain, samples, real, imaginary);
 }
 
 }  // namespace noroshi::air::cpu
