@@ -66,7 +66,9 @@ TEST_F(ModelTest, EveryTruncationIsFound) {
   ASSERT_TRUE(model_make(*model_preset("tiny"), 1, folder / "m", nullptr).ok());
   const std::vector<std::uint8_t> whole = bytes_of(folder / "m");
   ASSERT_TRUE(gguf_check(whole, whole.size()).error.empty());
-  Prng prng(1);
+  constexpr std::uint64_t seed = 1;
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  Prng prng(seed);
   for (int round = 0; round < 2000; ++round) {
     const bool in_header = round % 2 == 0;
     const std::size_t length = prng.below(in_header ? 12'000 : whole.size() - 31);
