@@ -10,15 +10,18 @@
 
 namespace noroshi::phy {
 
-SmootherChoice choose_smoother(const PilotSums& sums) {
+double pilot_noise_guess(const PilotSums& sums) {
+  if (sums.power <= 0) return 0;
+  // Weights -1/2, 1, -1/2 let 1.5 of white noise through and next to nothing of the channel.
+  return std::max(sums.curvature / sums.curvature_count / 1.5,
+                  1e-12 * sums.power / sums.power_count);
+}
+
+SmootherChoice choose_smoother(const PilotSums& sums, int averaged) {
   SmootherChoice choice;
   if (sums.power <= 0) return choice;
-  const auto mean = [](double sum, double count) { return count > 0 ? sum / count : 0; };
-  const double power = mean(sums.power, sums.power_count);
-  const double near = std::max(mean(sums.near, sums.near_count), 1e-12 * power);
-  // A second difference of three pilots, weights -1/2, 1, -1/2, lets 1.5 of white noise through
-  // and next to nothing of the channel.
-  const double noise = std::max(mean(sums.curvature, sums.curvature_count) / 1.5, 1e-12 * power);
+  const double noise = pilot_noise_guess(sums);
+  const double near = std::max(sums.near / sums.near_count, 1e-12 * sums.power / sums.power_count);
   const double inverse_snr = noise / near;
 
   // The flattest class that explains how far pilots a lag apart differ, less the noise in them and
@@ -35,7 +38,7 @@ SmootherChoice choose_smoother(const PilotSums& sums) {
            fits(choice.spread_class, sums.far, sums.far_count, lag_far)))
     ++choice.spread_class;
 
-  const double snr_db = -10 * std::log10(inverse_snr);
+  const double snr_db = 10 * std::log10(averaged / inverse_snr);
   const int snrs = static_cast<int>(Smoother::snrs_db.size());
   while (choice.snr_class < snrs - 1 &&
          snr_db > (Smoother::snrs_db[static_cast<std::size_t>(choice.snr_class)] +
@@ -114,12 +117,18 @@ Weights time_weights(const SymbolList& symbols, int l, double w, double noise_to
 void choose_time_weights(const TimeSums& sums, const SymbolList& symbols, double pilot_noise,
                          double output_noise, ChannelInfo& info) {
   const int count = symbols.count;
-  const double noise = pilot_noise * output_noise;  // of one smoothed estimate
+  if (count == 1) {
+    info.references = 1;
+    info.constant = true;
+    for (auto& weights : info.weight) weights[0] = 1;
+    return;
+  }
+  const double noise = pilot_noise / time_window;  // of one s
   double power = 0, gap2 = 0, change = 0, turn = 0, gap = 0;
   for (int d = 0; d < count; ++d) power += sums.power[d] / sums.count / count;
   const double signal = std::max(power - noise, 1e-3 * power + 1e-30);
-  // Independent values among the smoothed ones, for the certainty of what follows.
-  const double independent = std::max(1.0, sums.count * output_noise);
+  // Independent values among the windows, which overlap: for the certainty of what follows.
+  const double independent = std::max(1.0, sums.count / time_window);
 
   std::complex<double> all_turns = 0;
   for (int d = 0; d + 1 < count; ++d) {
@@ -129,14 +138,11 @@ void choose_time_weights(const TimeSums& sums, const SymbolList& symbols, double
     gap += step;
     gap2 += step * step;
   }
-  info.doppler_turn = 0;
-  if (count > 1) {
-    const double coherence = std::abs(all_turns) / (sums.count * (count - 1)) / signal;
-    const double uncertainty = std::sqrt((noise / signal) / independent /
-                                         std::max(coherence * coherence, 1e-6) / (count - 1));
-    if (std::abs(turn / (count - 1)) > 4 * uncertainty + 1e-3)
-      info.doppler_turn = static_cast<float>(turn / gap);
-  }
+  const double coherence = std::abs(all_turns) / (sums.count * (count - 1)) / signal;
+  const double uncertainty = std::sqrt((noise / signal) / independent /
+                                       std::max(coherence * coherence, 1e-6) / (count - 1));
+  const bool turns = std::abs(turn / (count - 1)) > 4 * uncertainty + 1e-3;
+  info.doppler_turn = turns ? static_cast<float>(turn / gap) : 0.0f;
   // |h_(d+1) - h_d|^2 less the noise's part, against 2 P (1 - correlation).
   double expected_noise = 0;
   for (int d = 0; d + 1 < count; ++d) {
@@ -147,7 +153,7 @@ void choose_time_weights(const TimeSums& sums, const SymbolList& symbols, double
     expected_noise += 2 * noise;
   }
   const double floor = 3 * expected_noise / std::sqrt(independent) + 1e-6 * signal;
-  const bool moving = count > 1 && change - expected_noise > floor;
+  const bool moving = change - expected_noise > floor;
   double w = 0;
   if (moving) {
     // 1 - sin(x)/x = x^2/6 - x^4/120, summed over the gaps.
@@ -158,18 +164,36 @@ void choose_time_weights(const TimeSums& sums, const SymbolList& symbols, double
   info.references = moving ? count : 1;
   info.constant = !moving && info.doppler_turn == 0;
   double error = 0;
+  const double smoothed_noise = pilot_noise * output_noise;
   for (int l = 0; l < nr::symbols_per_slot; ++l) {
-    const Weights weights = time_weights(symbols, l, w, noise / signal);
+    const Weights weights = time_weights(symbols, l, w, smoothed_noise / signal);
     for (int d = 0; d < count; ++d) {
       const double angle =
           static_cast<double>(info.doppler_turn) * (moving ? l - symbols.symbol[d] : l);
       const double weight = moving ? weights[d] : (d == 0 ? 1.0 : 0.0);
       info.weight[l][d] = std::complex<float>(weight * std::polar(1.0, angle));
-      error += weights[d] * weights[d] * noise / nr::symbols_per_slot;
+      error += weights[d] * weights[d] * smoothed_noise / nr::symbols_per_slot;
     }
   }
   info.error_power = static_cast<float>(error);
-  info.signal_power = static_cast<float>(signal);
+}
+
+void finish(const EstimateInput& input, const PilotSums& sums, const SmootherGains& gains,
+            double residual, double scatter, ChannelInfo& info) {
+  const double antennas = info.antennas;
+  const double symbols = input.symbols.count;
+  double noise = 0;
+  if (info.references == 1) {
+    const double scatter_freedom = (symbols - 1) * 6 * input.allocation->rb_count;
+    noise = (residual * symbols + scatter) / (antennas * (gains.residual + scatter_freedom));
+    info.error_power = static_cast<float>(noise / symbols * gains.output_noise);
+  } else {
+    noise = residual / (antennas * symbols * gains.residual);
+  }
+  const double power = sums.power / sums.power_count;
+  info.signal_power = static_cast<float>(std::max(power - noise, 1e-3 * power + 1e-30));
+  info.noise_power =
+      static_cast<float>(noise * static_cast<double>(input.amplitude * input.amplitude));
 }
 
 }  // namespace noroshi::phy

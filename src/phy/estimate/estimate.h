@@ -9,11 +9,12 @@
 // z' is z without the phase slope of the mean delay, ramp() puts it back: so a late or early signal
 // is smoothed as well as one on time. The filter is chosen by the measured correlation over
 // frequency and the pilots' SNR; v from the measured change between DM-RS symbols (turn by a
-// frequency offset, spread by Doppler). Where no change can be seen above the noise, all DM-RS
-// symbols are averaged and one estimate serves the slot.
+// frequency offset, spread by Doppler). Where no change can be seen above the noise, the DM-RS
+// symbols are averaged before smoothing and one estimate serves the slot.
 //
-// noise_power is that of one data element: from z' - h on the pilots, divided by what the filter
-// leaves of white noise there. Amplitudes are relative to data: H is what data see.
+// noise_power is that of one data element: from z' - h on the pilots (and from z' less its mean
+// over time, where that was taken), divided by what these filters leave of white noise. Amplitudes
+// are relative to data: H is what data see.
 
 #include <complex>
 #include <vector>
@@ -62,7 +63,10 @@ struct SmootherChoice {
   int spread_class = 0;
   int snr_class = 0;
 };
-SmootherChoice choose_smoother(const PilotSums& sums);
+// averaged: DM-RS symbols whose mean is smoothed.
+SmootherChoice choose_smoother(const PilotSums& sums, int averaged);
+// Of one least-squares pilot, from the second differences: a first guess.
+double pilot_noise_guess(const PilotSums& sums);
 
 // What the chosen filter does to white noise, summed over the allocation's subcarriers.
 struct SmootherGains {
@@ -71,16 +75,21 @@ struct SmootherGains {
 };
 SmootherGains smoother_gains(const Allocation& allocation, SmootherChoice choice, int comb);
 
-// Moments of the smoothed estimates, summed over antennas and subcarriers.
+// Moments over time of s(m) = (z'(m) + ... + z'(m + 3)) / 4, summed over antennas and pilots.
+inline constexpr int time_window = 4;
 struct TimeSums {
-  std::array<double, estimate_symbols_max> power{};               // |h_d|^2
-  std::array<std::complex<double>, estimate_symbols_max> turn{};  // conj(h_d) h_(d+1)
+  std::array<double, estimate_symbols_max> power{};               // |s_d|^2
+  std::array<std::complex<double>, estimate_symbols_max> turn{};  // conj(s_d) s_(d+1)
   double count = 0;
 };
-// Fills references, constant, weight, doppler_turn, error_power and signal_power. pilot_noise: of
-// one least-squares pilot.
+// Fills references, constant, weight, doppler_turn, and error_power for pilot_noise as given.
 void choose_time_weights(const TimeSums& sums, const SymbolList& symbols, double pilot_noise,
                          double output_noise, ChannelInfo& info);
+
+// The noise powers at the end. residual: sum of |z' - h|^2 over the smoothed rows; scatter: sum of
+// |z'_d - mean|^2 where the symbols were averaged.
+void finish(const EstimateInput& input, const PilotSums& sums, const SmootherGains& gains,
+            double residual, double scatter, ChannelInfo& info);
 
 // ---- the two versions ----
 

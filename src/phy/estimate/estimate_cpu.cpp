@@ -54,56 +54,78 @@ void least_squares(const cf32* received, const cf32* pilots, int comb, std::size
 // sum conj(x) y
 std::complex<double> product_sum(Planes x, Planes y, std::size_t count) {
   const D d;
-  V re = hn::Zero(d), im = hn::Zero(d);
+  V re[2] = {hn::Zero(d), hn::Zero(d)}, im[2] = {hn::Zero(d), hn::Zero(d)};
   std::size_t m = 0;
   for (; m + lane_count() <= count; m += lane_count()) {
     const V a = hn::LoadU(d, x.re + m), b = hn::LoadU(d, x.im + m);
     const V p = hn::LoadU(d, y.re + m), q = hn::LoadU(d, y.im + m);
-    re = hn::MulAdd(a, p, hn::MulAdd(b, q, re));
-    im = hn::MulAdd(a, q, hn::NegMulAdd(b, p, im));
+    re[0] = hn::MulAdd(a, p, re[0]);
+    re[1] = hn::MulAdd(b, q, re[1]);
+    im[0] = hn::MulAdd(a, q, im[0]);
+    im[1] = hn::NegMulAdd(b, p, im[1]);
   }
   double tail_re = 0, tail_im = 0;
   for (; m < count; ++m) {
     tail_re += static_cast<double>(x.re[m] * y.re[m] + x.im[m] * y.im[m]);
     tail_im += static_cast<double>(x.re[m] * y.im[m] - x.im[m] * y.re[m]);
   }
-  return {tail_re + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, re))),
-          tail_im + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, im)))};
+  return {tail_re + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(re[0], re[1])))),
+          tail_im + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(im[0], im[1]))))};
 }
 
-// sum |z(m + lag) - z(m)|^2 of one plane
-double difference_sum(const float* x, std::size_t lag, std::size_t count) {
+// sum |z(m + lag) - z(m)|^2
+double difference_sum(Planes z, std::size_t lag, std::size_t count) {
   const D d;
-  V sum = hn::Zero(d);
+  V sum[2] = {hn::Zero(d), hn::Zero(d)};
   std::size_t m = 0;
   for (; m + lag + lane_count() <= count; m += lane_count()) {
-    const V step = hn::Sub(hn::LoadU(d, x + m + lag), hn::LoadU(d, x + m));
-    sum = hn::MulAdd(step, step, sum);
+    const V re = hn::Sub(hn::LoadU(d, z.re + m + lag), hn::LoadU(d, z.re + m));
+    const V im = hn::Sub(hn::LoadU(d, z.im + m + lag), hn::LoadU(d, z.im + m));
+    sum[0] = hn::MulAdd(re, re, sum[0]);
+    sum[1] = hn::MulAdd(im, im, sum[1]);
   }
   double tail = 0;
   for (; m + lag < count; ++m) {
-    const float step = x[m + lag] - x[m];
-    tail += static_cast<double>(step * step);
+    const float re = z.re[m + lag] - z.re[m], im = z.im[m + lag] - z.im[m];
+    tail += static_cast<double>(re * re + im * im);
   }
-  return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
+  return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(sum[0], sum[1]))));
 }
 
-// sum |z(m) - (z(m-1) + z(m+1)) / 2|^2 of one plane
-double curvature_sum(const float* x, std::size_t count) {
+// sum |z(m) - (z(m-1) + z(m+1)) / 2|^2
+double curvature_sum(Planes z, std::size_t count) {
   const D d;
-  V sum = hn::Zero(d);
+  const V half = hn::Set(d, 0.5f);
+  V sum[2] = {hn::Zero(d), hn::Zero(d)};
   std::size_t m = 1;
-  for (; m + 1 + lane_count() <= count; m += lane_count()) {
-    const V sides = hn::Add(hn::LoadU(d, x + m - 1), hn::LoadU(d, x + m + 1));
-    const V bend = hn::NegMulAdd(sides, hn::Set(d, 0.5f), hn::LoadU(d, x + m));
-    sum = hn::MulAdd(bend, bend, sum);
-  }
+  for (; m + 1 + lane_count() <= count; m += lane_count())
+    for (int i = 0; i < 2; ++i) {
+      const float* x = (i == 0 ? z.re : z.im) + m;
+      const V sides = hn::Add(hn::LoadU(d, x - 1), hn::LoadU(d, x + 1));
+      const V bend = hn::NegMulAdd(sides, half, hn::LoadU(d, x));
+      sum[i] = hn::MulAdd(bend, bend, sum[i]);
+    }
   double tail = 0;
-  for (; m + 1 < count; ++m) {
-    const float bend = x[m] - 0.5f * (x[m - 1] + x[m + 1]);
-    tail += static_cast<double>(bend * bend);
+  for (; m + 1 < count; ++m)
+    for (const float* x : {z.re + m, z.im + m}) {
+      const float bend = x[0] - 0.5f * (x[-1] + x[1]);
+      tail += static_cast<double>(bend * bend);
+    }
+  return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(sum[0], sum[1]))));
+}
+
+// out(m) = (x(m) + x(m+1) + x(m+2) + x(m+3)) / 4, count values.
+void window_mean(const float* x, std::size_t count, float* out) {
+  static_assert(time_window == 4);
+  const D d;
+  const V quarter = hn::Set(d, 0.25f);
+  std::size_t m = 0;
+  for (; m + lane_count() <= count; m += lane_count()) {
+    const V sum = hn::Add(hn::Add(hn::LoadU(d, x + m), hn::LoadU(d, x + m + 1)),
+                          hn::Add(hn::LoadU(d, x + m + 2), hn::LoadU(d, x + m + 3)));
+    hn::StoreU(hn::Mul(sum, quarter), d, out + m);
   }
-  return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
+  for (; m < count; ++m) out[m] = 0.25f * (x[m] + x[m + 1] + x[m + 2] + x[m + 3]);
 }
 
 // z(m) *= conj(ramp(2 m + comb))
@@ -151,40 +173,55 @@ void smooth_window(const Smoother::Filter& filter, int first_row, int rows, cons
   }
 }
 
-// The middle rows for pilots m = 0 .. count-1 whose windows start at x[m]: two outputs each.
-void smooth_middle(const Smoother::Filter& filter, int row, const float* x, std::size_t count,
-                   float* out) {
+// The middle rows for pilots m = 0 .. count-1 whose windows start at x[m]: two outputs each. Eight
+// sums at once: as many as the multipliers have in flight.
+void smooth_middle(const Smoother::Filter& filter, int row, Planes x, std::size_t count,
+                   Planes out) {
   const D d;
   const float* weight = filter.weight.data() + row;
   constexpr std::size_t stride = Smoother::row_stride;
+  const std::size_t taps = static_cast<std::size_t>(filter.taps), lanes = lane_count();
   std::size_t m = 0;
-  for (; m + 2 * lane_count() <= count; m += 2 * lane_count()) {
-    V first[2] = {hn::Zero(d), hn::Zero(d)}, second[2] = {hn::Zero(d), hn::Zero(d)};
-    for (std::size_t j = 0; j < static_cast<std::size_t>(filter.taps); ++j) {
+  for (; m + 2 * lanes <= count; m += 2 * lanes) {
+    V a0 = hn::Zero(d), a1 = hn::Zero(d), a2 = hn::Zero(d), a3 = hn::Zero(d);
+    V b0 = hn::Zero(d), b1 = hn::Zero(d), b2 = hn::Zero(d), b3 = hn::Zero(d);
+    for (std::size_t j = 0; j < taps; ++j) {
       const V u = hn::Set(d, weight[j * stride]), v = hn::Set(d, weight[j * stride + 1]);
-      const V x0 = hn::LoadU(d, x + m + j), x1 = hn::LoadU(d, x + m + j + lane_count());
-      first[0] = hn::MulAdd(u, x0, first[0]);
-      second[0] = hn::MulAdd(v, x0, second[0]);
-      first[1] = hn::MulAdd(u, x1, first[1]);
-      second[1] = hn::MulAdd(v, x1, second[1]);
+      const V re0 = hn::LoadU(d, x.re + m + j), re1 = hn::LoadU(d, x.re + m + j + lanes);
+      const V im0 = hn::LoadU(d, x.im + m + j), im1 = hn::LoadU(d, x.im + m + j + lanes);
+      a0 = hn::MulAdd(u, re0, a0), b0 = hn::MulAdd(v, re0, b0);
+      a1 = hn::MulAdd(u, re1, a1), b1 = hn::MulAdd(v, re1, b1);
+      a2 = hn::MulAdd(u, im0, a2), b2 = hn::MulAdd(v, im0, b2);
+      a3 = hn::MulAdd(u, im1, a3), b3 = hn::MulAdd(v, im1, b3);
     }
-    hn::StoreInterleaved2(first[0], second[0], d, out + 2 * m);
-    hn::StoreInterleaved2(first[1], second[1], d, out + 2 * m + 2 * lane_count());
+    hn::StoreInterleaved2(a0, b0, d, out.re + 2 * m);
+    hn::StoreInterleaved2(a1, b1, d, out.re + 2 * m + 2 * lanes);
+    hn::StoreInterleaved2(a2, b2, d, out.im + 2 * m);
+    hn::StoreInterleaved2(a3, b3, d, out.im + 2 * m + 2 * lanes);
   }
-  for (; m < count; ++m) smooth_window(filter, row, 2, x + m, out + 2 * m);
+  for (; m < count; ++m) {
+    smooth_window(filter, row, 2, x.re + m, out.re + 2 * m);
+    smooth_window(filter, row, 2, x.im + m, out.im + 2 * m);
+  }
 }
 
-void smooth_run(const Smoother::Filter& filter, int comb, int pilots, const float* x, float* out) {
+void smooth_rows(const Smoother::Filter& filter, int first_row, int rows, Planes x, Planes out) {
+  smooth_window(filter, first_row, rows, x.re, out.re);
+  smooth_window(filter, first_row, rows, x.im, out.im);
+}
+
+void smooth_run(const Smoother::Filter& filter, int comb, int pilots, Planes x, Planes out) {
   const int taps = filter.taps;
   const int first_row = 1 - comb;  // p = -comb
-  if (pilots == taps) return smooth_window(filter, first_row, 2 * taps, x, out);
+  if (pilots == taps) return smooth_rows(filter, first_row, 2 * taps, x, out);
   const int centre = taps / 2 - (comb == 0 ? 1 : 0);
   const int middle = pilots - taps + 1;
-  smooth_window(filter, first_row, 2 * centre, x, out);
+  smooth_rows(filter, first_row, 2 * centre, x, out);
   smooth_middle(filter, first_row + 2 * centre, x, static_cast<std::size_t>(middle),
-                out + 2 * centre);
-  smooth_window(filter, first_row + 2 * centre + 2, 2 * (taps - centre - 1), x + pilots - taps,
-                out + 2 * (centre + middle));
+                out + static_cast<std::size_t>(2 * centre));
+  smooth_rows(filter, first_row + 2 * centre + 2, 2 * (taps - centre - 1),
+              x + static_cast<std::size_t>(pilots - taps),
+              out + static_cast<std::size_t>(2 * (centre + middle)));
 }
 
 // sum |z(m) - h(2 m + comb)|^2 of one plane
@@ -204,6 +241,35 @@ double residual_sum(const float* z, const float* h, int comb, std::size_t count)
     tail += static_cast<double>(rest * rest);
   }
   return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
+}
+
+// x[0] = the mean of all x[d] back[d]; returns the sum of |x[d] back[d] - mean|^2.
+double average_rows(const std::complex<float>* back, const Planes* x, int rows, std::size_t count) {
+  const D d;
+  const V scale = hn::Set(d, 1.0f / static_cast<float>(rows));
+  V scatter = hn::Zero(d);
+  for (std::size_t m = 0; m < count; m += lane_count()) {
+    V re[estimate_symbols_max], im[estimate_symbols_max];
+    V mean_re = hn::Zero(d), mean_im = hn::Zero(d);
+    for (int i = 0; i < rows; ++i) {
+      const V a = hn::LoadU(d, x[i].re + m), b = hn::LoadU(d, x[i].im + m);
+      const V c = hn::Set(d, back[i].real()), s = hn::Set(d, back[i].imag());
+      re[i] = hn::NegMulAdd(b, s, hn::Mul(a, c));
+      im[i] = hn::MulAdd(a, s, hn::Mul(b, c));
+      mean_re = hn::MulAdd(re[i], scale, mean_re);
+      mean_im = hn::MulAdd(im[i], scale, mean_im);
+    }
+    V part = hn::Zero(d);
+    for (int i = 0; i < rows; ++i) {
+      const V p = hn::Sub(re[i], mean_re), q = hn::Sub(im[i], mean_im);
+      part = hn::MulAdd(p, p, hn::MulAdd(q, q, part));
+    }
+    if (m + lane_count() > count) part = hn::IfThenElseZero(hn::FirstN(d, count - m), part);
+    scatter = hn::Add(scatter, part);
+    hn::StoreU(mean_re, d, x[0].re + m);
+    hn::StoreU(mean_im, d, x[0].im + m);
+  }
+  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, scatter)));
 }
 
 // out = sum_i weight[i] x[i], complex; then times the ramp when there is one. Planes may be read
@@ -305,13 +371,13 @@ PilotSums remove_ramp_all(const Job& job) {
         sums.power_count += static_cast<double>(count);
         sums.near += product_sum(z, z + 1, count - 1).real();
         sums.near_count += static_cast<double>(count - 1);
-        sums.mid += difference_sum(z.re, lag_mid, count) + difference_sum(z.im, lag_mid, count);
+        sums.mid += difference_sum(z, lag_mid, count);
         sums.mid_count += static_cast<double>(count - lag_mid);
         if (count > lag_far) {
-          sums.far += difference_sum(z.re, lag_far, count) + difference_sum(z.im, lag_far, count);
+          sums.far += difference_sum(z, lag_far, count);
           sums.far_count += static_cast<double>(count - lag_far);
         }
-        sums.curvature += curvature_sum(z.re, count) + curvature_sum(z.im, count);
+        sums.curvature += curvature_sum(z, count);
         sums.curvature_count += static_cast<double>(count - 2);
         first += count;
       }
@@ -319,12 +385,12 @@ PilotSums remove_ramp_all(const Job& job) {
   return sums;
 }
 
-// Smooths every row; returns the sum of what is left on the pilots.
-double smooth_all(const Job& job, SmootherChoice choice) {
+// Smooths the first rows of each antenna; returns the sum of what is left on the pilots.
+double smooth_all(const Job& job, SmootherChoice choice, int references) {
   const int comb = job.input.comb;
   double residual = 0;
   for (int a = 0; a < job.antennas; ++a)
-    for (int d = 0; d < job.symbols; ++d) {
+    for (int d = 0; d < references; ++d) {
       std::size_t first = 0;
       for (const RbRun& run : *job.input.allocation) {
         const int pilots = 6 * run.count;
@@ -332,8 +398,7 @@ double smooth_all(const Job& job, SmootherChoice choice) {
             smoother().filter(choice.spread_class, choice.snr_class, pilots);
         const Planes z = job.ls(a, d) + first, h = job.smooth(a, d) + 2 * first;
         const std::size_t count = static_cast<std::size_t>(pilots);
-        smooth_run(filter, comb, pilots, z.re, h.re);
-        smooth_run(filter, comb, pilots, z.im, h.im);
+        smooth_run(filter, comb, pilots, z, h);
         residual += residual_sum(z.re, h.re, comb, count) + residual_sum(z.im, h.im, comb, count);
         first += count;
       }
@@ -343,32 +408,42 @@ double smooth_all(const Job& job, SmootherChoice choice) {
 
 TimeSums time_sums(const Job& job) {
   TimeSums sums;
-  const std::size_t count = static_cast<std::size_t>(job.input.allocation->subcarriers());
-  for (int a = 0; a < job.antennas; ++a)
-    for (int d = 0; d < job.symbols; ++d) {
-      const Planes h = job.smooth(a, d);
-      sums.power[static_cast<std::size_t>(d)] += product_sum(h, h, count).real();
-      if (d + 1 < job.symbols)
-        sums.turn[static_cast<std::size_t>(d)] += product_sum(h, job.smooth(a, d + 1), count);
+  if (job.symbols == 1) return sums;
+  for (int a = 0; a < job.antennas; ++a) {
+    std::size_t first = 0;
+    for (const RbRun& run : *job.input.allocation) {
+      const std::size_t pilots = static_cast<std::size_t>(6 * run.count);
+      const std::size_t count = pilots - time_window + 1;
+      for (int d = 0; d < job.symbols; ++d) {
+        const Planes z = job.ls(a, d) + first, s = job.smooth(a, d);  // scratch until smooth_all
+        window_mean(z.re, count, s.re);
+        window_mean(z.im, count, s.im);
+        sums.power[static_cast<std::size_t>(d)] += product_sum(s, s, count).real();
+        if (d > 0)
+          sums.turn[static_cast<std::size_t>(d - 1)] += product_sum(job.smooth(a, d - 1), s, count);
+      }
+      sums.count += static_cast<double>(count);
+      first += pilots;
     }
-  sums.count = static_cast<double>(job.antennas) * static_cast<double>(count);
+  }
   return sums;
 }
 
-// A channel that stands still: the mean of all DM-RS symbols, turned back, in the first's place.
-void average_symbols(const Job& job, float turn) {
-  std::complex<float> weight[estimate_symbols_max];
-  for (int d = 0; d < job.symbols; ++d) {
-    const double angle =
-        -static_cast<double>(turn) * job.input.symbols.symbol[static_cast<std::size_t>(d)];
-    weight[d] = std::complex<float>(std::polar(1.0 / job.symbols, angle));
-  }
-  const std::size_t count = static_cast<std::size_t>(job.input.allocation->subcarriers());
+// A channel that stands still: the mean of all DM-RS symbols, turned back to symbol 0, in the first
+// one's place. Returns the sum of |z'_d - mean|^2.
+double average_symbols(const Job& job, float turn) {
+  std::complex<float> back[estimate_symbols_max];
+  for (int d = 0; d < job.symbols; ++d)
+    back[d] = std::complex<float>(std::polar(
+        1.0, -static_cast<double>(turn) * job.input.symbols.symbol[static_cast<std::size_t>(d)]));
+  const std::size_t count = static_cast<std::size_t>(6 * job.input.allocation->rb_count);
+  double scatter = 0;
   for (int a = 0; a < job.antennas; ++a) {
     Planes x[estimate_symbols_max];
-    for (int d = 0; d < job.symbols; ++d) x[d] = job.smooth(a, d);
-    weighted_sum(weight, x, job.symbols, nullptr, nullptr, count, x[0]);
+    for (int d = 0; d < job.symbols; ++d) x[d] = job.ls(a, d);
+    scatter += average_rows(back, x, job.symbols, count);
   }
+  return scatter;
 }
 
 ChannelInfo estimate(const EstimateInput& input, cpu::EstimateWorkspace& workspace) {
@@ -380,13 +455,20 @@ ChannelInfo estimate(const EstimateInput& input, cpu::EstimateWorkspace& workspa
   const double delay = -std::arg(slope) / (4 * std::numbers::pi);
   info.delay_cycles = static_cast<float>(delay);
   make_ramp(job, delay);
-  const SmootherChoice choice = choose_smoother(remove_ramp_all(job));
-  const SmootherGains gains = smoother_gains(*input.allocation, choice, input.comb);
-  const double residual = smooth_all(job, choice);
-  const double pilot_noise = residual / (gains.residual * job.antennas * job.symbols);
-  info.noise_power = static_cast<float>(pilot_noise) * input.amplitude * input.amplitude;
-  choose_time_weights(time_sums(job), input.symbols, pilot_noise, gains.output_noise, info);
-  if (info.references == 1) average_symbols(job, info.doppler_turn);
+  const PilotSums sums = remove_ramp_all(job);
+
+  SmootherChoice choice = choose_smoother(sums, 1);
+  SmootherGains gains = smoother_gains(*input.allocation, choice, input.comb);
+  choose_time_weights(time_sums(job), input.symbols, pilot_noise_guess(sums), gains.output_noise,
+                      info);
+  double scatter = 0;
+  if (info.references == 1 && job.symbols > 1) {
+    scatter = average_symbols(job, info.doppler_turn);
+    choice = choose_smoother(sums, job.symbols);
+    gains = smoother_gains(*input.allocation, choice, input.comb);
+  }
+  const double residual = smooth_all(job, choice, info.references);
+  finish(input, sums, gains, residual, scatter, info);
   return info;
 }
 

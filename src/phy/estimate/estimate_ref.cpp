@@ -86,6 +86,51 @@ Row smooth(const Row& z, const Allocation& allocation, SmootherChoice choice, in
   return h;
 }
 
+TimeSums time_sums(const std::vector<Row>& z, int antennas, int symbols,
+                   const Allocation& allocation) {
+  TimeSums sums;
+  const auto window = [](const Row& row, std::size_t m) {
+    return (row[m] + row[m + 1] + row[m + 2] + row[m + 3]) / static_cast<double>(time_window);
+  };
+  for (int a = 0; a < antennas; ++a)
+    for (int d = 0; d < symbols; ++d) {
+      const Row& now = z[static_cast<std::size_t>(a * symbols + d)];
+      std::size_t first = 0;
+      for (const RbRun& run : allocation) {
+        const std::size_t pilots = static_cast<std::size_t>(6 * run.count);
+        for (std::size_t m = first; m + time_window <= first + pilots; ++m) {
+          if (d == 0) ++sums.count;
+          sums.power[static_cast<std::size_t>(d)] += std::norm(window(now, m));
+          if (d + 1 < symbols)
+            sums.turn[static_cast<std::size_t>(d)] +=
+                std::conj(window(now, m)) *
+                window(z[static_cast<std::size_t>(a * symbols + d + 1)], m);
+        }
+        first += pilots;
+      }
+    }
+  return sums;
+}
+
+// The mean over an antenna's DM-RS symbols, each turned back to symbol 0.
+Row average(const std::vector<Row>& z, int antenna, const SymbolList& symbols, float turn,
+            double& scatter) {
+  const std::size_t first = static_cast<std::size_t>(antenna * symbols.count);
+  Row mean(z[first].size());
+  const auto back = [&](int d) {
+    return std::polar(1.0,
+                      -static_cast<double>(turn) * symbols.symbol[static_cast<std::size_t>(d)]);
+  };
+  for (std::size_t m = 0; m < mean.size(); ++m) {
+    for (int d = 0; d < symbols.count; ++d)
+      mean[m] +=
+          z[first + static_cast<std::size_t>(d)][m] * back(d) / static_cast<double>(symbols.count);
+    for (int d = 0; d < symbols.count; ++d)
+      scatter += std::norm(z[first + static_cast<std::size_t>(d)][m] * back(d) - mean[m]);
+  }
+  return mean;
+}
+
 }  // namespace
 
 ChannelEstimate estimate(const EstimateInput& input) {
@@ -121,48 +166,38 @@ ChannelEstimate estimate(const EstimateInput& input) {
     sums.far += difference_sum(row, allocation, lag_far, sums.far_count);
     curvature(row, allocation, sums);
   }
-  const SmootherChoice choice = choose_smoother(sums);
-  const SmootherGains gains = smoother_gains(allocation, choice, input.comb);
+  SmootherChoice choice = choose_smoother(sums, 1);
+  SmootherGains gains = smoother_gains(allocation, choice, input.comb);
+  choose_time_weights(time_sums(z, antennas, symbols, allocation), input.symbols,
+                      pilot_noise_guess(sums), gains.output_noise, out.info);
 
+  double scatter = 0;
+  const int references = out.info.references;
+  if (references == 1) {
+    std::vector<Row> means;
+    for (int a = 0; a < antennas; ++a)
+      means.push_back(average(z, a, input.symbols, out.info.doppler_turn, scatter));
+    z = means;
+    choice = choose_smoother(sums, symbols);
+    gains = smoother_gains(allocation, choice, input.comb);
+  }
   std::vector<Row> h;
-  TimeSums time;
   double residual = 0;
   for (const Row& row : z) {
     h.push_back(smooth(row, allocation, choice, input.comb));
     for (std::size_t m = 0; m < row.size(); ++m)
       residual += std::norm(row[m] - h.back()[2 * m + static_cast<std::size_t>(input.comb)]);
   }
-  for (int a = 0; a < antennas; ++a)
-    for (int d = 0; d < symbols; ++d) {
-      const Row& now = h[static_cast<std::size_t>(a * symbols + d)];
-      for (std::size_t k = 0; k < now.size(); ++k) {
-        time.power[static_cast<std::size_t>(d)] += std::norm(now[k]);
-        if (d + 1 < symbols)
-          time.turn[static_cast<std::size_t>(d)] +=
-              std::conj(now[k]) * h[static_cast<std::size_t>(a * symbols + d + 1)][k];
-      }
-    }
-  time.count = static_cast<double>(antennas) * allocation.subcarriers();
-
-  const double pilot_noise = residual / (gains.residual * antennas * symbols);
-  out.info.noise_power = static_cast<float>(pilot_noise * input.amplitude * input.amplitude);
-  choose_time_weights(time, input.symbols, pilot_noise, gains.output_noise, out.info);
+  finish(input, sums, gains, residual, scatter, out.info);
 
   const std::size_t subcarriers = static_cast<std::size_t>(allocation.subcarriers());
   for (int a = 0; a < antennas; ++a)
     for (int l = 0; l < nr::symbols_per_slot; ++l)
       for (std::size_t k = 0; k < subcarriers; ++k) {
         cf64 sum = 0;
-        for (int d = 0; d < symbols; ++d) {
-          const cf64 value = h[static_cast<std::size_t>(a * symbols + d)][k];
-          const auto& weights = out.info.weight[static_cast<std::size_t>(l)];
-          if (out.info.references == 1)
-            sum += value / static_cast<double>(symbols) * cf64(weights[0]) *
-                   std::polar(
-                       1.0, -static_cast<double>(out.info.doppler_turn) * input.symbols.symbol[d]);
-          else
-            sum += value * cf64(weights[static_cast<std::size_t>(d)]);
-        }
+        for (int d = 0; d < references; ++d)
+          sum += h[static_cast<std::size_t>(a * references + d)][k] *
+                 cf64(out.info.weight[static_cast<std::size_t>(l)][static_cast<std::size_t>(d)]);
         out.h.push_back(sum * ramp[k]);
       }
   return out;
