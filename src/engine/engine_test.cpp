@@ -3,15 +3,16 @@
 
 #include "engine/engine.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -21,8 +22,22 @@
 #include "engine/model_make.h"
 #include "engine/process.h"
 
+// Starts an engine, prints the pid of its server and waits to be killed.
+[[noreturn]] static void host_an_engine(const char* model) {
+  noroshi::engine::EngineConfig config;
+  config.executable = std::filesystem::read_symlink("/proc/self/exe");
+  config.model_path = model;
+  config.arguments = {"--fake-mode", "healthy"};
+  noroshi::engine::Engine engine(config);
+  const bool ok = engine.start().ok() && engine.wait_ready(60).ok();
+  std::printf("%d\n", ok ? engine.status().pid : 0);
+  std::fflush(stdout);
+  while (true) pause();
+}
+
 int main(int argc, char** argv) {
   noroshi::engine::serve_if_asked(argc, argv);
+  if (argc == 3 && std::string(argv[1]) == "--host-an-engine") host_an_engine(argv[2]);
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }
@@ -206,6 +221,28 @@ TEST_F(EngineTest, LeavesNoGrandchildBehind) {
   std::string number, name, run_state;
   stat >> number >> name >> run_state;
   EXPECT_TRUE(run_state.empty() || run_state == "Z" || run_state == "X") << run_state;
+}
+
+TEST_F(EngineTest, DiesWithUsWhenWeAreKilled) {
+  int output[2];
+  ASSERT_EQ(pipe(output), 0);
+  SpawnOptions options;
+  options.arguments = {config.executable, "--host-an-engine", config.model_path};
+  options.output_fd = output[1];
+  const auto host = spawn(options);
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  close(output[1]);
+  char text[32] = {};
+  ASSERT_GT(read(output[0], text, sizeof text - 1), 0);
+  close(output[0]);
+  const pid_t server = std::atoi(text);
+  ASSERT_GT(server, 0);
+  const int server_fd = static_cast<int>(syscall(SYS_pidfd_open, server, 0));
+  ASSERT_GE(server_fd, 0);
+  EXPECT_EQ(reap(*host).text.find("was killed by signal 9"), 0u);
+  pollfd ended = {server_fd, POLLIN, 0};
+  EXPECT_EQ(poll(&ended, 1, static_cast<int>(patience_s * 1e3)), 1);
+  close(server_fd);
 }
 
 TEST_F(EngineTest, WritesTheServersOutputToTheLog) {
