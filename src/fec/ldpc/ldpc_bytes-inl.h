@@ -14,6 +14,15 @@
 
 #include "hwy/highway.h"
 
+// Unrolls the loop that follows, of at most 19 rounds: its arrays of vectors become registers.
+#ifndef NOROSHI_UNROLL
+#if defined(__clang__)
+#define NOROSHI_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define NOROSHI_UNROLL _Pragma("GCC unroll 19")
+#endif
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::fec {
 namespace HWY_NAMESPACE {
@@ -35,7 +44,11 @@ HWY_INLINE void store_unaligned(Bytes v, std::int8_t* p) { hn::StoreU(v, Tag(), 
 HWY_INLINE Bytes add_saturated(Bytes a, Bytes b) { return hn::SaturatedAdd(a, b); }
 HWY_INLINE Bytes sub_saturated(Bytes a, Bytes b) { return hn::SaturatedSub(a, b); }
 HWY_INLINE Bytes exclusive_or(Bytes a, Bytes b) { return hn::Xor(a, b); }
+HWY_INLINE Bytes added(Bytes a, Bytes b) { return hn::Add(a, b); }
+HWY_INLINE Bytes subtracted(Bytes a, Bytes b) { return hn::Sub(a, b); }
 HWY_INLINE Bytes negated(Bytes a) { return hn::Neg(a); }
+// -1 where negative, else 0.
+HWY_INLINE Bytes sign_mask(Bytes a) { return hn::BroadcastSignBit(a); }
 // |a|, and the comparisons of it, as unsigned bytes: |-128| is 128.
 HWY_INLINE Bytes magnitude(Bytes a) { return hn::Abs(a); }
 HWY_INLINE Bytes smaller(Bytes a, Bytes b) {
@@ -141,6 +154,15 @@ inline Bytes sub_saturated(const Bytes& a, const Bytes& b) {
 }
 inline Bytes exclusive_or(const Bytes& a, const Bytes& b) {
   return each([&](std::size_t i) { return a.lane[i] ^ b.lane[i]; });
+}
+inline Bytes added(const Bytes& a, const Bytes& b) {
+  return each([&](std::size_t i) { return a.lane[i] + b.lane[i]; });
+}
+inline Bytes subtracted(const Bytes& a, const Bytes& b) {
+  return each([&](std::size_t i) { return a.lane[i] - b.lane[i]; });
+}
+inline Bytes sign_mask(const Bytes& a) {
+  return each([&](std::size_t i) { return a.lane[i] < 0 ? -1 : 0; });
 }
 inline Bytes negated(const Bytes& a) {
   return each([&](std::size_t i) { return -a.lane[i]; });

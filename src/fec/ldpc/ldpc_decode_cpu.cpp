@@ -25,11 +25,6 @@
 
 #ifndef NOROSHI_FEC_LDPC_DECODE_CPU_ONCE
 #define NOROSHI_FEC_LDPC_DECODE_CPU_ONCE
-#if defined(__clang__)
-#define NOROSHI_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define NOROSHI_UNROLL _Pragma("GCC unroll 19")
-#endif
 
 namespace noroshi::fec {
 // The scale that the decoder works in, chosen by block error rate at 8 iterations against ref::

@@ -28,38 +28,40 @@ struct Encoder {
   alignas(64) std::int8_t columns[ldpc_core_columns_max * column_stride];
 };
 
-#if HWY_TARGET != HWY_SCALAR
-// y[i] = the eight bits from bit `offset` of x[i] on, for one vector; x[lanes] is read too.
-HWY_INLINE Bytes bits_from(Bytes here, Bytes next, int offset) {
-  const Tag d;
-  const hn::Repartition<std::uint16_t, Tag> d16;
-  const Bytes high_mask = set(0xff << offset);
-  const Bytes high = hn::BitCast(d, hn::ShiftLeftSame(hn::BitCast(d16, here), offset));
-  const Bytes low = hn::BitCast(d, hn::ShiftRightSame(hn::BitCast(d16, next), 8 - offset));
-  return hn::Or(hn::And(high, high_mask), hn::AndNot(high_mask, low));
+// The column twice, at bit offset 0. x: column_bytes bytes, and readable for whole vectors.
+template <std::size_t vectors>
+HWY_INLINE void copy_column(Encoder& encoder, std::size_t column, const std::uint8_t* x) {
+  const auto* from = reinterpret_cast<const std::int8_t*>(x);
+  std::int8_t* y = encoder.columns + column * column_stride;
+  for (std::size_t i = 0; i < vectors * lanes; i += lanes) {
+    store_unaligned(load_unaligned(from + i), y + i);
+  }
+  y += encoder.column_bytes;
+  for (std::size_t i = 0; i < vectors * lanes; i += lanes) {
+    store_unaligned(load_unaligned(from + i), y + i);
+  }
 }
-#else
-inline Bytes bits_from(Bytes here, Bytes next, int offset) {
-  return each([&](std::size_t i) {
-    return (unsigned_of(here.lane[i]) << offset) | (unsigned_of(next.lane[i]) >> (8 - offset));
-  });
-}
-#endif
 
-// x: column_bytes bytes. Fills the eight bit offsets of the column.
-HWY_NOINLINE void put_column(Encoder& encoder, int column, const std::uint8_t* x) {
-  const std::size_t bytes = encoder.column_bytes;
-  std::int8_t* y = encoder.columns + static_cast<std::size_t>(column) * column_stride;
-  std::memcpy(y, x, bytes);
-  std::memcpy(y + bytes, x, bytes);
-  for (std::size_t i = 0; i < 2 * bytes; i += lanes) {
-    const Bytes here = load_unaligned(y + i);
-    const Bytes next = load_unaligned(y + i + 1);
-    for (int offset = 1; offset < 8; ++offset) {
-      store_unaligned(bits_from(here, next, offset),
-                      y + static_cast<std::size_t>(offset) * offset_stride + i);
+// The other seven bit offsets. A byte moves on by a bit when it is doubled and the next byte's top
+// bit, the sign, comes in.
+HWY_NOINLINE void shift_column(Encoder& encoder, std::size_t column) {
+  std::int8_t* y = encoder.columns + column * column_stride;
+  for (std::size_t i = 0; i < 2 * encoder.column_bytes; i += lanes) {
+    Bytes here = load_unaligned(y + i);
+    Bytes next = load_unaligned(y + i + 1);
+    NOROSHI_UNROLL
+    for (std::size_t offset = 1; offset < 8; ++offset) {
+      here = subtracted(added(here, here), sign_mask(next));
+      next = added(next, next);
+      store_unaligned(here, y + offset * offset_stride + i);
     }
   }
+}
+
+template <std::size_t vectors>
+HWY_INLINE void put_column(Encoder& encoder, std::size_t column, const std::uint8_t* x) {
+  copy_column<vectors>(encoder, column, x);
+  shift_column(encoder, column);
 }
 
 // sum = the XOR over the edges [first, end) of the rotated columns, in whole vectors.
@@ -91,21 +93,31 @@ int edges_before(const LdpcGraph& graph, int row, int column) {
 
 constexpr std::size_t sum_stride = 64;  // bytes: a column in whole vectors
 
+template <std::size_t vectors>
+HWY_INLINE void add(const std::uint8_t* x, std::uint8_t* sum) {
+  const auto* from = reinterpret_cast<const std::int8_t*>(x);
+  auto* to = reinterpret_cast<std::int8_t*>(sum);
+  for (std::size_t i = 0; i < vectors * lanes; i += lanes) {
+    store(exclusive_or(load(from + i), load(to + i)), to + i);
+  }
+}
+
 // The four core parity columns [4, sum_stride] (ref: first_parity explains the first).
 template <std::size_t vectors>
 void core_parity(Encoder& encoder, std::uint8_t* parity) {
   const LdpcGraph& graph = encoder.graph;
   const int first = graph.information_columns;
-  const std::size_t bytes = encoder.column_bytes;
-  const std::size_t zc = 8 * bytes;
-  std::uint8_t sums[ldpc_core_rows][sum_stride];
-  std::uint8_t total[sum_stride] = {};
+  const auto first_column = static_cast<std::size_t>(first);
+  const std::size_t zc = 8 * encoder.column_bytes;
+  alignas(64) std::uint8_t sums[ldpc_core_rows * sum_stride];
+  alignas(64) std::uint8_t total[sum_stride] = {};
   std::size_t shifts[ldpc_core_rows];
   int found = 0;
   for (int row = 0; row < ldpc_core_rows; ++row) {
     const int end = edges_before(graph, row, first);
-    row_sum<vectors>(encoder, graph.row_begin[row], end, sums[row]);
-    for (std::size_t i = 0; i < bytes; ++i) total[i] ^= sums[row][i];
+    std::uint8_t* sum = sums + static_cast<std::size_t>(row) * sum_stride;
+    row_sum<vectors>(encoder, graph.row_begin[row], end, sum);
+    add<vectors>(sum, total);
     if (graph.column[end] == first) shifts[found++] = graph.shift_mod_zc[end];
   }
   assert(found == 3);
@@ -113,20 +125,19 @@ void core_parity(Encoder& encoder, std::uint8_t* parity) {
                            : shifts[0] == shifts[2] ? shifts[1]
                                                     : shifts[0];
   // Rotating back by `left` is rotating on by zc - left: read it from the eight offsets.
-  put_column(encoder, first, total);
+  put_column<vectors>(encoder, first_column, total);
   const std::size_t back = (zc - left) % zc;
-  std::memcpy(parity,
-              encoder.columns + static_cast<std::size_t>(first) * column_stride +
-                  (back & 7) * offset_stride + (back >> 3),
-              bytes);
-  put_column(encoder, first, parity);
+  std::memcpy(
+      parity,
+      encoder.columns + first_column * column_stride + (back & 7) * offset_stride + (back >> 3),
+      encoder.column_bytes);
+  put_column<vectors>(encoder, first_column, parity);
   for (int row = 0; row < ldpc_core_rows - 1; ++row) {
     std::uint8_t* next = parity + static_cast<std::size_t>(row + 1) * sum_stride;
-    std::uint8_t diagonal[sum_stride];
     row_sum<vectors>(encoder, edges_before(graph, row, first),
-                     edges_before(graph, row, first + 1 + row), diagonal);
-    for (std::size_t i = 0; i < bytes; ++i) next[i] = sums[row][i] ^ diagonal[i];
-    put_column(encoder, first + 1 + row, next);
+                     edges_before(graph, row, first + 1 + row), next);
+    add<vectors>(sums + static_cast<std::size_t>(row) * sum_stride, next);
+    put_column<vectors>(encoder, first_column + 1 + static_cast<std::size_t>(row), next);
   }
 }
 
@@ -140,10 +151,14 @@ void encode_bytes(Encoder& encoder, const std::uint8_t* bits, std::uint8_t* code
   std::memcpy(codeword, bits + 2 * bytes, std::min(systematic, codeword_bytes));
   if (codeword_bytes <= systematic) return;
 
-  for (std::size_t c = 0; c < information; ++c) {
-    put_column(encoder, static_cast<int>(c), bits + c * bytes);
-  }
-  std::uint8_t parity[ldpc_core_rows * sum_stride];
+  alignas(64) std::uint8_t padded[ldpc_information_bits_max / 8 + sum_stride];
+  std::memcpy(padded, bits, information * bytes);
+  // All copies before the first shift: loads that span fresh stores would wait for them.
+  for (std::size_t c = 0; c < information; ++c)
+    copy_column<vectors>(encoder, c, padded + c * bytes);
+
+  for (std::size_t c = 0; c < information; ++c) shift_column(encoder, c);
+  alignas(64) std::uint8_t parity[ldpc_core_rows * sum_stride];
   core_parity<vectors>(encoder, parity);
   std::size_t at = systematic;
   for (int row = 0; row < rows && at < codeword_bytes; ++row, at += bytes) {
