@@ -2,6 +2,19 @@
 
 // The OpenAI-compatible face of a site: HTTP/1.1 in, the engine's HTTP out, bytes of a stream
 // passed through unbuffered.
+//
+//   POST /v1/chat/completions, /v1/completions, /v1/embeddings     to the engine
+//   GET  /v1/models, /v1/models/{model}                            what the engine offers
+//   GET  /health (200 or 503), /metrics (Prometheus)               without a key
+//
+// A refusal is decided as early as it can be, in this order: 404 path, 405, 401, 429, 413, 400,
+// 503, 404 model; then 502 when the engine fails. The body goes to the engine byte for byte and the
+// stream comes back so; the meter only reads along. It takes the engine's own count (usage when the
+// client asked for it, else llama-server's timings), or counts the pieces of content.
+//
+// A client that closes its sending side while it waits counts as gone, and the engine is told to
+// stop. No CORS header is sent: a web page of another origin must not use the AI of whoever looks
+// at it.
 
 #include <cstdint>
 #include <functional>

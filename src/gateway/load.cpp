@@ -67,6 +67,7 @@ net::awaitable<void> LoadGenerator::State::chat_forever(std::uint64_t stream) {
     body["model"] = config.model;
     body["max_tokens"] = config.max_tokens;
     body["stream"] = true;
+    body["ignore_eos"] = true;  // llama-server and vLLM: every answer has its max_tokens
     body["stream_options"] = boost::json::object{{"include_usage", true}};
     boost::json::object message;
     message["role"] = "user";

@@ -28,7 +28,8 @@ struct Meeting {
   http::response_parser<http::buffer_body> parser;
   std::array<char, 16 << 10> bytes;
 
-  bool done = false;  // nothing more to carry
+  bool done = false;   // nothing more to carry
+  bool whole = false;  // the client has its answer, so that leaving now is its right
   Relayed result;
 
   Meeting(Session& session, const Asked& about, const Upstream& upstream, std::string_view question,
@@ -40,9 +41,11 @@ struct Meeting {
         received(since),
         stream(session.stream.get_executor()) {}
 
-  std::string engine_place() const {
-    return "the engine at " + engine.host + ":" + std::to_string(engine.tcp_port);
+  std::string authority() const {
+    const bool v6 = engine.host.find(':') != std::string::npos;
+    return (v6 ? "[" + engine.host + "]" : engine.host) + ":" + std::to_string(engine.tcp_port);
   }
+  std::string engine_place() const { return "the engine at " + authority(); }
   void engine_failed(const std::string& how) {
     result.error = api_error::engine_failed("No answer: " + engine_place() + " " + how + ".");
   }
@@ -84,7 +87,7 @@ net::awaitable<bool> ask(Meeting& m) {
   http::request<http::span_body<const char>> request{http::verb::post, "/v1/chat/completions", 11};
   if (m.asked.endpoint == Endpoint::completions) request.target("/v1/completions");
   if (m.asked.endpoint == Endpoint::embeddings) request.target("/v1/embeddings");
-  request.set(http::field::host, m.engine.host + ":" + std::to_string(m.engine.tcp_port));
+  request.set(http::field::host, m.authority());
   request.set(http::field::content_type, "application/json");
   request.set(http::field::connection, "close");
   request.set("X-Request-Id", m.asked.id);
@@ -199,6 +202,7 @@ net::awaitable<void> pass_stream(Meeting& m) {
   if (m.asked.version != 10) {
     if (!co_await send(m, http::make_chunk_last())) co_return;
   }
+  m.whole = true;
   m.result.keep_alive = m.asked.keep_alive && m.asked.version != 10 && !cut;
 }
 
@@ -233,6 +237,7 @@ net::awaitable<void> pass_body(Meeting& m) {
   if (read.usage) m.client.shared.metrics.add_usage(*read.usage);
   Reply reply{200, std::move(answer)};
   m.result.keep_alive = co_await respond(m.client, m.asked, std::move(reply));
+  m.whole = true;
 }
 
 // From the question to the last byte of the answer.
@@ -249,12 +254,14 @@ net::awaitable<void> carry(Meeting& m) {
       co_await pass_body(m);
     }
   }
-  if (is_stream || m.result.client_left) {
-    m.client.shared.metrics.finished(m.asked.endpoint, m.result.client_left ? 499 : 200);
+  Metrics& metrics = m.client.shared.metrics;
+  m.result.client_left = m.result.client_left && !m.whole;
+  if (m.result.client_left) {
+    metrics.finished(m.asked.endpoint, 499);
+  } else if (is_stream) {
+    metrics.finished(m.asked.endpoint, 200);  // respond() counts the others
   }
-  if (!m.result.client_left && !m.result.error) {
-    m.client.shared.metrics.answer.add_ns(ns_since(m.received));
-  }
+  if (m.whole) metrics.answer.add_ns(ns_since(m.received));
   m.done = true;
   m.stream.close();
   ErrorCode ignored;
