@@ -16,10 +16,11 @@
 #define NOROSHI_PHY_DEMAP_CPU_LIMITS
 namespace noroshi::phy::cpu {
 
-// Beyond these nothing changes but the conversion to integers would overflow: a gain that
-// saturates every bit, and a symbol a thousand levels out.
-inline constexpr float gain_max = 1e4f;
-inline constexpr float level_max = 4096;
+// Bounds that keep gain times F_m(t) below 2^21, where adding 1.5 * 2^23 rounds a float to an
+// integer in its low bits. A symbol 64 levels out and a gain of thousands saturate every bit that
+// is not on a boundary.
+inline constexpr float level_max = 64;
+constexpr float gain_max(int m) { return 32768.0f / static_cast<float>(1 << (m - 1)); }
 
 inline constexpr std::size_t lanes_max = 16;
 
@@ -32,9 +33,9 @@ inline SoftBit saturated(float value) {
 inline void demap_plain(int m, const float* symbols, const float* inverse_noise, std::size_t count,
                         float unit, SoftBit* soft_bits) {
   for (std::size_t i = 0; i < count; ++i) {
-    const float gain = std::min(4 * llr_scale * unit * unit * inverse_noise[i], gain_max);
+    const float gain = std::min(4 * llr_scale * unit * unit * inverse_noise[i], gain_max(m));
     for (std::size_t axis = 0; axis < 2; ++axis) {
-      float t = std::clamp(symbols[2 * i + axis] / unit, -level_max, level_max);
+      float t = symbols[2 * i + axis] / unit;
       for (int j = 0; j < m; ++j) {
         const float half = static_cast<float>(1 << (m - 1 - j));
         const float x = std::abs(t);
@@ -102,7 +103,11 @@ template <int m>
 HWY_INLINE void axis_bits(V t, V gain, hn::Vec<hn::Rebind<std::int32_t, D>>* bits) {
   const D d;
   const V x = hn::Abs(t);
-  bits[0] = hn::NearestInt(hn::Mul(gain, folded<m>(t, x)));
+  // Two operations; NearestInt takes five, for overflows that cannot be here.
+  const V magic = hn::Set(d, 1.5f * (1 << 23));
+  const hn::Rebind<std::int32_t, D> d32;
+  bits[0] =
+      hn::Sub(hn::BitCast(d32, hn::MulAdd(gain, folded<m>(t, x), magic)), hn::BitCast(d32, magic));
   if constexpr (m > 1)
     axis_bits<m - 1>(hn::Sub(hn::Set(d, static_cast<float>(1 << (m - 1))), x), gain, bits + 1);
 }
@@ -186,7 +191,7 @@ class Demapper {
   HWY_INLINE void pair(const float* symbols, const float* inverse_noise, V32* a, V32* b) const {
     const D d;
     const V limit = hn::Set(d, level_max);
-    const V gain = hn::Min(hn::Mul(hn::LoadU(d, inverse_noise), gain_), hn::Set(d, gain_max));
+    const V gain = hn::Min(hn::Mul(hn::LoadU(d, inverse_noise), gain_), hn::Set(d, gain_max(m)));
     const V t_a = hn::Mul(hn::LoadU(d, symbols), to_level_);
     const V t_b = hn::Mul(hn::LoadU(d, symbols + hn::Lanes(d)), to_level_);
     axis_bits<m>(hn::Clamp(t_a, hn::Neg(limit), limit), hn::TableLookupLanes(gain, lower_), a);
@@ -266,7 +271,8 @@ void demap_bpsk(bool turns, View<const cf32, 1> symbols, View<const float, 1> in
   for (std::size_t i = 0; i < symbols.size(); ++i) {
     const float real = turns && i % 2 == 1 ? -symbols[i].real() : symbols[i].real();
     const float along = real + symbols[i].imag();
-    soft_bits[i] = saturated(std::min(4 * llr_scale * unit * inverse_noise[i], gain_max) * along);
+    soft_bits[i] =
+        saturated(std::min(4 * llr_scale * unit * inverse_noise[i], gain_max(1)) * along);
   }
 }
 
