@@ -188,6 +188,20 @@ TEST(Site, AnUplinkThatTheAirHeldUpIsLateByTheAir) {
   EXPECT_EQ(c.lost_slots.load(), 0u);
 }
 
+TEST(Site, ASlotLateBothWaysCountsOnce) {
+  StallingClock clock([](int sleep) { return sleep == 54 ? 4 * 500'000 + 1000 : 0; });
+  SiteOptions options = free_pace(0.1);
+  options.clock = &clock;
+  auto site = Site::make(small_site({.duplex = "FDD"}), options);
+  ASSERT_TRUE(site.ok());
+  ASSERT_TRUE(site->run().ok());
+  const SiteCounters& c = site->counters();
+  EXPECT_EQ(c.late_downlink.load(), 4u);       // 54 to 57
+  EXPECT_EQ(c.late_uplink.load(), 2u);         // 53 came in time and was read late, and 54
+  EXPECT_EQ(c.late_uplink_by_air.load(), 1u);  // 54
+  EXPECT_EQ(c.late_slots.load(), 5u);          // 53 to 57
+}
+
 TEST(Site, SurvivesALongStallAndLosesOnlyItsSlots) {
   StallingClock clock([](int sleep) { return sleep % 300 == 299 ? 30 * 500'000 : 0; });
   SiteOptions options = free_pace(0.5);
