@@ -228,7 +228,8 @@ int RateRecover(const RateMatch& match, const SoftBit* soft_bits, SoftBit* buffe
   }
   alignas(64) SoftBit rows[rows_bytes];
   const int symbols_all = match.coded_bits / qm;
-  const int stride = rows_bytes / qm / 64 * 64;
+  // An odd number of cache lines: rows a power of two apart would fight for the same cache sets.
+  const int stride = ((rows_bytes / qm / 64 - 1) | 1) * 64;
   for (int at = 0; at < symbols_all; at += stride) {
     const int symbols = std::min(stride, symbols_all - at);
     SplitAny(qm, soft_bits + static_cast<std::ptrdiff_t>(at) * qm, symbols, rows,
