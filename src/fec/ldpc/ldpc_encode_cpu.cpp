@@ -154,9 +154,9 @@ void encode_bytes(Encoder& encoder, const std::uint8_t* bits, std::uint8_t* code
   alignas(64) std::uint8_t padded[ldpc_information_bits_max / 8 + sum_stride];
   std::memcpy(padded, bits, information * bytes);
   // All copies before the first shift: loads that span fresh stores would wait for them.
-  for (std::size_t c = 0; c < information; ++c)
+  for (std::size_t c = 0; c < information; ++c) {
     copy_column<vectors>(encoder, c, padded + c * bytes);
-
+  }
   for (std::size_t c = 0; c < information; ++c) shift_column(encoder, c);
   alignas(64) std::uint8_t parity[ldpc_core_rows * sum_stride];
   core_parity<vectors>(encoder, parity);

@@ -233,5 +233,186 @@ TEST(LdpcDecode, LosesLittleAgainstDoublePrecision) {
   }
 }
 
+// The same noise at amplitudes 2 to 200, so from soft bits of a few steps to nearly all saturated:
+// 40 dB. In between, quantisation costs nothing that would show in a few frames.
+TEST(LdpcDecode, WorksAtEveryScaleOfTheSoftBits) {
+  constexpr std::uint64_t seed = 15;
+  constexpr int frames = 20;
+  LdpcWorkspace workspace;
+  for (const Link& link : links) {
+    for (double amplitude : {2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 200.0}) {
+      const bool coarse = amplitude < 4 || amplitude > 100;
+      Prng prng(seed);
+      int errors = 0;
+      for (int frame = 0; frame < frames; ++frame) {
+        LdpcDecodeConfig config;
+        config.base_graph = link.base_graph;
+        config.zc = link.zc;
+        const int information = ldpc_information_bits(link.base_graph, link.zc);
+        const Bits bits = random_bits(information, 0, prng);
+        const Bits codeword = encode(link.base_graph, link.zc, bits, link.count);
+        // 1.4 dB above where the links stand; hard decisions want 2 dB more.
+        const double sigma = link.sigma * (coarse ? 0.68 : 0.85);
+        const auto llr = soft_bits(codeword, link.count, amplitude, sigma, prng);
+        errors += decode(config, llr, workspace).bits != bits;
+      }
+      EXPECT_LE(errors, 1) << "seed " << seed << " base graph " << link.base_graph << " zc "
+                           << link.zc << " bits " << link.count << " amplitude " << amplitude;
+    }
+  }
+}
+
+// Every factor of min-sum decodes; 12 has a path of its own.
+TEST(LdpcDecode, WorksWithEveryMinSumFactor) {
+  Prng prng(16);
+  LdpcWorkspace workspace;
+  on_each_target([&] {
+    for (int scale = 8; scale <= 16; ++scale) {
+      const Bits bits = random_bits(22 * 40, 0, prng);
+      LdpcDecodeConfig config;
+      config.zc = 40;
+      config.iterations_max = 20;
+      config.min_sum_scale_x16 = scale;
+      const auto llr = soft_bits(encode(1, 40, bits, 44 * 40), 44 * 40, 20, 0.55, prng);
+      EXPECT_EQ(decode(config, llr, workspace).bits, bits) << scale;
+    }
+  });
+}
+
+// All instruction sets give the same bits, iterations and verdict, also where decoding fails.
+TEST(LdpcDecode, IsTheSameWithEveryInstructionSet) {
+  Prng prng(17);
+  LdpcWorkspace workspace;
+  for (const Link& link : links) {
+    LdpcDecodeConfig config;
+    config.base_graph = link.base_graph;
+    config.zc = link.zc;
+    const Bits bits = random_bits(ldpc_information_bits(link.base_graph, link.zc), 0, prng);
+    const Bits codeword = encode(link.base_graph, link.zc, bits, link.count);
+    for (double more_noise : {0.7, 1.0, 1.3}) {
+      const auto llr = soft_bits(codeword, link.count, 20, link.sigma * more_noise, prng);
+      const Decoded best = decode(config, llr, workspace);
+      on_each_target([&] {
+        const Decoded other = decode(config, llr, workspace);
+        EXPECT_EQ(other.bits, best.bits);
+        EXPECT_EQ(other.result.iterations, best.result.iterations);
+        EXPECT_EQ(other.result.parity_ok, best.result.parity_ok);
+      });
+    }
+  }
+}
+
+struct Judge {
+  int asked = 0;
+  int refuse = 0;  // the first so many questions
+  const Bits* expected = nullptr;
+  bool bits_right = true;
+};
+
+bool judge(const std::uint8_t* bits, void* context) {
+  auto& it = *static_cast<Judge*>(context);
+  it.bits_right = it.bits_right && std::equal(it.expected->begin(), it.expected->end(), bits);
+  return ++it.asked > it.refuse;
+}
+
+TEST(LdpcDecode, StopsWhenParityHoldsAndTheCallerAccepts) {
+  Prng prng(18);
+  LdpcWorkspace workspace;
+  for (const auto decoder : {&cpu::ldpc_decode, &ref::ldpc_decode}) {
+    const Bits bits = random_bits(10 * 36, 17, prng);
+    const auto llr = soft_bits(encode(2, 36, bits, 30 * 36), 30 * 36, 20, 0.1, prng);
+    Bits decoded(bits.size());
+    LdpcDecodeConfig config;
+    config.base_graph = 2;
+    config.zc = 36;
+    config.filler_bits = 17;
+    config.iterations_max = 9;
+
+    LdpcDecodeResult result = decoder(config, llr, decoded, workspace);
+    EXPECT_TRUE(result.parity_ok);
+    EXPECT_TRUE(result.accepted);
+    EXPECT_EQ(decoded, bits);
+    const int needed = result.iterations;
+    EXPECT_GE(needed, 1);
+    EXPECT_LE(needed, 4);
+
+    Judge twice_no{.refuse = 2, .expected = &bits};
+    config.accept = judge;
+    config.accept_context = &twice_no;
+    result = decoder(config, llr, decoded, workspace);
+    EXPECT_TRUE(result.accepted);
+    EXPECT_EQ(result.iterations, needed + 2);
+    EXPECT_EQ(twice_no.asked, 3);
+    EXPECT_TRUE(twice_no.bits_right);
+
+    Judge always_no{.refuse = 1000, .expected = &bits};
+    config.accept_context = &always_no;
+    result = decoder(config, llr, decoded, workspace);
+    EXPECT_FALSE(result.accepted);
+    EXPECT_TRUE(result.parity_ok);
+    EXPECT_EQ(result.iterations, 9);
+
+    config.early_stop = false;
+    Judge never_asked{.expected = &bits};
+    config.accept_context = &never_asked;
+    result = decoder(config, llr, decoded, workspace);
+    EXPECT_EQ(result.iterations, 9);
+    EXPECT_TRUE(result.parity_ok);
+    EXPECT_EQ(never_asked.asked, 0);
+    EXPECT_EQ(decoded, bits);
+  }
+}
+
+TEST(LdpcDecode, ReportsFailureOnNoise) {
+  Prng prng(19);
+  LdpcWorkspace workspace;
+  for (int base_graph : {1, 2}) {
+    for (int zc : {7, 64, 352}) {
+      LdpcDecodeConfig config;
+      config.base_graph = base_graph;
+      config.zc = zc;
+      config.iterations_max = 3;
+      std::vector<SoftBit> llr(static_cast<std::size_t>(ldpc_codeword_bits(base_graph, zc)));
+      for (auto& soft_bit : llr) soft_bit = static_cast<SoftBit>(prng.below(255));
+      const Decoded decoded = decode(config, llr, workspace);
+      EXPECT_FALSE(decoded.result.parity_ok);
+      EXPECT_FALSE(decoded.result.accepted);
+      EXPECT_EQ(decoded.result.iterations, 3);
+    }
+  }
+}
+
+// The decision that parity_ok speaks of is the one given out, extension rows included: encoding it
+// again gives a codeword that the result agrees with.
+TEST(LdpcDecode, ParityHoldsOnlyForCodewords) {
+  Prng prng(20);
+  LdpcWorkspace workspace;
+  int held = 0;
+  for (int trial = 0; trial < 40; ++trial) {
+    LdpcDecodeConfig config;
+    config.base_graph = 2;
+    config.zc = 7;
+    config.iterations_max = 4;
+    const int count = 50 * 7;
+    const Bits bits = random_bits(70, 0, prng);
+    // So noisy that some decisions are wrong, and some of those codewords.
+    const auto llr = soft_bits(encode(2, 7, bits, count), count, 20, 1.2, prng);
+    const Decoded decoded = decode(config, llr, workspace);
+    if (!decoded.result.parity_ok) continue;
+    ++held;
+    // A codeword found from this noise correlates with it better than a random one ever does.
+    const Bits again = encode(2, 7, decoded.bits, count);
+    int correlation = 0;
+    int energy = 0;
+    for (int i = 0; i < count; ++i) {
+      const int soft_bit = llr[static_cast<std::size_t>(i)];
+      correlation += bit_at(again.data(), static_cast<std::size_t>(i)) ? -soft_bit : soft_bit;
+      energy += std::abs(soft_bit);
+    }
+    EXPECT_GT(3 * correlation, energy);
+  }
+  EXPECT_GT(held, 10);
+}
+
 }  // namespace
 }  // namespace noroshi::fec
