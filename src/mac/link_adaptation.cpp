@@ -16,8 +16,8 @@ constexpr double initial_sinr_db = 0;
 
 // Reports older than the feedback delay lose their worth.
 constexpr int fresh_slots = 8;
-constexpr double ageing_db_per_slot = 0.05;
-constexpr double ageing_db_max = 6;
+constexpr double ageing_db_per_slot = 0.15;
+constexpr double ageing_db_max = 10;
 
 constexpr double regression_reports = 200;
 

@@ -20,8 +20,10 @@ constexpr int pdsch_symbol_start = 2;
 constexpr double average_slots = 200;
 constexpr double average_bits_min = 1;
 
-// A handset with data to send that was not served for so long gets a few blocks, for the report.
+// A handset with data to send that was not served for so long gets a few blocks, for the report;
+// where handsets take turns it gets a whole slot, later.
 constexpr int probe_slots = 8;
+constexpr int probe_slots_alone = 20;
 
 // What a slot of one kind offers to PDSCH or PUSCH.
 struct Shape {
@@ -226,7 +228,8 @@ void Mac::State::schedule_new(bool is_uplink, int shape_index, int rb_first, int
     const auto enough = std::lower_bound(bytes.begin(), bytes.end(), from.traffic.backlog_bytes);
     Claim& claim = claims[count++];
     claim.handset = static_cast<int>(i);
-    claim.probe = plan.slot - from.last_sent >= probe_slots;
+    claim.probe = plan.slot - from.last_sent >=
+                  (config.handsets_per_slot_max > 1 ? probe_slots : probe_slots_alone);
     claim.metric = bytes[bytes.size() - 1] * 8.0 / from.average_bits;
     claim.rbs_wanted =
         std::min(static_cast<int>(enough - bytes.begin()) + 1, config.carrier.rb_count);

@@ -21,6 +21,13 @@ int split_rbs(View<Claim, 1> claims, int claims_max, int rbs) {
     return a.metric != b.metric ? a.metric > b.metric : a.handset < b.handset;
   });
 
+  // With a single place the probe has the slot to itself.
+  if (claims_max == 1) {
+    std::size_t alone = 0;
+    while (alone < claims.size() && !claims[alone].probe) ++alone;
+    if (alone < claims.size()) std::swap(claims[0], claims[alone]);
+  }
+
   // Who takes part: those near the best, and more while there would be blocks left over.
   const std::size_t most = std::min({claims.size(), static_cast<std::size_t>(claims_max),
                                      static_cast<std::size_t>(std::max(1, rbs / rbs_min))});

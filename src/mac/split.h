@@ -19,6 +19,7 @@ struct Claim {
 // better ones can use what there is: dividing further would spend the slot on handsets in a fade.
 // The best probe among the others gets a few blocks, however poor its metric: the report that comes
 // back keeps its estimate true, or a handset once seen in a fade would wait long for its peak.
+// With claims_max = 1 it gets the slot.
 // A claim that wants less than its share leaves the rest to the others.
 int split_rbs(View<Claim, 1> claims, int claims_max, int rbs);
 
