@@ -109,7 +109,7 @@ namespace cpu {
 struct EstimateWorkspace {
   explicit EstimateWorkspace(int rb_max);
 
-  std::size_t plane = 0;      // floats of one plane of subcarriers
+  std::size_t plane = 0;      // floats of one plane of subcarriers, with room for vectors
   std::vector<float> ls;      // [antenna, DM-RS symbol, re / im, pilot]
   std::vector<float> smooth;  // [antenna, DM-RS symbol, re / im, subcarrier]
   std::vector<float> ramp;    // [re / im, subcarrier]

@@ -336,25 +336,33 @@ std::complex<double> least_squares_all(const Job& job) {
   return slope;
 }
 
+// ramp(k) = exp(-j 2 pi delay k), k counted on the carrier: a table of a few blocks, turned.
 void make_ramp(const Job& job, double delay_cycles) {
+  constexpr std::size_t table = 4 * nr::subcarriers_per_rb;  // whole vectors of every width
+  const D d;
   const double step = -2 * std::numbers::pi * delay_cycles;
-  float inner_re[12], inner_im[12];
-  for (int k = 0; k < 12; ++k) {
-    inner_re[k] = static_cast<float>(std::cos(step * k));
-    inner_im[k] = static_cast<float>(std::sin(step * k));
+  float table_re[table], table_im[table];
+  for (std::size_t k = 0; k < table; ++k) {
+    table_re[k] = static_cast<float>(std::cos(step * static_cast<double>(k)));
+    table_im[k] = static_cast<float>(std::sin(step * static_cast<double>(k)));
   }
-  const std::complex<double> turn = std::polar(1.0, 12 * step);
+  const std::complex<double> turn = std::polar(1.0, step * static_cast<double>(table));
   float* re = job.workspace.ramp.data();
   float* im = re + job.workspace.plane;
   for (const RbRun& run : *job.input.allocation) {
-    std::complex<double> outer = std::polar(1.0, 12 * step * run.first);
-    for (int rb = 0; rb < run.count; ++rb, re += 12, im += 12, outer *= turn) {
-      const float c = static_cast<float>(outer.real()), s = static_cast<float>(outer.imag());
-      for (int k = 0; k < 12; ++k) {
-        re[k] = inner_re[k] * c - inner_im[k] * s;
-        im[k] = inner_re[k] * s + inner_im[k] * c;
+    std::complex<double> outer = std::polar(1.0, step * nr::subcarriers_per_rb * run.first);
+    const std::size_t count = static_cast<std::size_t>(run.count) * nr::subcarriers_per_rb;
+    for (std::size_t k = 0; k < count; k += table, outer *= turn) {  // the next run overwrites
+      const V c = hn::Set(d, static_cast<float>(outer.real()));
+      const V s = hn::Set(d, static_cast<float>(outer.imag()));
+      for (std::size_t i = 0; i < table; i += lane_count()) {
+        const V p = hn::LoadU(d, table_re + i), q = hn::LoadU(d, table_im + i);
+        hn::StoreU(hn::NegMulAdd(q, s, hn::Mul(p, c)), d, re + k + i);
+        hn::StoreU(hn::MulAdd(p, s, hn::Mul(q, c)), d, im + k + i);
       }
     }
+    re += count;
+    im += count;
   }
 }
 
@@ -498,7 +506,7 @@ HWY_EXPORT(estimate);
 HWY_EXPORT(channel_at);
 
 EstimateWorkspace::EstimateWorkspace(int rb_max)
-    : plane((static_cast<std::size_t>(rb_max) * 12 + 63) / 64 * 64),
+    : plane((static_cast<std::size_t>(rb_max) * 12 + 63) / 64 * 64 + 64),
       ls(nr::receive_antennas_max * estimate_symbols_max * 2 * plane),
       smooth(nr::receive_antennas_max * estimate_symbols_max * 2 * plane),
       ramp(2 * plane) {

@@ -37,6 +37,11 @@ namespace {
 
 using State = TransmitWorkspace::State;
 
+// Written out, because operator* of std::complex looks for infinities.
+cf32 product(cf32 a, cf32 b) {
+  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
+}
+
 cf32 precoding_weight(View<const cf32, 2> precoding, std::size_t port, std::size_t layer) {
   if (precoding.empty()) return port == layer ? 1.0f : 0.0f;
   return precoding(port, layer);
@@ -56,6 +61,13 @@ void map_direct(const Allocation& allocation, nr::Modulation modulation,
   }
 }
 
+void clear_blocks(const Allocation& allocation, int symbol, View<cf32, 3> grid) {
+  for (std::size_t port = 0; port < grid.extent(0); ++port)
+    for (const RbRun& run : allocation)
+      std::fill_n(&grid(port, symbol, run.first * nr::subcarriers_per_rb),
+                  run.count * nr::subcarriers_per_rb, cf32(0));
+}
+
 // Any layers, precoding and gaps. symbols: layer by layer at each element (TS 38.211 7.3.1.3).
 void map_layers(const Allocation& allocation, std::size_t layers, std::uint16_t data_mask,
                 int symbol, View<const cf32, 1> symbols, View<const cf32, 2> precoding,
@@ -70,7 +82,8 @@ void map_layers(const Allocation& allocation, std::size_t layers, std::uint16_t 
       for (int k = 0; k < run.count * nr::subcarriers_per_rb; ++k) {
         cf32 sum = 0;
         if ((data_mask >> (k % nr::subcarriers_per_rb) & 1) != 0) {
-          for (std::size_t layer = 0; layer < layers; ++layer) sum += weight[layer] * next[layer];
+          for (std::size_t layer = 0; layer < layers; ++layer)
+            sum += product(weight[layer], next[layer]);
           next += layers;
         }
         row[static_cast<std::size_t>(run.first * nr::subcarriers_per_rb + k)] = sum;
@@ -112,9 +125,11 @@ void map_symbol(const nr::SharedChannel& channel, const Allocation& allocation, 
   if (direct) {
     map_direct(allocation, channel.modulation, codeword.subview(sent_bits / 8, bits / 8),
                grid[0][static_cast<std::size_t>(symbol)]);
+  } else if (count == 0) {
+    clear_blocks(allocation, symbol, grid);
   } else {
     const View<cf32, 1> symbols(state.symbols.data(), count);
-    if (count > 0) modulate_from(channel.modulation, codeword, sent_bits, symbols);
+    modulate_from(channel.modulation, codeword, sent_bits, symbols);
     map_layers(allocation, layers, data_mask, symbol, symbols, precoding, grid);
   }
   sent_bits += bits;
@@ -143,7 +158,7 @@ void add_dmrs(int slot, const nr::SharedChannel& channel, View<const cf32, 2> pr
         for (const RbRun& run : allocation) {
           cf32* row = &grid(port, symbol, run.first * nr::subcarriers_per_rb);
           for (int m = 0; m < run.count * per_rb; ++m)
-            row[dmrs_subcarrier(dmrs.type, delta, m)] += weight * *next++;
+            row[dmrs_subcarrier(dmrs.type, delta, m)] += product(weight, *next++);
         }
       }
     }
