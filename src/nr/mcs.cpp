@@ -40,6 +40,7 @@ int small_transport_block_bits(std::int64_t info_bits) {
 int large_transport_block_bits(std::int64_t info_x10240, int code_rate_x10240) {
   const std::int64_t rest = info_x10240 - 24 * 10240;
   const int n = floor_log2(rest / 10240) - 5;
+  assert(n >= 0);
   const std::int64_t unit = std::int64_t{10240} << n;
   const std::int64_t rounded = (rest + unit / 2) / unit;  // ties upwards, as the clause says
   const std::int64_t bits = std::max<std::int64_t>(3840, rounded << n) + 24;

@@ -63,7 +63,7 @@ class BasePhase {
  private:
   int u_;
   int length_;
-  int prime_ = 0;
+  int prime_ = 1;
   int root_ = 0;
 };
 

@@ -30,6 +30,7 @@ void ofdm_demodulate(const nr::Carrier& carrier, int slot_in_subframe, int windo
                      double scale, View<const cf64, 1> samples, View<cf64, 2> grid) {
   const std::size_t size = static_cast<std::size_t>(carrier.fft_size);
   const std::size_t subcarriers = static_cast<std::size_t>(carrier.subcarriers());
+  const std::size_t half = subcarriers / 2;
   const std::size_t early = static_cast<std::size_t>(window_offset);
   assert(grid.extent(0) == nr::symbols_per_slot && grid.extent(1) == subcarriers);
   assert(samples.size() == static_cast<std::size_t>(nr::slot_samples(carrier, slot_in_subframe)));
@@ -40,10 +41,10 @@ void ofdm_demodulate(const nr::Carrier& carrier, int slot_in_subframe, int windo
     fft(FftDirection::forward, scale * std::conj(times.phase[l]),
         samples.subview(times.start[l] - early, size), spectrum);
     for (std::size_t k = 0; k < subcarriers; ++k) {
-      const double cycles = (static_cast<double>(k) - static_cast<double>(subcarriers / 2)) *
-                            window_offset / static_cast<double>(size);
-      grid(l, k) = spectrum[(k + size - subcarriers / 2) % size] *
-                   std::polar(1.0, 2 * std::numbers::pi * cycles);
+      const double cycles = (static_cast<double>(k) - static_cast<double>(half)) * window_offset /
+                            static_cast<double>(size);
+      grid(l, k) =
+          spectrum[(k + size - half) % size] * std::polar(1.0, 2 * std::numbers::pi * cycles);
     }
   }
 }
