@@ -6,24 +6,26 @@ namespace noroshi::live {
 namespace {
 
 engine::EngineConfig engine_config(const site::AiSection::Engine& e) {
-  return {.name = e.name,
-          .url = e.url,
-          .api_key = e.api_key,
-          .executable = e.executable,
-          .model_path = e.model_path,
-          .model_name = e.model_name,
-          .threads = e.threads,
-          .context_tokens = e.context_tokens,
-          .parallel = e.parallel,
-          .embeddings = e.embeddings,
-          .arguments = e.arguments,
-          .processors = e.processors,
-          .idle_class = e.idle_class,
-          .start_timeout_s = e.start_timeout_s,
-          .health_interval_s = e.health_interval_s,
-          .health_timeout_s = e.health_timeout_s,
-          .backoff_first_s = e.backoff_first_s,
-          .backoff_max_s = e.backoff_max_s};
+  engine::EngineConfig c;
+  c.name = e.name;
+  c.url = e.url;
+  c.api_key = e.api_key;
+  c.executable = e.executable;
+  c.model_path = e.model_path;
+  c.model_name = e.model_name;
+  c.threads = e.threads;
+  c.context_tokens = e.context_tokens;
+  c.parallel = e.parallel;
+  c.embeddings = e.embeddings;
+  c.arguments = e.arguments;
+  c.processors = e.processors;
+  c.idle_class = e.idle_class;
+  c.start_timeout_s = e.start_timeout_s;
+  c.health_interval_s = e.health_interval_s;
+  c.health_timeout_s = e.health_timeout_s;
+  c.backoff_first_s = e.backoff_first_s;
+  c.backoff_max_s = e.backoff_max_s;
+  return c;
 }
 
 gateway::GatewayConfig gateway_config(const site::AiSection::Gateway& g) {
