@@ -176,6 +176,10 @@ TEST(Handset, SendsWhatTheCellReceives) {
       const bool new_data = slot != 1;
       const auto sent = handset.transmit_pusch(slot, pusch, 5, new_data, View<cf32, 1>(samples));
       ASSERT_EQ(sent.size(), static_cast<std::size_t>(pusch.tb_bits / 8));
+      double energy = 0;  // of a unitary transform: of each element 1, DM-RS on average too
+      for (const cf32& x : samples) energy += std::norm(x);
+      const double mean = energy / static_cast<double>(samples.size());
+      EXPECT_NEAR(mean * carrier.fft_size / (20 * 12), 1, 0.1);
       if (slot == 0) first.assign(sent.begin(), sent.end());
       EXPECT_EQ(std::equal(first.begin(), first.end(), sent.begin()), slot <= 1);
 

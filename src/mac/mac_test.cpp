@@ -234,6 +234,31 @@ TEST(Mac, FeedbackThatNeverComesTimesOut) {
   EXPECT_GE(mac.downlink().tb_lost, lost);
 }
 
+TEST(Mac, FeedbackOfAnEarlierTransmissionIsIgnored) {
+  for (const bool uplink : {false, true}) {
+    SCOPED_TRACE(uplink);
+    MacConfig config = toy::config(1);
+    auto& silent = uplink ? config.handsets[0].downlink : config.handsets[0].uplink;
+    silent.kind = Traffic::Kind::none;
+    Mac mac(config);
+    auto first = std::make_unique<SlotPlan>();
+    auto plan = std::make_unique<SlotPlan>();
+    SlotCount slot = uplink ? 4 : 0;
+    mac.on_slot(slot, *first);
+    ASSERT_EQ(first->n_grants, 1);
+    slot += feedback_timeout_slots;
+    mac.on_slot(slot, *plan);  // the same process again
+    ASSERT_EQ(plan->n_grants, 1);
+    ASSERT_EQ(plan->grants[0].harq_id, first->grants[0].harq_id);
+    const MacCounters& counters = uplink ? mac.uplink() : mac.downlink();
+    answer(mac, *first, first->grants[0], true, 20);
+    EXPECT_EQ(counters.feedback_stale, 1u);
+    EXPECT_EQ(counters.tb_ok, 0u);
+    answer(mac, *plan, plan->grants[0], true, 20);
+    EXPECT_EQ(counters.tb_ok, 1u);
+  }
+}
+
 TEST(Mac, ForeignFeedbackIsIgnored) {
   Mac mac(toy::config(1));
   auto plan = std::make_unique<SlotPlan>();
