@@ -68,7 +68,10 @@ Outcome check_pdsch(const VectorCase& c) {
   const std::size_t subcarriers = static_cast<std::size_t>(carrier.subcarriers());
   for (std::size_t i = 0; i < grid->slots.size(); ++i) {
     const int slot = grid->slots[i];
-    pdsch.rv = static_cast<int>(versions[static_cast<std::size_t>(slot) % versions.size()]);
+    if (slot < 0 || static_cast<std::size_t>(slot) >= versions.size()) {
+      return failed("no redundancy version for slot " + std::to_string(slot));
+    }
+    pdsch.rv = static_cast<int>(versions[static_cast<std::size_t>(slot)]);
     if (const auto allowed = phy::check_pdsch(carrier, pdsch); !allowed) {
       return failed(allowed.error().message);
     }
@@ -129,6 +132,8 @@ Outcome check_pusch(const VectorCase& c) {
   }
   pusch.dmrs.scrambling_id = static_cast<std::uint16_t>(dmrs_id);
   pusch.dmrs.n_scid = dmrs_scid;
+  // The source's factor is sqrt(groups); TS 38.214 table 6.2.2-1 has 3 dB and 4.77 dB.
+  pusch.dmrs.amplitude_override = std::sqrt(static_cast<float>(cdm_groups));
   if (pusch.tb_bits != nr::transport_block_bits(pusch)) {
     return failed("transport block size " + std::to_string(nr::transport_block_bits(pusch)) +
                   ", expected " + std::to_string(pusch.tb_bits));

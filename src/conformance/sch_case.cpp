@@ -54,7 +54,6 @@ Outcome check_codewords(const VectorCase& c, const nr::SharedChannel& channel,
   NOROSHI_CASE_VALUE(versions, c.numbers("rv_out"));
   const std::size_t rows = expected->shape.size() == 2 ? expected->shape[0] : 1;
   const std::size_t coded = expected->shape.back();
-  if (rows > versions.size()) return failed("fewer redundancy versions than codewords");
   if (static_cast<std::size_t>(nr::coded_bits(channel)) != coded) {
     return failed("G is " + std::to_string(nr::coded_bits(channel)) + ", expected " +
                   std::to_string(coded));
@@ -62,11 +61,15 @@ Outcome check_codewords(const VectorCase& c, const nr::SharedChannel& channel,
   const std::vector<std::uint8_t> tb = packed(bits_of(*tb_array, 0, tb_array->size()));
   fec::SchWorkspace workspace;
   for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t slot =
+        row < expected->slots.size() ? static_cast<std::size_t>(expected->slots[row]) : row;
+    if (slot >= versions.size())
+      return failed("no redundancy version for slot " + std::to_string(slot));
     const fec::SchConfig config{.tb_bits = channel.tb_bits,
                                 .code_rate_x10240 = channel.code_rate_x10240,
                                 .bits_per_symbol = nr::bits_per_symbol(channel.modulation),
                                 .layers = channel.layers,
-                                .rv = static_cast<int>(versions[row]),
+                                .rv = static_cast<int>(versions[slot]),
                                 .coded_bits = static_cast<int>(coded),
                                 .limited_buffer_bits = channel.limited_buffer_bits};
     if (const auto allowed = fec::check(config); !allowed) return failed(allowed.error().message);
@@ -74,7 +77,7 @@ Outcome check_codewords(const VectorCase& c, const nr::SharedChannel& channel,
     fec::sch_encode(config, tb, codeword, workspace);
     const std::string wrong =
         difference(unpacked(codeword, coded), bits_of(*expected, row * coded, coded));
-    if (!wrong.empty()) return failed("codeword " + std::to_string(row) + ": " + wrong);
+    if (!wrong.empty()) return failed("codeword of slot " + std::to_string(slot) + ": " + wrong);
   }
   return passed();
 }

@@ -14,7 +14,7 @@ namespace noroshi::conformance {
 Result<nr::SharedChannel> matlab_shared_channel(const VectorCase& c);
 
 // Encodes the transport block once for each row of the expected codewords, with the redundancy
-// versions of rv_out, and compares.
+// version that rv_out has for the row's slot, and compares.
 Outcome check_codewords(const VectorCase& c, const nr::SharedChannel& channel,
                         std::string_view tb_name, std::string_view codeword_name);
 
