@@ -249,10 +249,9 @@ Result<Site> Site::make(SiteConfig config, SiteOptions options) {
   state.config = std::move(config);
   state.options = options;
   state.processors = *std::move(processors);
-  state.loop.emplace(state.config, std::move(mac), *std::move(emulation),
-                     state.recorder ? &*state.recorder : nullptr,
-                     state.replay ? &*state.replay : nullptr, state.counters, state.clock(),
-                     state.monotonic);
+  state.loop.emplace(
+      state.config, mac, *std::move(emulation), state.recorder ? &*state.recorder : nullptr,
+      state.replay ? &*state.replay : nullptr, state.counters, state.clock(), state.monotonic);
   return site;
 }
 

@@ -35,7 +35,7 @@ Grant make_grant(const fapi::SharedChannelPdu& pdu, std::uint8_t harq_id, bool n
 
 }  // namespace
 
-SlotLoop::SlotLoop(const SiteConfig& config, mac::MacConfig mac, Emulation emulation,
+SlotLoop::SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulation emulation,
                    Recorder* recorder, Replay* replay, SiteCounters& counters, Clock& clock,
                    Clock& stopwatch)
     : carrier_(config.cell.carrier),

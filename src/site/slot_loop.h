@@ -33,8 +33,9 @@ class SlotLoop {
  public:
   // clock: of ticks and deadlines. stopwatch: how long the work takes. recorder, replay: nullptr
   // for none. All must outlive the loop.
-  SlotLoop(const SiteConfig& config, mac::MacConfig mac, Emulation emulation, Recorder* recorder,
-           Replay* replay, SiteCounters& counters, Clock& clock, Clock& stopwatch);
+  SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulation emulation,
+           Recorder* recorder, Replay* replay, SiteCounters& counters, Clock& clock,
+           Clock& stopwatch);
 
   // Tick 0. Before the first tick.
   void start(std::int64_t first_tick_ns) { first_tick_ns_ = first_tick_ns; }
