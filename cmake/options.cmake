@@ -17,8 +17,14 @@ target_compile_options(noroshi_options INTERFACE
 target_include_directories(noroshi_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # One binary for every x86-64 and arm64: Highway compiles each kernel for the baseline, AVX2 and
 # AVX-512 and chooses at run time. SSSE3 and SSE4 add build time and no machine that we know of.
+# A sanitized kernel compiles for minutes a target: there AVX-512 is left out too.
+set(disabled_targets "HWY_SSSE3|HWY_SSE4")
+if(NOROSHI_SANITIZE)
+  string(APPEND disabled_targets "|HWY_AVX3|HWY_AVX3_DL")
+  set(CMAKE_CXX_FLAGS_RELEASE "-O1 -g1")
+endif()
 target_compile_definitions(noroshi_options INTERFACE
-  "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4)"
+  "HWY_DISABLED_TARGETS=(${disabled_targets})"
   $<$<CONFIG:Debug>:NOROSHI_CHECK_BOUNDS>)
 if(NOROSHI_SANITIZE)
   target_compile_definitions(noroshi_options INTERFACE NOROSHI_CHECK_BOUNDS)
