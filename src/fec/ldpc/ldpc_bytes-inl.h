@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "hwy/highway.h"
+#include <hwy/highway.h>
 
 // Unrolls the loop that follows, of at most 19 rounds: its arrays of vectors become registers.
 #ifndef NOROSHI_UNROLL

@@ -11,17 +11,17 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fec/ldpc/ldpc_decode_cpu.cpp"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
 // After foreach_target.h.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
 
+#include <hwy/highway.h>
 #include "fec/ldpc/ldpc.h"
 #include "fec/ldpc/ldpc_bytes-inl.h"
 #include "fec/ldpc/ldpc_graph.h"
 #include "fec/ldpc/ldpc_workspace.h"
-#include "hwy/highway.h"
 
 #ifndef NOROSHI_FEC_LDPC_DECODE_CPU_ONCE
 #define NOROSHI_FEC_LDPC_DECODE_CPU_ONCE

@@ -5,16 +5,16 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fec/ldpc/ldpc_encode_cpu.cpp"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
 // After foreach_target.h.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
 
+#include <hwy/highway.h>
 #include "fec/ldpc/ldpc.h"
 #include "fec/ldpc/ldpc_bytes-inl.h"
 #include "fec/ldpc/ldpc_graph.h"
-#include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::fec {

@@ -11,9 +11,9 @@
 #include <cmath>
 #include <vector>
 
+#include <hwy/highway.h>
 #include "base/prng.h"
 #include "fec/ldpc/ldpc_graph.h"
-#include "hwy/highway.h"
 
 namespace noroshi::fec {
 namespace {
