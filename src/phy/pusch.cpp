@@ -107,9 +107,22 @@ Equalized equalize_symbol(const Allocation& allocation, std::uint16_t data_mask,
   return {symbols.subview(0, kept), View<const float, 1>(state.data_inverse_noise.data(), kept)};
 }
 
+// Samples come from outside: what is not a number, or too large for one, must not get further.
+bool usable(const ChannelInfo& channel) {
+  return std::isfinite(channel.noise_power) && std::isfinite(channel.signal_power) &&
+         std::isfinite(channel.error_power) && std::isfinite(channel.delay_cycles);
+}
+
 ReceiveResult report(const nr::Carrier& carrier, const nr::Dmrs& dmrs, const ChannelInfo& channel,
                      const fec::SchDecodeResult& decoded) {
   ReceiveResult result;
+  result.sinr_db = -100;
+  result.crc_ok = decoded.crc_ok;
+  result.code_blocks = decoded.code_blocks;
+  result.code_blocks_ok = decoded.code_blocks_ok;
+  result.iterations = decoded.iterations;
+  if (!usable(channel)) return result;
+
   const float beta = static_cast<float>(nr::dmrs_amplitude(dmrs));
   const float noise = std::max(channel.noise_power + channel.error_power, 1e-30f);
   const float signal = channel.signal_power * static_cast<float>(channel.antennas);
@@ -117,10 +130,6 @@ ReceiveResult report(const nr::Carrier& carrier, const nr::Dmrs& dmrs, const Cha
   result.noise_power = channel.noise_power;
   result.rsrp = channel.signal_power * beta * beta;
   result.timing_offset_s = channel.delay_cycles / static_cast<float>(carrier.scs_khz * 1000);
-  result.crc_ok = decoded.crc_ok;
-  result.code_blocks = decoded.code_blocks;
-  result.code_blocks_ok = decoded.code_blocks_ok;
-  result.iterations = decoded.iterations;
   return result;
 }
 
@@ -155,11 +164,12 @@ ReceiveResult pusch_receive(const nr::Carrier& carrier, int slot, const nr::Shar
   const View<SoftBit, 1> codeword(state.soft_bits.data(), nr::coded_bits(pusch));
 
   const ChannelInfo channel = estimate_channel(slot, pusch.dmrs, allocation, grid, state);
+  if (!usable(channel)) std::ranges::fill(codeword, SoftBit{0});  // every bit unknown
 
   std::size_t received = 0;  // soft bits so far
   for (int l = pusch.symbol_start; l < pusch.symbol_start + pusch.symbol_count; ++l) {
     const std::uint16_t data_mask = data_subcarriers(pusch, l);
-    if (data_mask == 0) continue;
+    if (data_mask == 0 || !usable(channel)) continue;
     if (received == 0 || !channel.constant)
       prepare_equalizer(channel, l, allocation.subcarriers(), state);
     const Equalized data = equalize_symbol(allocation, data_mask, l, grid, state);
@@ -169,7 +179,7 @@ ReceiveResult pusch_receive(const nr::Carrier& carrier, int slot, const nr::Shar
     nr::cpu::descramble(c_init, received, soft_bits);
     received += soft_bits.size();
   }
-  assert(received == codeword.size());
+  assert(received == codeword.size() || !usable(channel));
 
   const fec::SchDecodeResult decoded =
       fec::sch_decode(sch_config(pusch), codeword, new_data, options, harq, tb, state.sch);

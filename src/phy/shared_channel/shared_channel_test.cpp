@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -282,6 +283,27 @@ TEST(SharedChannel, ElementsOutsideStay) {
       const cf32 value = grid[static_cast<std::size_t>(l * carrier.subcarriers() + k)];
       ASSERT_EQ(value != mark, inside) << l << " " << k;
     }
+}
+
+// Whatever the antennas deliver, a receiver reports a block error and a finite SINR.
+TEST(SharedChannel, SilenceAndNonsenseAreBlockErrors) {
+  Link link;
+  const nr::SharedChannel channel = make_channel(0, 20, 12, nr::McsTable::qam64);
+  fec::HarqBuffer harq(channel.tb_bits);
+  std::vector<std::uint8_t> decoded(static_cast<std::size_t>(channel.tb_bits) / 8);
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (float value : {0.0f, 1e-30f, 1e18f, 1e30f, infinity, std::nanf("")}) {
+    link.sent.assign(static_cast<std::size_t>(symbols_per_slot * link.carrier.subcarriers()), 0);
+    link.received.assign(link.sent.size(), cf32(value, -value));
+    const ReceiveResult result = link.decode(0, channel, true, harq, decoded);
+    EXPECT_FALSE(result.crc_ok) << value;
+    EXPECT_TRUE(std::isfinite(result.sinr_db)) << value;
+    EXPECT_TRUE(std::isfinite(result.noise_power)) << value;
+    EXPECT_TRUE(std::isfinite(result.timing_offset_s)) << value;
+    link.received.assign(link.sent.size(), cf32(1, 0));
+    link.received[5] = cf32(value, value);  // a data element of symbol 0
+    (void)link.decode(0, channel, true, harq, decoded);
+  }
 }
 
 TEST(SharedChannel, AmplitudeOverride) {
