@@ -107,10 +107,12 @@ Equalized equalize_symbol(const Allocation& allocation, std::uint16_t data_mask,
   return {symbols.subview(0, kept), View<const float, 1>(state.data_inverse_noise.data(), kept)};
 }
 
-// Samples come from outside: what is not a number, or too large for one, must not get further.
+// Samples come from outside: silence, and what is not a number or too large for one, must not get
+// further.
 bool usable(const ChannelInfo& channel) {
-  return std::isfinite(channel.noise_power) && std::isfinite(channel.signal_power) &&
-         std::isfinite(channel.error_power) && std::isfinite(channel.delay_cycles);
+  return channel.signal_power > 1e-29f && std::isfinite(channel.noise_power) &&
+         std::isfinite(channel.signal_power) && std::isfinite(channel.error_power) &&
+         std::isfinite(channel.delay_cycles);
 }
 
 ReceiveResult report(const nr::Carrier& carrier, const nr::Dmrs& dmrs, const ChannelInfo& channel,

@@ -298,6 +298,9 @@ TEST(SharedChannel, SilenceAndNonsenseAreBlockErrors) {
     const ReceiveResult result = link.decode(0, channel, true, harq, decoded);
     EXPECT_FALSE(result.crc_ok) << value;
     EXPECT_TRUE(std::isfinite(result.sinr_db)) << value;
+    if (value == 0) {
+      EXPECT_LT(result.sinr_db, -50);
+    }
     EXPECT_TRUE(std::isfinite(result.noise_power)) << value;
     EXPECT_TRUE(std::isfinite(result.timing_offset_s)) << value;
     link.received.assign(link.sent.size(), cf32(1, 0));
