@@ -344,7 +344,11 @@ void Mac::State::send(bool is_uplink, Handset& handset, int harq_id, int shape_i
 
 void Mac::State::fail(bool is_uplink, HarqProcess& process, SlotCount slot) {
   if (process.transmissions == 1) ++counters(is_uplink).tb_first_failed;
-  if (process.transmissions >= config.transmissions_max) {
+  // Transmissions that nobody answered say nothing about the channel: they count only against a
+  // bound that ends a block whose handset is gone.
+  const bool combined_all =
+      !process.restart && process.transmissions_combined >= config.transmissions_max;
+  if (combined_all || process.transmissions >= unanswered_factor * config.transmissions_max) {
     ++counters(is_uplink).tb_lost;
     process.state = HarqProcess::State::idle;
     return;

@@ -35,6 +35,8 @@ struct HandsetConfig {
   Traffic uplink;
 };
 
+inline constexpr int unanswered_factor = 4;
+
 struct MacConfig {
   nr::Carrier carrier;
   nr::DuplexPattern pattern;
@@ -43,8 +45,10 @@ struct MacConfig {
   nr::McsTable mcs_table = nr::McsTable::qam256;
   int dmrs_additional_positions = 1;
   int dmrs_type_a_position = 2;
-  int transmissions_max = 4;  // of one transport block, HARQ
-  double target_bler = 0.1;   // of the first transmission
+  // Of one transport block, HARQ: those that were answered. With unanswered ones (a slot that the
+  // site lost) it starts afresh, up to unanswered_factor times as many in all.
+  int transmissions_max = 8;
+  double target_bler = 0.1;  // of the first transmission
   int handsets_per_slot_max = 4;
   std::vector<HandsetConfig> handsets;
   std::uint64_t seed = 1;
