@@ -215,7 +215,9 @@ TEST(Mac, FeedbackThatNeverComesTimesOut) {
   constexpr SlotCount end = 4 * unanswered_factor * feedback_timeout_slots;
   for (SlotCount slot = 0; slot < end; ++slot) {
     // Three transmissions that nobody answered are not three failures.
-    if (slot == 130) EXPECT_EQ(mac.downlink().tb_lost, 0u);
+    if (slot == 130) {
+      EXPECT_EQ(mac.downlink().tb_lost, 0u);
+    }
     mac.on_slot(slot, *plan);
     for (int g = 0; g < plan->n_grants; ++g) {
       EXPECT_TRUE(plan->grants[g].new_data);  // nobody knows what the handset kept
