@@ -126,13 +126,9 @@ test('an abort frees the engine for the next question', async () => {
   await until(
     'no request in flight',
     async () => (await metric('noroshi_gateway_requests_in_flight')) === 0,
-    5_000,
   );
   assert.equal(await metric('noroshi_gateway_clients_left_total'), left + 4);
-  const answer = await client.chat.completions.create(
-    { model, messages, max_tokens: 4 },
-    { timeout: 10_000 },
-  );
+  const answer = await client.chat.completions.create({ model, messages, max_tokens: 4 });
   assert.equal(answer.object, 'chat.completion');
 });
 
@@ -151,7 +147,6 @@ test('an abort before the first token is one too', async () => {
   await until(
     'no request in flight',
     async () => (await metric('noroshi_gateway_requests_in_flight')) === 0,
-    5_000,
   );
 });
 

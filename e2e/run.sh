@@ -39,7 +39,6 @@ if [ -z "${NOROSHI_URL:-}" ]; then
   if [ -z "${NOROSHI_MODEL:-}" ]; then
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 1' INT TERM
     NOROSHI_MODEL=$scratch/tiny.gguf
     "$NOROSHI_BIN" model make --preset tiny --out "$NOROSHI_MODEL" >/dev/null ||
       fail "the model could not be made"
@@ -47,4 +46,7 @@ if [ -z "${NOROSHI_URL:-}" ]; then
   export NOROSHI_BIN NOROSHI_CONFIG NOROSHI_MODEL
 fi
 cd "$root"  # .deps/llama is looked for here
-"$node" --test --test-reporter=spec "$here/openai.test.mjs"
+"$node" --test --test-reporter=spec "$here/openai.test.mjs" &
+tests=$!
+trap 'kill "$tests"; wait "$tests"; exit 1' INT TERM
+wait "$tests"

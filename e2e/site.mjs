@@ -48,6 +48,7 @@ export async function startSite() {
   const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
   const killed = () => child.kill('SIGKILL');
   process.once('exit', killed);
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
   const ready = new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
