@@ -38,7 +38,6 @@ class FakeEngine {
   ~FakeEngine() {
     stopping_ = true;
     release();
-    boost::system::error_code ignored;
     ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
     thread_.join();
     {
