@@ -15,8 +15,8 @@ target_compile_options(noroshi_options INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wundef
   -fno-math-errno -fno-omit-frame-pointer)
 target_include_directories(noroshi_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
-# One binary for every x86-64 and arm64: Highway compiles each kernel for the baseline, AVX2 and
-# AVX-512 and chooses at run time. SSSE3 and SSE4 add build time and no machine that we know of.
+# One binary for every x86-64 and arm64: Highway compiles each kernel for a one-lane baseline, AVX2
+# and AVX-512 and chooses at run time. SSSE3 and SSE4 add build time and no machine that we know of.
 # A sanitized kernel compiles for minutes a target: there AVX-512 is left out too.
 set(disabled_targets "HWY_SSSE3|HWY_SSE4")
 if(NOROSHI_SANITIZE)
