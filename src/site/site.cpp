@@ -159,8 +159,9 @@ void Site::State::run_real() {
   const int workers = uplink_apart ? 3 : 2;
   std::latch ready(workers);
   std::latch go(1);
-  const auto worker = [&](std::vector<int> where, int priority, std::atomic<std::uint64_t>& lost,
-                          std::atomic<std::uint64_t>& cpu_ns, auto tick) {
+  const auto worker = [&](const std::vector<int>& where, int priority,
+                          std::atomic<std::uint64_t>& lost, std::atomic<std::uint64_t>& cpu_ns,
+                          auto tick) {
     return std::thread([this, &ready, &go, where, priority, &lost, &cpu_ns, tick] {
       warn(pin_thread(where));
       warn(set_fifo_priority(priority));

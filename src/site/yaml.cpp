@@ -38,9 +38,9 @@ void YamlReader::fail(const YAML::Mark& mark, const std::string& message) {
   error = Error{where + ": " + message};
 }
 
-YamlSection::YamlSection(YamlReader& reader, YAML::Node node, std::string path,
+YamlSection::YamlSection(YamlReader& reader, const YAML::Node& node, std::string path,
                          std::initializer_list<const char*> keys)
-    : reader_(&reader), node_(std::move(node)), path_(std::move(path)) {
+    : reader_(&reader), node_(node), path_(std::move(path)) {
   if (!node_.IsDefined() || reader.error) return;
   const std::string name = path_.empty() ? "the file" : path_;
   if (!node_.IsMap()) {

@@ -27,7 +27,7 @@ struct YamlReader {
 // A map node whose keys are all known. Each read leaves the target as it is when the key is absent.
 class YamlSection {
  public:
-  YamlSection(YamlReader& reader, YAML::Node node, std::string path,
+  YamlSection(YamlReader& reader, const YAML::Node& node, std::string path,
               std::initializer_list<const char*> keys);
 
   bool has(const char* key) const;
