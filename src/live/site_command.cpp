@@ -123,8 +123,8 @@ class Display {
   void ready(const Service& service) {
     if (terminal_) {
       std::printf(
-          "AI answers at %s (model '%s'; random weights speak noise, --model FILE.gguf brings a "
-          "real one)\n"
+          "AI answers at %s (model '%s'; noroshi's own models speak noise, --model brings a real "
+          "one)\n"
           "  curl %s/v1/chat/completions -H 'content-type: application/json' \\\n"
           "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": "
           "\"hello\"}], "
