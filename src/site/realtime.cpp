@@ -1,8 +1,10 @@
 #include "site/realtime.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -58,6 +60,20 @@ void prefault_stack() {
   unsigned char bytes[stack_bytes];
   volatile unsigned char* page = bytes;
   for (std::size_t i = 0; i < stack_bytes; i += 4096) page[i] = 0;
+}
+
+AwakeHold::~AwakeHold() {
+  if (file_ >= 0) close(file_);
+}
+
+std::string AwakeHold::take() {
+  constexpr const char* path = "/dev/cpu_dma_latency";
+  constexpr std::int32_t latency_us = 0;  // the request stands while the file is open
+  file_ = open(path, O_WRONLY | O_CLOEXEC);
+  if (file_ >= 0 && write(file_, &latency_us, sizeof latency_us) == sizeof latency_us) return {};
+  return std::string("cannot keep the processors awake: ") + path + ": " + std::strerror(errno) +
+         "; slots may be late after idle moments (run as root, give this user the file, or set "
+         "radio.keep_awake: false)";
 }
 
 std::int64_t thread_cpu_ns() {

@@ -1,8 +1,8 @@
 #pragma once
 
-// What a thread asks of the operating system so that it wakes on time: a processor of its own,
-// SCHED_FIFO, memory that is never paged. Each may be refused; the site then says so once and goes
-// on without.
+// What a thread asks of the operating system so that it wakes on time: a processor of its own that
+// stays awake, SCHED_FIFO, memory that is never paged. Each may be refused; the site then says so
+// once and goes on without.
 
 #include <cstdint>
 #include <string>
@@ -22,6 +22,20 @@ std::string lock_memory();
 
 // Touches the stack that the slot's work will need, so that it is resident before the first slot.
 void prefault_stack();
+
+// While it lives, no processor enters an idle state that takes time to leave (Linux PM QoS,
+// /dev/cpu_dma_latency at 0). The system idles by polling: engines get every such moment.
+class AwakeHold {
+ public:
+  AwakeHold() = default;
+  AwakeHold(const AwakeHold&) = delete;
+  AwakeHold& operator=(const AwakeHold&) = delete;
+  ~AwakeHold();
+  std::string take();  // empty, or a plain warning, as above
+
+ private:
+  int file_ = -1;
+};
 
 // CLOCK_THREAD_CPUTIME_ID.
 std::int64_t thread_cpu_ns();

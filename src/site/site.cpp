@@ -155,6 +155,8 @@ void Site::State::run_free() {
 
 void Site::State::run_real() {
   warn(lock_memory());
+  AwakeHold awake;
+  if (config.keep_awake) warn(awake.take());
   const bool uplink_apart = processors.radio.size() >= 2;
   const int workers = uplink_apart ? 3 : 2;
   std::latch ready(workers);
