@@ -35,9 +35,11 @@ SiteConfig one_handset() {
 // The site's report as text: slots done or counted as lost, then the warnings.
 std::string run_refused() {
   if (!drop_privileges()) return "privileges could not be dropped";
+  SiteConfig config = one_handset();
+  config.keep_awake = true;
   SiteOptions options;
   options.duration_s = 0.1;
-  auto site = Site::make(one_handset(), options);
+  auto site = Site::make(std::move(config), options);
   if (!site) return site.error().message;
   if (Result<void> run = site->run(); !run) return run.error().message;
   const SiteCounters& c = site->counters();

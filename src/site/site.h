@@ -46,7 +46,7 @@ struct SiteConfig {
   std::vector<int> radio_processors;  // pinned radio workers; empty: chosen
   std::vector<int> air_processors;    // pinned air emulation; empty: chosen
   int realtime_priority = 80;         // SCHED_FIFO; air has 20 less
-  bool keep_awake = true;             // processors never sleep deeply, at real pace
+  bool keep_awake = false;            // processors never sleep deeply, at real pace
   int downlink_deadline_us = 375;     // samples ready, from the slot's tick
   int uplink_deadline_slots = 4;      // CRC and payload, from the slot's tick
   std::string record_path;            // SigMF base path of uplink samples; empty: none
