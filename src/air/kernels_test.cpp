@@ -37,7 +37,7 @@ TEST(Fir, EqualsReferenceForEverySizeAndTail) {
         const int length = taps - 1 + count;
         std::vector<cf32> h(taps), x(length), y(count), expected;
         for (auto* values : {&h, &x, &y}) {
-          for (cf32& v : *values) v = cf32(float(prng.normal()), float(prng.normal()));
+          for (cf32& v : *values) v = cf32{float(prng.normal()), float(prng.normal())};
         }
         std::vector<float> re(length + fir_padding), im(length + fir_padding);
         cpu::to_planes(0.5f, View<const cf32, 1>(x), View<float, 1>(re).subview(0, length),

@@ -23,8 +23,8 @@ void compare(std::size_t antennas, std::size_t count, Prng& prng) {
   const View<cf32, 3> rows(grid.data(), antennas, 3, count + 7);
   for (std::size_t a = 0; a < antennas; ++a)
     for (std::size_t k = 0; k < count; ++k) {
-      const cf32 gain(static_cast<float>(prng.normal()), static_cast<float>(prng.normal()));
-      const cf32 value(static_cast<float>(prng.normal()), static_cast<float>(prng.normal()));
+      const cf32 gain{static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
+      const cf32 value{static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
       h(a, 0, first + k) = gain.real();
       h(a, 1, first + k) = gain.imag();
       rows(a, 1, 7 + k) = value;

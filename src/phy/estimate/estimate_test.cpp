@@ -78,7 +78,7 @@ struct Scene {
                                static_cast<std::size_t>(allocation.rb_count);
         for (const RbRun& run : allocation)
           for (int i = 0; i < 12 * run.count; ++i, ++k) {
-            cf64 value(sigma * prng.normal(), sigma * prng.normal());
+            cf64 value{sigma * prng.normal(), sigma * prng.normal()};
             if (i % 2 == input.comb)
               value += truth[k] * cf64(sent(d, m++)) * static_cast<double>(input.amplitude);
             rows(a, l, 12 * run.first + i) = cf32(value);
@@ -118,7 +118,7 @@ std::vector<Path> random_paths(Prng& prng, int count, double delay, double turn)
   for (int i = 0; i < count; ++i) {
     const double amplitude = std::sqrt(0.5 / count);
     paths.push_back({delay * prng.uniform(), turn * (2 * prng.uniform() - 1),
-                     amplitude * cf64(prng.normal(), prng.normal())});
+                     amplitude * cf64{prng.normal(), prng.normal()}});
   }
   return paths;
 }
@@ -142,7 +142,8 @@ TEST(Estimate, CpuEqualsRefOnEveryTarget) {
       std::vector<std::vector<Path>> paths(1 + prng.below(4));
       for (auto& antenna : paths)
         antenna = random_paths(prng, 4, 0.02, round % 3 == 0 ? 0.0 : 0.05);
-      scene.build(masks[prng.below(4)], paths, std::pow(10.0, -3.0 * prng.uniform()), prng);
+      const std::uint16_t mask = masks[prng.below(4)];
+      scene.build(mask, paths, std::pow(10.0, -3.0 * prng.uniform()), prng);
       const ref::ChannelEstimate expected = ref::estimate(scene.input);
       const ChannelInfo info = cpu::estimate(scene.input, workspace);
       const auto h = cpu_channel(info, workspace, scene.allocation.subcarriers());
@@ -166,21 +167,30 @@ TEST(Estimate, FlatChannelWithDelay) {
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   Prng prng(seed);
   cpu::EstimateWorkspace workspace(nr::rb_max);
+  constexpr int draws = 16;
   for (double delay : {0.0, 0.03, -0.05})
     for (double noise : {3.0, 0.1, 1e-3}) {
-      Scene scene;
-      allocate(scene.channel, 7, 51);
-      scene.build(0x804, {{{delay, 0, {0.6, 0.8}}}, {{delay, 0, {0, 1}}}}, noise, prng);
-      const ChannelInfo info = cpu::estimate(scene.input, workspace);
-      const auto h = cpu_channel(info, workspace, scene.allocation.subcarriers());
-      EXPECT_NEAR(info.noise_power / noise, 1, 0.1) << delay << " " << noise;
-      EXPECT_NEAR(info.delay_cycles, delay, 3e-3 * std::sqrt(noise) + 1e-5)
-          << delay << " " << noise;
-      EXPECT_NEAR(info.signal_power, 1, 0.1 * std::sqrt(noise) + 0.01);
-      EXPECT_TRUE(info.constant);
-      // 24 pilots, twice, 3 dB stronger: 96 times less than the noise of data.
-      EXPECT_LT(mean_square_error(h, scene.truth), noise / 50) << delay << " " << noise;
-      EXPECT_NEAR(info.error_power * 96 / noise, 1, 0.25);
+      SCOPED_TRACE(testing::Message() << "delay " << delay << " noise " << noise);
+      double error = 0, predicted = 0;
+      int constant = 0;
+      for (int draw = 0; draw < draws; ++draw) {
+        Scene scene;
+        allocate(scene.channel, 7, 51);
+        scene.build(0x804, {{{delay, 0, {0.6, 0.8}}}, {{delay, 0, {0, 1}}}}, noise, prng);
+        const ChannelInfo info = cpu::estimate(scene.input, workspace);
+        const auto h = cpu_channel(info, workspace, scene.allocation.subcarriers());
+        EXPECT_NEAR(info.noise_power / noise, 1, 0.15);
+        EXPECT_NEAR(info.delay_cycles, delay, 4e-3 * std::sqrt(noise) + 1e-5);
+        EXPECT_NEAR(info.signal_power, 1, 0.15 * std::sqrt(noise) + 0.01);
+        constant += info.constant ? 1 : 0;
+        error += mean_square_error(h, scene.truth) / noise / draws;
+        predicted += info.error_power / noise / draws;
+      }
+      // 24 pilots, twice, 3 dB stronger: 96 times less than the noise of data. At low SNR a draw
+      // may look selective, and is then smoothed less.
+      EXPECT_LT(error * 96, 1.4);
+      EXPECT_NEAR(predicted * 96, 1.1, 0.25);
+      EXPECT_GE(constant, draws - 2);
     }
 }
 

@@ -55,7 +55,7 @@ struct Link {
       for (std::size_t i = 0; i < sent.size(); ++i) {
         const double k = static_cast<double>(i % static_cast<std::size_t>(carrier.subcarriers()));
         const cf64 turned = cf64(sent[i]) * std::polar(1.0, phase - 6.283185307 * delay_cycles * k);
-        received.emplace_back(turned + cf64(sigma * prng.normal(), sigma * prng.normal()));
+        received.emplace_back(turned + cf64{sigma * prng.normal(), sigma * prng.normal()});
       }
     }
   }
@@ -248,7 +248,7 @@ TEST(SharedChannel, PrecodedLayersAddUpOnTheirPorts) {
     const std::size_t size = static_cast<std::size_t>(symbols_per_slot * carrier.subcarriers());
     std::vector<cf32> layers(3 * size), ports(4 * size), matrix(12);
     for (auto& weight : matrix)
-      weight = cf32(static_cast<float>(prng.normal()), static_cast<float>(prng.normal()));
+      weight = cf32{static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
     const View<const cf32, 2> precoding(matrix.data(), 4, 3);
     shared_channel_transmit(carrier, 3, channel, tb, {},
                             {layers.data(), 3, symbols_per_slot, carrier.subcarriers()}, workspace);
