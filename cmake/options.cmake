@@ -34,6 +34,8 @@ if(NOROSHI_SANITIZE)
   # release keeps the warnings. asio uses fences, which its own locks make superfluous for TSan.
   target_compile_options(noroshi_options INTERFACE
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-mismatched-new-delete -Wno-tsan>)
+  # clang 14 cannot assemble a coroutine with the check of called function types.
+  add_compile_options($<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=function>)
 endif()
 if(NOROSHI_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
