@@ -2,7 +2,6 @@
 // or tail; noise that is not Gaussian, white or of the stated power.
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <cstdio>
@@ -12,25 +11,16 @@
 #include "air/fading/fading.h"
 #include "air/fir/fir.h"
 #include "air/noise/noise.h"
+#include "base/every_target.h"
 
 namespace noroshi::air {
 namespace {
 
 constexpr std::uint64_t seed = 7;
 
-// Runs the check once for every instruction set that this machine has.
-template <class Check>
-void for_each_target(const Check& check) {
-  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    SCOPED_TRACE(hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    check();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-}
-
 TEST(Fir, EqualsReferenceForEverySizeAndTail) {
-  for_each_target([] {
+  on_every_target([](const char* target) {
+    SCOPED_TRACE(target);
     Prng prng(seed);
     for (int taps : {1, 2, 7, 18, 90}) {
       for (int count : {1, 3, 8, 15, 16, 31, 32, 33, 64, 100, 129}) {
@@ -57,7 +47,8 @@ TEST(Fir, EqualsReferenceForEverySizeAndTail) {
 }
 
 TEST(FadingGains, EqualReferenceAtAnyTime) {
-  for_each_target([] {
+  on_every_target([](const char* target) {
+    SCOPED_TRACE(target);
     Prng prng(seed);
     std::vector<Tap> taps(5);
     taps[1] = {0, -3, Fading::line_of_sight};
@@ -76,7 +67,8 @@ TEST(FadingGains, EqualReferenceAtAnyTime) {
 }
 
 TEST(Noise, EqualsReferenceAndAddsUp) {
-  for_each_target([] {
+  on_every_target([](const char* target) {
+    SCOPED_TRACE(target);
     for (int count : {1, 5, 16, 17, 100, 1000}) {
       Prng prng(seed);
       NoiseStreams streams(prng);

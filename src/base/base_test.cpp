@@ -8,6 +8,7 @@
 
 #include "base/bench.h"
 #include "base/clock.h"
+#include "base/every_target.h"
 #include "base/histogram.h"
 #include "base/prng.h"
 #include "base/ring.h"
@@ -97,6 +98,33 @@ TEST(Clock, ManualMovesOnlyWhenTold) {
   const std::int64_t start = real.now_ns();
   real.sleep_until_ns(start + 1'000'000);
   EXPECT_GE(real.now_ns(), start + 1'000'000);
+}
+
+TEST(Bench, FailureRateStopsAtItsBounds) {
+  Bench bench("x", {});
+  bench.failure_rate("every third", 5, 1000, [](std::uint64_t trial) { return trial % 3 == 2; });
+  bench.failure_rate("never", 5, 200, [](std::uint64_t) { return false; });
+  ASSERT_EQ(bench.results().size(), 2u);
+  EXPECT_EQ(bench.results()[0].runs, 15);
+  EXPECT_DOUBLE_EQ(bench.results()[0].median, 1.0 / 3);
+  EXPECT_EQ(bench.results()[1].runs, 200);
+  EXPECT_EQ(bench.results()[1].median, 0);
+  // Wilson's interval, by hand: 5 of 15, and 0 of 200 (z^2 / (n + z^2)).
+  EXPECT_NEAR(bench.results()[0].low, 0.1518, 1e-4);
+  EXPECT_NEAR(bench.results()[0].high, 0.5829, 1e-4);
+  EXPECT_EQ(bench.results()[1].low, 0);
+  EXPECT_NEAR(bench.results()[1].high, 0.01884, 1e-5);
+}
+
+TEST(EveryTarget, AnUnknownNameIsAnErrorThatListsWhatThereIs) {
+  const auto chosen = use_target_named("avx1024");
+  ASSERT_FALSE(chosen);
+  EXPECT_NE(chosen.error().message.find("'avx1024'"), std::string::npos);
+  int targets = 0;
+  on_every_target([&](const char*) { ++targets; });
+  EXPECT_GE(targets, 1);
+  EXPECT_TRUE(use_target_named("scalar"));
+  use_target(0);
 }
 
 TEST(Bench, CountsRunsAndFilters) {

@@ -1,7 +1,9 @@
 #include "base/bench.h"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 
 namespace noroshi {
@@ -100,6 +102,60 @@ void Bench::added_us(std::string_view case_name, const Work& base, const Work& w
   results_.push_back(std::move(result));
 }
 
+void Bench::failure_rate(std::string_view case_name, int failures, int trials_max,
+                         const Trial& trial) {
+  if (!wants(case_name)) return;
+  BenchResult result{.bench = name_, .case_name = std::string(case_name), .unit = "bler"};
+  int failed = 0;
+  do {
+    failed += trial(static_cast<std::uint64_t>(result.runs));
+    ++result.runs;
+  } while (!options_.stop_after_one && failed < failures && result.runs < trials_max);
+  const Interval interval = confidence_95(failed, result.runs);
+  result.median = static_cast<double>(failed) / result.runs;
+  result.low = interval.low;
+  result.high = interval.high;
+  result.hash = static_cast<std::uint64_t>(failed);
+  results_.push_back(std::move(result));
+}
+
+Interval confidence_95(int events, int trials) {
+  assert(0 <= events && events <= trials && 0 < trials);
+  constexpr double z = 1.959964;
+  const double n = trials;
+  const double p = events / n;
+  const double centre = (p + z * z / (2 * n)) / (1 + z * z / n);
+  const double half = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+  return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
+}
+
+namespace {
+
+void print_json(const BenchResult& r, bool first) {
+  std::printf("%s\n  {\"bench\": \"%s\", \"case\": \"%s\", \"unit\": \"%s\", ", first ? "" : ",",
+              r.bench.c_str(), r.case_name.c_str(), r.unit.c_str());
+  if (r.unit == "bler") {
+    std::printf("\"value\": %.6g, \"low\": %.6g, \"high\": %.6g, ", r.median, r.low, r.high);
+  } else {
+    std::printf("\"median\": %.6g, \"p99\": %.6g, ", r.median, r.p99);
+  }
+  std::printf("\"runs\": %d, \"hash\": \"%016llx\"}", r.runs,
+              static_cast<unsigned long long>(r.hash));
+}
+
+void print_line(const BenchResult& r) {
+  std::printf("%-16s %-36s %10.5g %-4s ", r.bench.c_str(), r.case_name.c_str(), r.median,
+              r.unit.c_str());
+  if (r.unit == "bler") {
+    std::printf("(%.3g to %.3g, %d runs)\n", r.low, r.high, r.runs);
+  } else {
+    std::printf("(p99 %.5g, %d runs) %016llx\n", r.p99, r.runs,
+                static_cast<unsigned long long>(r.hash));
+  }
+}
+
+}  // namespace
+
 bool run_benches(std::string_view name, const BenchOptions& options, bool json) {
   const std::vector<BenchEntry> entries = sorted_entries();
   int printed = 0;
@@ -109,16 +165,10 @@ bool run_benches(std::string_view name, const BenchOptions& options, bool json) 
     Bench bench(entry.name, options);
     entry.run(bench);
     for (const BenchResult& r : bench.results()) {
-      const auto hash = static_cast<unsigned long long>(r.hash);
       if (json) {
-        std::printf(
-            "%s\n  {\"bench\": \"%s\", \"case\": \"%s\", \"unit\": \"%s\", \"median\": %.6g, "
-            "\"p99\": %.6g, \"runs\": %d, \"hash\": \"%016llx\"}",
-            printed == 0 ? "" : ",", r.bench.c_str(), r.case_name.c_str(), r.unit.c_str(), r.median,
-            r.p99, r.runs, hash);
+        print_json(r, printed == 0);
       } else {
-        std::printf("%-16s %-36s %10.5g %-4s (p99 %.5g, %d runs) %016llx\n", r.bench.c_str(),
-                    r.case_name.c_str(), r.median, r.unit.c_str(), r.p99, r.runs, hash);
+        print_line(r);
       }
       std::fflush(stdout);
       ++printed;

@@ -18,12 +18,22 @@ namespace noroshi {
 struct BenchResult {
   std::string bench;
   std::string case_name;
-  std::string unit;   // "us" or "mbps"
-  double median = 0;  // over runs
+  std::string unit;   // "us", "mbps" or "bler"
+  double median = 0;  // over runs; "bler": failed runs / runs
   double p99 = 0;     // the slow side: the 99th percentile of time, as a rate for "mbps"
+  double low = 0;     // "bler": the 95 % confidence interval
+  double high = 0;
   int runs = 0;
   std::uint64_t hash = 0;  // of the result: the work was done, and it was the same work
 };
+
+struct Interval {
+  double low = 0;
+  double high = 1;
+};
+// The 95 % confidence interval (Wilson's) of a probability of which `events` in `trials` were seen.
+// Precondition: 0 <= events <= trials, 0 < trials.
+Interval confidence_95(int events, int trials);
 
 struct BenchOptions {
   std::string case_filter;      // run only the cases whose name contains it
@@ -50,6 +60,11 @@ class Bench {
   // Reports by how many microseconds a run of work is longer than one of base: the two take turns,
   // and each pair's difference is one run.
   void added_us(std::string_view case_name, const Work& base, const Work& work);
+
+  // Reports how often a trial fails: trials 0, 1, ... until `failures` of them failed, at most
+  // `trials_max`. The same seeds and bounds give the same result, however fast the machine is.
+  using Trial = std::function<bool(std::uint64_t trial)>;  // whether it failed
+  void failure_rate(std::string_view case_name, int failures, int trials_max, const Trial& trial);
 
   const std::vector<BenchResult>& results() const { return results_; }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/bench.h"
+#include "base/every_target.h"
 #include "conformance/runner.h"
 #include "engine/model_make.h"
 #include "live/site_command.h"
@@ -51,6 +52,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   auto* bench = app.add_subcommand("bench", "measure a part of this binary on this machine");
   struct Arguments {
     std::string name;
+    std::string target;
     BenchOptions options;
     bool json = false;
     bool list = false;
@@ -60,9 +62,19 @@ void add_bench(CLI::App& app, int& exit_code) {
   bench->add_option("--case", arguments->options.case_filter,
                     "only cases whose name contains this");
   bench->add_option("--seconds", arguments->options.seconds_per_case, "measured seconds a case");
+  bench->add_option("--target", arguments->target,
+                    "the kernels' instruction set: avx3_dl, avx3, avx2, neon, scalar (default: the "
+                    "best that is here)");
   bench->add_flag("--json", arguments->json, "one JSON array instead of a table");
   bench->add_flag("--list", arguments->list, "print the names and stop");
   bench->callback([arguments, &exit_code] {
+    if (!arguments->target.empty()) {
+      if (const auto chosen = use_target_named(arguments->target); !chosen) {
+        std::fprintf(stderr, "noroshi bench --target: %s\n", chosen.error().message.c_str());
+        exit_code = 1;
+        return;
+      }
+    }
     if (arguments->list) {
       print_bench_names();
     } else if (!run_benches(arguments->name, arguments->options, arguments->json)) {

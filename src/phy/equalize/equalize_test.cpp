@@ -4,10 +4,10 @@
 #include "phy/equalize/equalize.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <vector>
 
+#include "base/every_target.h"
 #include "base/prng.h"
 
 namespace noroshi::phy {
@@ -48,15 +48,11 @@ TEST(Equalize, CpuEqualsRefOnEveryTarget) {
   constexpr std::uint64_t seed = 21;
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   Prng prng(seed);
-  const auto targets = hwy::SupportedTargets();
-  for (auto target = targets; target != 0; target &= target - 1) {
-    hwy::SetSupportedTargetsForTest(target & ~(target - 1));
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  on_every_target([&](const char* target) {
+    SCOPED_TRACE(target);
     for (std::size_t antennas = 1; antennas <= 4; ++antennas)
       for (std::size_t count : {1u, 12u, 13u, 24u, 31u, 36u, 132u}) compare(antennas, count, prng);
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  });
 }
 
 TEST(Equalize, DeadChannelGivesUnknownBits) {

@@ -5,11 +5,11 @@
 #include "phy/estimate/estimate.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <numbers>
 
+#include "base/every_target.h"
 #include "base/prng.h"
 #include "phy/dmrs/dmrs.h"
 #include "phy/equalize/equalize.h"
@@ -129,10 +129,8 @@ TEST(Estimate, CpuEqualsRefOnEveryTarget) {
   Prng prng(seed);
   cpu::EstimateWorkspace workspace(nr::rb_max);
   const std::uint16_t masks[] = {0x004, 0x804, 0x884, 0x924};
-  const auto targets = hwy::SupportedTargets();
-  for (auto target = targets; target != 0; target &= target - 1) {
-    hwy::SetSupportedTargetsForTest(target & ~(target - 1));
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  on_every_target([&](const char* target) {
+    SCOPED_TRACE(target);
     for (int round = 0; round < 24; ++round) {
       Scene scene;
       scene.port = static_cast<int>(prng.below(4));
@@ -155,9 +153,7 @@ TEST(Estimate, CpuEqualsRefOnEveryTarget) {
         ASSERT_LT(std::abs(h[i] - expected.h[i]), 1e-4 * (1 + std::abs(expected.h[i])))
             << "round " << round << " element " << i;
     }
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  });
 }
 
 // A flat channel: noise, power, delay and offset are measured, and the estimate is far cleaner than
