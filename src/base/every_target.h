@@ -24,8 +24,7 @@ inline void use_target(std::int64_t target) {
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
-// Highway's name of it, in small letters: avx3_dl (AVX-512 of Ice Lake and
-// later), avx3 (AVX-512),
+// Highway's name of it, in small letters: avx3_dl (AVX-512 of Ice Lake and later), avx3 (AVX-512),
 // avx2, neon; "scalar" is the one without SIMD instructions.
 inline std::string target_name(std::int64_t target) {
   if (target == HWY_EMU128 || target == HWY_SCALAR) return "scalar";
