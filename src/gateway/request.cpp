@@ -160,9 +160,8 @@ net::awaitable<bool> serve(Session& client, RequestParser& parser) {
     co_return co_await respond(client, asked, std::move(reply));
   }
 
-  // Site's lease: the engine's process has no claim on a processor; it runs in what the radio
-  // leaves (engine/engine.h, idle_class). So there is nothing to ask for yet: src/site/lease will
-  // be asked here when an answer has to be admitted against a budget.
+  // Site's lease: decided every slot for the engine's process as a whole (site/lease/lease.h), not
+  // asked here: a request has no claim on a processor of its own.
 
   // Engine -> tokens.
   const Relayed relayed = co_await relay(client, asked, engine, body, received);

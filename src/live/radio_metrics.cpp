@@ -53,6 +53,19 @@ std::string radio_metrics(const Snapshot& s) {
     head(out, "noroshi_engine_restarts_total", "counter", "Times the engine was started again.");
     line(out, "noroshi_engine_restarts_total", "", s.engine.restarts);
   }
+  head(out, "noroshi_lease_takes_total", "counter",
+       "Times that the radio took a processor back from the engines.");
+  line(out, "noroshi_lease_takes_total", "", number(s.lease.takes));
+  head(out, "noroshi_lease_freed_seconds", "summary",
+       "From that decision to the engines being off the processor.");
+  line(out, "noroshi_lease_freed_seconds", "{quantile=\"0.5\"}", s.lease.freed_us_p50 / 1e6);
+  line(out, "noroshi_lease_freed_seconds", "{quantile=\"0.99\"}", s.lease.freed_us_p99 / 1e6);
+  head(out, "noroshi_lease_left_ratio", "gauge",
+       "Share of the radio's processors that the slots known now leave.");
+  line(out, "noroshi_lease_left_ratio", "", s.lease.left);
+  head(out, "noroshi_cost_model_over_total", "counter",
+       "Slots that took longer than the p99.99 that was predicted for them.");
+  line(out, "noroshi_cost_model_over_total", "", number(s.lease.cost_over_p9999));
   return out;
 }
 

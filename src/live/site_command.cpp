@@ -19,6 +19,7 @@
 #include "live/snapshot.h"
 #include "live/view.h"
 #include "site/config.h"
+#include "site/realtime.h"
 #include "site/site.h"
 
 namespace noroshi::live {
@@ -96,6 +97,7 @@ class Observer {
     s.slot_us_p99 = us(counters_.slot_ns.quantile(0.99));
     s.slot_us_p999 = us(counters_.slot_ns.quantile(0.999));
     s.slot_us_max = us(counters_.slot_ns.max());
+    s.lease = lease();
     if (const Service* service = service_.load(); service != nullptr) {
       s.has_engine = true;
       s.engine = service->engine->status();
@@ -106,6 +108,29 @@ class Observer {
       }
     }
     return s;
+  }
+
+  Snapshot::Lease lease() const {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    const auto us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e3; };
+    const site::LeaseCounters& c = counters_.lease;
+    Snapshot::Lease l;
+    l.policy = site::name_of(config_.lease.policy);
+    l.takes = c.takes.load(relaxed);
+    l.gives = c.gives.load(relaxed);
+    l.taken_slots = c.taken_slots.load(relaxed);
+    l.strays = c.strays.load(relaxed);
+    l.failures = c.failures.load(relaxed);
+    l.freed_us_p50 = us(c.freed_ns.quantile(0.5));
+    l.freed_us_p99 = us(c.freed_ns.quantile(0.99));
+    l.freed_us_max = us(c.freed_ns.max());
+    l.given_us_p50 = us(c.given_ns.quantile(0.5));
+    l.given_us_p99 = us(c.given_ns.quantile(0.99));
+    l.left = counters_.left.load(relaxed);
+    l.cost_slots = counters_.cost_slots.load(relaxed);
+    l.cost_over_p9999 = counters_.cost_over_p9999.load(relaxed);
+    l.cost_p50_error = counters_.cost_p50_error.load(relaxed);
+    return l;
   }
 
   const site::SiteConfig& config_;
@@ -184,8 +209,14 @@ bool write_report(const std::string& path, const Snapshot& snapshot) {
 }
 
 void apply(const SiteCommand& command, site::SiteFile& file) {
-  if (command.no_ai) file.ai.reset();
+  if (command.no_ai || file.site.lease.policy == site::LeasePolicy::off) file.ai.reset();
   if (!file.ai) return;
+  site::AiSection::Engine& engine = file.ai->engine;
+  if (file.site.lease.policy == site::LeasePolicy::fixed_split && engine.threads == 0) {
+    const std::size_t radio = std::max<std::size_t>(1, file.site.radio_processors.size());
+    const std::size_t usable = site::usable_processors().size();
+    engine.threads = static_cast<int>(usable > radio ? usable - radio : 1);
+  }
   if (!command.model_path.empty()) {
     file.ai->engine.model_path = command.model_path;
     file.ai->engine.model_name.clear();
@@ -221,15 +252,19 @@ int run_site(const SiteCommand& command) {
   apply(command, *file);
 
   const Signals signals;
-  const site::SiteOptions options{.duration_s = command.duration_s,
-                                  .pace = command.free_pace ? site::Pace::free : site::Pace::real,
-                                  .seed = command.seed};
+  std::unique_ptr<Service> service;
+  site::SiteOptions options;
+  options.duration_s = command.duration_s;
+  options.pace = command.free_pace ? site::Pace::free : site::Pace::real;
+  options.seed = command.seed;
+  if (file->ai) {
+    options.engines = [&service] { return std::vector<int>{service->engine->status().pid}; };
+  }
   auto site = site::Site::make(file->site, options);
   if (!site) return failure("", site.error(), 1);
   Observer observer(file->site, site->counters());
   observer.begin();
 
-  std::unique_ptr<Service> service;
   if (file->ai) {
     auto started =
         start_service(*file->ai, [&observer] { return radio_metrics(observer.since_start()); });

@@ -54,6 +54,16 @@ struct Snapshot {
   engine::EngineStatus engine;
   std::string url;  // of the gateway; empty without one
   int processors = 1;
+
+  struct Lease {
+    std::string policy;
+    std::uint64_t takes = 0, gives = 0, taken_slots = 0, strays = 0, failures = 0;
+    double freed_us_p50 = 0, freed_us_p99 = 0, freed_us_max = 0;
+    double given_us_p50 = 0, given_us_p99 = 0;
+    double left = 1;  // of the radio's processors, by the slots known now
+    std::uint64_t cost_slots = 0, cost_over_p9999 = 0;
+    double cost_p50_error = 0;
+  } lease;
 };
 
 }  // namespace noroshi::live

@@ -115,6 +115,25 @@ json::object ai_object(const Snapshot& s) {
   return ai;
 }
 
+json::object lease_object(const Snapshot& s) {
+  const Snapshot::Lease& l = s.lease;
+  json::object lease{{"policy", l.policy}, {"takes", l.takes}, {"gives", l.gives}};
+  lease["taken_ratio"] =
+      s.total.slots == 0 ? 0
+                         : static_cast<double>(l.taken_slots) / static_cast<double>(s.total.slots);
+  lease["freed_us"] = json::object{{"p50", rounded(l.freed_us_p50, 10)},
+                                   {"p99", rounded(l.freed_us_p99, 10)},
+                                   {"max", rounded(l.freed_us_max, 10)}};
+  lease["given_us"] =
+      json::object{{"p50", rounded(l.given_us_p50, 10)}, {"p99", rounded(l.given_us_p99, 10)}};
+  lease["strays"] = l.strays;
+  lease["failures"] = l.failures;
+  lease["cost_model"] = json::object{{"slots", l.cost_slots},
+                                     {"over_p9999", l.cost_over_p9999},
+                                     {"p50_error", rounded(l.cost_p50_error, 1e4)}};
+  return lease;
+}
+
 json::object cpu_object(const Snapshot& s) {
   const Rates& r = s.rate;
   return {{"processors", s.processors},
@@ -146,6 +165,9 @@ std::string render_view(const Snapshot& s, int columns, bool colours) {
     out += format("%sAI%s         %s, %s   %llu requests   %6.1f tokens/s   first token %.0f ms\n",
                   bold, plain, s.engine.model_name.c_str(), state_name(s.engine.state),
                   static_cast<unsigned long long>(s.total.requests), r.tokens_per_s, s.ttft_ms_p50);
+    out += format("%slease%s      %s: radio leaves %.0f %%   taken back %llu times, p99 %.0f us\n",
+                  bold, plain, s.lease.policy.c_str(), 100 * s.lease.left,
+                  static_cast<unsigned long long>(s.lease.takes), s.lease.freed_us_p99);
   } else {
     out += format("%sAI%s         off\n", bold, plain);
   }
@@ -162,6 +184,7 @@ std::string status_line(const Snapshot& s) {
   json::object line{{"event", "status"}, {"site", s.site}, {"time_s", rounded(s.elapsed_s, 1e3)}};
   line["radio"] = radio_object(s);
   line["ai"] = ai_object(s);
+  line["lease"] = lease_object(s);
   line["cpu"] = cpu_object(s);
   return json::serialize(line);
 }
@@ -170,6 +193,7 @@ std::string report_json(const Snapshot& s) {
   json::object report{{"site", s.site}, {"duration_s", rounded(s.elapsed_s, 1e3)}};
   report["radio"] = radio_object(s);
   report["ai"] = ai_object(s);
+  report["lease"] = lease_object(s);
   report["cpu"] = cpu_object(s);
   return json::serialize(report);
 }

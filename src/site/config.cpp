@@ -27,18 +27,20 @@ struct Parser {
   void traffic(const YAML::Node& node, const std::string& path, mac::HandsetConfig& handset);
   void offered(const YAML::Node& node, const std::string& path, mac::Traffic& traffic);
   void radio(const YAML::Node& node);
+  void lease(const YAML::Node& node);
   void ai(const YAML::Node& node);
   void engine(const YAML::Node& node, AiSection::Engine& engine);
   void gateway(const YAML::Node& node, AiSection::Gateway& gateway);
 };
 
 void Parser::root(const YAML::Node& node) {
-  YamlSection section(reader, node, "", {"site", "cell", "radio", "ai"});
+  YamlSection section(reader, node, "", {"site", "cell", "radio", "lease", "ai"});
   section.require("cell");
   YamlSection site(reader, section.child("site"), "site", {"name"});
   site.text("name", file.site.name);
   cell(section.child("cell"));
   radio(section.child("radio"));
+  lease(section.child("lease"));
   if (section.has("ai")) ai(section.child("ai"));
 }
 
@@ -178,6 +180,25 @@ void Parser::radio(const YAML::Node& node) {
   section.integer("uplink_deadline_slots", site.uplink_deadline_slots, 1, 16);
   section.text("record", site.record_path);
   section.text("replay", site.replay_path);
+}
+
+void Parser::lease(const YAML::Node& node) {
+  YamlSection section(reader, node, "lease",
+                      {"policy", "margin_us", "risk_max", "left_min", "mechanism", "cost_model"});
+  SiteConfig& site = file.site;
+  section.choice<LeasePolicy>("policy", site.lease.policy,
+                              {{"off", LeasePolicy::off},
+                               {"static", LeasePolicy::fixed_split},
+                               {"os", LeasePolicy::os},
+                               {"lease", LeasePolicy::lease}});
+  int margin_us = static_cast<int>(site.lease.margin_ns / 1000);
+  section.integer("margin_us", margin_us, 0, 10'000);
+  site.lease.margin_ns = std::int64_t{margin_us} * 1000;
+  section.number("risk_max", site.lease.risk_max, 0, 1);
+  section.number("left_min", site.lease.left_min, 0, 1);
+  section.choice<std::string>("mechanism", site.lease_mechanism,
+                              {{"auto", "auto"}, {"affinity", "affinity"}, {"cpuset", "cpuset"}});
+  section.text("cost_model", site.cost_model_path);
 }
 
 void Parser::ai(const YAML::Node& node) {

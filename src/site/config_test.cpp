@@ -60,6 +60,12 @@ TEST(Config, DocumentedDefaultsAreTheDefaults) {
   EXPECT_EQ(a.keep_awake, b.keep_awake);
   EXPECT_EQ(a.downlink_deadline_us, b.downlink_deadline_us);
   EXPECT_EQ(a.uplink_deadline_slots, b.uplink_deadline_slots);
+  EXPECT_EQ(a.lease.policy, b.lease.policy);
+  EXPECT_EQ(a.lease.margin_ns, b.lease.margin_ns);
+  EXPECT_EQ(a.lease.risk_max, b.lease.risk_max);
+  EXPECT_EQ(a.lease.left_min, b.lease.left_min);
+  EXPECT_EQ(a.lease_mechanism, b.lease_mechanism);
+  EXPECT_EQ(a.cost_model_path, b.cost_model_path);
   EXPECT_EQ(demo->ai->engine.parallel, bare->ai->engine.parallel);
   EXPECT_EQ(demo->ai->engine.health_timeout_s, bare->ai->engine.health_timeout_s);
   EXPECT_EQ(demo->ai->gateway.body_bytes_max, bare->ai->gateway.body_bytes_max);

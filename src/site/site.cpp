@@ -1,9 +1,14 @@
 #include "site/site.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
 #include <latch>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <thread>
 
 #include "site/realtime.h"
@@ -12,7 +17,9 @@
 namespace noroshi::site {
 namespace {
 
-constexpr int air_below_radio = 20;                      // in SCHED_FIFO priority
+constexpr int air_below_radio = 20;     // in SCHED_FIFO priority
+constexpr int keeper_below_radio = 10;  // of the lease
+constexpr const char* control_groups = "/sys/fs/cgroup";
 constexpr std::int64_t start_delay_ns = 10'000'000;      // from all workers ready to tick 0
 constexpr std::int64_t recording_period_ns = 4'000'000;  // of the disk's thread
 
@@ -92,6 +99,10 @@ struct Site::State {
     if (!result) warn(result.error().message);
   }
   void move_recordings();
+  std::unique_ptr<LeaseKeeper> make_keeper();
+  std::string cost_origin() const;
+  void read_cost_model();
+  void write_cost_model();
   template <class Tick>
   void follow(std::atomic<std::uint64_t>& lost, Tick tick);
   void run_free();
@@ -108,6 +119,59 @@ void Site::State::warn(const std::string& text) {
 void Site::State::move_recordings() {
   if (recorder) warn(recorder->drain());
   if (replay) warn(replay->fill());
+}
+
+// Null when there is nothing to hold.
+std::unique_ptr<LeaseKeeper> Site::State::make_keeper() {
+  if (!options.engines || config.lease.policy == LeasePolicy::off) return nullptr;
+  Result<std::unique_ptr<Mechanism>> mechanism =
+      make_mechanism(config.lease_mechanism, control_groups);
+  if (!mechanism) {
+    warn("lease: " + mechanism.error().message + "; affinity instead");
+    mechanism = make_affinity_mechanism();
+  }
+  const std::vector<int> usable = usable_processors();
+  LeaseKeeper::Config keeper;
+  keeper.radio_processors = processors.radio;
+  keeper.engine_processors = usable;
+  for (const int processor : usable) {
+    if (std::ranges::find(processors.radio, processor) == processors.radio.end())
+      keeper.own_processors.push_back(processor);
+  }
+  keeper.fifo_priority = config.realtime_priority == 0
+                             ? 0
+                             : std::max(1, config.realtime_priority - keeper_below_radio);
+  return std::make_unique<LeaseKeeper>(std::move(keeper), *std::move(mechanism), options.engines,
+                                       counters.lease, monotonic,
+                                       [this](const std::string& text) { warn(text); });
+}
+
+std::string Site::State::cost_origin() const {
+  return cost_model_origin(config.cell.carrier, config.cell.transmit_antennas,
+                           config.cell.receive_antennas);
+}
+
+void Site::State::read_cost_model() {
+  if (config.cost_model_path.empty()) return;
+  std::ifstream file(config.cost_model_path, std::ios::binary);
+  if (!file) return;  // the first run: it will be written
+  std::stringstream text;
+  text << file.rdbuf();
+  const Result<void> read = parse_cost_model(text.str(), cost_origin(), loop->cost_model());
+  if (!read)
+    warn("cost model " + config.cost_model_path + ": " + read.error().message +
+         "; learned anew, and written there at the end");
+}
+
+// Beside the old one first: a full disk loses nothing.
+void Site::State::write_cost_model() {
+  if (config.cost_model_path.empty()) return;
+  const std::string part = config.cost_model_path + ".part";
+  std::ofstream file(part, std::ios::binary);
+  file << format_cost_model(loop->cost_model(), cost_origin());
+  file.close();
+  if (!file || std::rename(part.c_str(), config.cost_model_path.c_str()) != 0)
+    warn("cost model " + config.cost_model_path + " cannot be written: " + std::strerror(errno));
 }
 
 // Calls tick(n) at every tick until the end. A worker that is too far behind goes on at the present
@@ -159,6 +223,9 @@ void Site::State::run_real() {
   if (config.keep_awake) warn(awake.take());
   const bool uplink_apart = processors.radio.size() >= 2;
   const int workers = uplink_apart ? 3 : 2;
+  loop->set_uplink_worker(uplink_apart ? 1 : 0);
+  const std::unique_ptr<LeaseKeeper> keeper = make_keeper();
+  loop->lend_through(keeper.get());
   std::latch ready(workers);
   std::latch go(1);
   const auto worker = [&](const std::vector<int>& where, int priority,
@@ -212,6 +279,7 @@ void Site::State::run_real() {
   for (std::thread& thread : threads) thread.join();
   finished.store(true);
   if (disk) disk->join();
+  loop->lend_through(nullptr);
 }
 
 Site::Site() = default;
@@ -255,6 +323,7 @@ Result<Site> Site::make(SiteConfig config, SiteOptions options) {
   state.loop.emplace(
       state.config, mac, *std::move(emulation), state.recorder ? &*state.recorder : nullptr,
       state.replay ? &*state.replay : nullptr, state.counters, state.clock(), state.monotonic);
+  state.read_cost_model();
   return site;
 }
 
@@ -263,6 +332,7 @@ Result<void> Site::run() {
     state_->run_free();
   } else {
     state_->run_real();
+    state_->write_cost_model();
   }
   if (state_->recorder) return state_->recorder->close();
   return {};

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "base/result.h"
 #include "mac/mac.h"
 #include "nr/carrier.h"
+#include "site/lease/keeper.h"
+#include "site/lease/lease.h"
 
 namespace noroshi::site {
 
@@ -51,6 +54,9 @@ struct SiteConfig {
   int uplink_deadline_slots = 4;      // CRC and payload, from the slot's tick
   std::string record_path;            // SigMF base path of uplink samples; empty: none
   std::string replay_path;            // .sigmf-meta to take uplink samples from; empty: air
+  LeaseConfig lease;
+  std::string lease_mechanism = "auto";  // "affinity", "cpuset"
+  std::string cost_model_path;           // kept there between runs; empty: learned anew each time
 };
 
 struct SiteOptions {
@@ -60,6 +66,9 @@ struct SiteOptions {
   // The clock of the ticks and deadlines; nullptr: the system's (real), one that only sleeps move
   // (free). Tests hand in clocks that stall.
   Clock* clock = nullptr;
+  // The engines' processes that the lease is to hold, asked from a thread of its own. Empty: there
+  // are no engines here. Not used at free pace.
+  std::function<std::vector<int>()> engines;
 };
 
 // What anyone may read while it runs: written with relaxed atomics by the slot path.
@@ -84,6 +93,11 @@ struct SiteCounters {
   std::atomic<double> ul_sinr_db{0}, dl_sinr_db{0};
   std::atomic<std::uint64_t> result_hash{0};  // over all indications, in order: replays compare
   std::atomic<std::uint64_t> recorded_slots{0}, unrecorded_slots{0};  // the disk was too slow
+  LeaseCounters lease;
+  std::atomic<double> left{1};  // of the radio's processors for the known slots (lease/lease.h)
+  // How good the cost model is (lease/cost_model.h), downlink and uplink.
+  std::atomic<std::uint64_t> cost_slots{0}, cost_over_p9999{0};
+  std::atomic<double> cost_p50_error{0};
   // Radio work of one tick, start to end, on the downlink's worker (with one worker: all of it),
   // and its parts.
   Histogram slot_ns;

@@ -79,6 +79,8 @@ struct UplinkPlan {
 };
 
 struct UplinkReport {
+  SlotCount slot = -1;
+  std::int64_t took_ns = 0;  // from samples to payload
   fapi::CrcIndication crc;
   fapi::RxDataIndication rx_data;
   std::vector<std::uint8_t> bytes;  // that rx_data looks at

@@ -41,6 +41,7 @@ SlotLoop::SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulatio
     : carrier_(config.cell.carrier),
       pattern_(config.cell.pattern),
       transmit_antennas_(config.cell.transmit_antennas),
+      receive_antennas_(config.cell.receive_antennas),
       slot_ns_(slot_duration_ns(carrier_.scs_khz)),
       downlink_deadline_ns_(std::int64_t{config.downlink_deadline_us} * 1000),
       uplink_deadline_ns_(config.uplink_deadline_slots * slot_ns_),
@@ -49,6 +50,7 @@ SlotLoop::SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulatio
       counters_(counters),
       mac_(mac),
       downlink_(carrier_, transmit_antennas_),
+      lease_(config.lease, Lease::workers_max),
       uplink_(carrier_, config.cell.receive_antennas, rntis(mac), config.cell.ldpc_iterations_max),
       recorder_(recorder),
       emulation_(std::move(emulation)),
@@ -86,10 +88,15 @@ void SlotLoop::downlink_tick(SlotCount now) {
   const std::int64_t begin = stopwatch_.now_ns();
   if (pattern_.kind(now) != nr::SlotKind::uplink) {
     transmit(now);
-    counters_.downlink_ns.add(static_cast<std::uint64_t>(stopwatch_.now_ns() - begin));
+    const std::int64_t took_ns = stopwatch_.now_ns() - begin;
+    counters_.downlink_ns.add(static_cast<std::uint64_t>(took_ns));
+    const PlannedCost& planned = planned_cost(now);
+    if (planned.slot == now && took_ns > 0)
+      cost_model_.downlink.learn(planned.downlink_work, took_ns);
   }
   take_feedback();
   plan(now + plan_ahead);
+  lend(now);
   publish();
 }
 
@@ -151,6 +158,9 @@ void SlotLoop::take_feedback() {
   for (std::size_t i = 0; i < reports_.capacity(); ++i) {
     const UplinkReport* report = reports_.front();
     if (report == nullptr) break;
+    if (const PlannedCost& planned = planned_cost(report->slot);
+        planned.slot == report->slot && report->took_ns > 0)
+      cost_model_.uplink.learn(planned.uplink_work, report->took_ns);
     mac_.on_crc(report->crc);
     mac_.on_rx_data(report->rx_data);
     mix(hash_, std::uint64_t{report->crc.sfn} << 16 | report->crc.slot);
@@ -171,6 +181,15 @@ void SlotLoop::plan(SlotCount slot) {
   mac::SlotPlan& plan = *plans_[static_cast<std::size_t>(slot) % plans_.size()];
   mac_.on_slot(slot, plan);
   plan.slot = slot;
+  PlannedCost& cost = planned_cost(slot);
+  cost = PlannedCost();
+  cost.slot = slot;
+  if (pattern_.kind(slot) != nr::SlotKind::uplink) {
+    cost.downlink_work = downlink_work(plan.dl_tti);
+    cost.downlink = cost_model_.downlink.predict(cost.downlink_work);
+  }
+  cost.uplink_work = uplink_work(plan.ul_tti, receive_antennas_);
+  cost.uplink = cost_model_.uplink.predict(cost.uplink_work);
   if (plan.ul_tti.n_pdus == 0) return;
   Grants* grants = grants_.push_slot();
   UplinkPlan* uplink = uplink_plans_.push_slot();
@@ -186,6 +205,34 @@ void SlotLoop::plan(SlotCount slot) {
   }
   uplink_plans_.push_done();
   grants_.push_done();
+}
+
+// All that is known after the plan of slot now + plan_ahead, in the order in which it is done: at
+// each tick the downlink of its slot, then the uplink of the slot before.
+void SlotLoop::lend(SlotCount now) {
+  std::array<RadioWork, 2 * plan_ahead + 1> work;
+  std::size_t count = 0;
+  for (SlotCount tick = now; tick <= now + plan_ahead; ++tick) {
+    if (const PlannedCost& cost = planned_cost(tick);
+        tick > now && cost.slot == tick && cost.downlink.p50_ns > 0) {
+      work[count++] = {0,
+                       tick_ns(tick),
+                       tick_ns(tick) + downlink_deadline_ns_,
+                       cost.downlink.p50_ns,
+                       &cost_model_.downlink,
+                       &cost.downlink_work};
+    }
+    if (const PlannedCost& cost = planned_cost(tick - 1);
+        cost.slot == tick - 1 && cost.uplink.p50_ns > 0) {
+      work[count++] = {
+          uplink_worker_,     tick_ns(tick),       tick_ns(tick - 1) + uplink_deadline_ns_,
+          cost.uplink.p50_ns, &cost_model_.uplink, &cost.uplink_work};
+    }
+  }
+  const LeaseDecision decision =
+      lease_.decide(clock_.now_ns(), tick_ns(now + plan_ahead + 1), {work.data(), count});
+  counters_.left.store(decision.left, std::memory_order_relaxed);
+  if (keeper_ != nullptr) keeper_->decide(decision.taken);
 }
 
 void SlotLoop::publish() {
@@ -204,6 +251,11 @@ void SlotLoop::publish() {
   counters_.dl_sinr_db.store(downlink_sinr_db_, relaxed);
   counters_.ul_sinr_db.store(uplink_sinr_db_, relaxed);
   counters_.result_hash.store(hash_, relaxed);
+  const CostModelError& dl = cost_model_.downlink.error();
+  const CostModelError& ul = cost_model_.uplink.error();
+  counters_.cost_slots.store(dl.slots + ul.slots, relaxed);
+  counters_.cost_over_p9999.store(dl.over_p9999 + ul.over_p9999, relaxed);
+  counters_.cost_p50_error.store(std::max(dl.p50_error, ul.p50_error), relaxed);
 }
 
 void SlotLoop::uplink_tick(SlotCount now) {
@@ -236,6 +288,8 @@ bool SlotLoop::receive(const UplinkSlot& slot) {
       View<const cf32, 2>(slot.samples.data(), slot.samples.size() / samples, samples), report);
   if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
   finish_uplink(slot, report);
+  report.slot = slot.slot;
+  report.took_ns = stopwatch_.now_ns() - begin;
   if (item != nullptr) {
     reports_.push_done();
   } else {

@@ -20,6 +20,9 @@
 #include "base/ring.h"
 #include "site/cell.h"
 #include "site/emulation.h"
+#include "site/lease/cost_model.h"
+#include "site/lease/keeper.h"
+#include "site/lease/lease.h"
 #include "site/recording.h"
 #include "site/site.h"
 #include "site/slot_data.h"
@@ -41,6 +44,12 @@ class SlotLoop {
   void start(std::int64_t first_tick_ns) { first_tick_ns_ = first_tick_ns; }
   std::int64_t tick_ns(SlotCount slot) const { return first_tick_ns_ + slot * slot_ns_; }
 
+  // Who carries out the lease's decisions from now on; nullptr: nobody. Not while ticks run, as the
+  // two below.
+  void lend_through(LeaseKeeper* keeper) { keeper_ = keeper; }
+  void set_uplink_worker(int worker) { uplink_worker_ = worker; }  // the downlink's is 0
+  CellCostModel& cost_model() { return cost_model_; }
+
   void downlink_tick(SlotCount now);
   void uplink_tick(SlotCount now);
   void air_tick(SlotCount now);
@@ -55,6 +64,7 @@ class SlotLoop {
   void transmit(SlotCount now);
   void take_feedback();
   void plan(SlotCount slot);
+  void lend(SlotCount now);
   void publish();
   bool receive(const UplinkSlot& slot);  // false: the MAC had no plan for it
   void finish_uplink(const UplinkSlot& slot, const UplinkReport& report);
@@ -63,7 +73,7 @@ class SlotLoop {
   // Read only.
   nr::Carrier carrier_;
   nr::DuplexPattern pattern_;
-  int transmit_antennas_;
+  int transmit_antennas_, receive_antennas_;
   std::int64_t slot_ns_, downlink_deadline_ns_, uplink_deadline_ns_;
   std::int64_t first_tick_ns_ = 0;
   Clock& clock_;
@@ -76,6 +86,19 @@ class SlotLoop {
   std::array<std::unique_ptr<mac::SlotPlan>, 4> plans_;  // of slot n at n % 4
   DownlinkSlot spare_downlink_;                          // where samples go that nobody can take
   std::uint64_t hash_ = 0xcbf29ce484222325u;
+  struct PlannedCost {
+    SlotCount slot = -1;
+    SlotWork downlink_work, uplink_work;
+    CostPrediction downlink, uplink;
+  };
+  std::array<PlannedCost, 16> planned_costs_;  // of slot n at n % 16
+  PlannedCost& planned_cost(SlotCount slot) {
+    return planned_costs_[static_cast<std::size_t>(slot) % planned_costs_.size()];
+  }
+  CellCostModel cost_model_;
+  Lease lease_;
+  LeaseKeeper* keeper_ = nullptr;
+  int uplink_worker_ = 0;
   double downlink_sinr_db_ = 0, uplink_sinr_db_ = 0;
 
   // Of the uplink's worker.

@@ -1,0 +1,122 @@
+#include "site/lease/keeper.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <ctime>
+
+#include "site/realtime.h"
+
+namespace noroshi::site {
+namespace {
+
+constexpr std::int64_t look_around_ns = 100'000'000;
+
+std::uint32_t* word_of(std::atomic<std::uint32_t>& futex) {
+  static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
+  return reinterpret_cast<std::uint32_t*>(&futex);
+}
+
+void wake(std::atomic<std::uint32_t>& futex) {
+  syscall(SYS_futex, word_of(futex), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void wait(std::atomic<std::uint32_t>& futex, std::uint32_t seen, std::int64_t timeout_ns) {
+  const timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+  syscall(SYS_futex, word_of(futex), FUTEX_WAIT_PRIVATE, seen, &timeout, nullptr, 0);
+}
+
+}  // namespace
+
+LeaseKeeper::LeaseKeeper(Config config, std::unique_ptr<Mechanism> mechanism,
+                         std::function<std::vector<pid_t>()> engines, LeaseCounters& counters,
+                         Clock& clock, std::function<void(const std::string&)> warn)
+    : config_(std::move(config)),
+      mechanism_(std::move(mechanism)),
+      engines_(std::move(engines)),
+      counters_(counters),
+      clock_(clock),
+      warn_(std::move(warn)),
+      thread_([this] { run(); }) {}
+
+LeaseKeeper::~LeaseKeeper() {
+  stopping_.store(true);
+  changes_.fetch_add(1);
+  wake(changes_);
+  thread_.join();
+}
+
+void LeaseKeeper::decide(std::uint64_t taken) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  if (taken != 0) counters_.taken_slots.fetch_add(1, relaxed);
+  if (decided_.load(relaxed) == taken) return;
+  decided_ns_.store(clock_.now_ns(), relaxed);
+  decided_.store(taken, relaxed);
+  counters_.taken.store(taken, relaxed);
+  changes_.fetch_add(1, std::memory_order_release);
+  wake(changes_);
+}
+
+void LeaseKeeper::run() {
+  if (!config_.own_processors.empty()) warn_(pin_thread(config_.own_processors));
+  warn_(set_fifo_priority(config_.fifo_priority));
+  adopt();
+  apply(0, clock_.now_ns());
+  std::int64_t look_ns = clock_.now_ns() + look_around_ns;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const std::uint32_t seen = changes_.load(std::memory_order_acquire);
+    const std::uint64_t taken = decided_.load(std::memory_order_relaxed);
+    if (taken != applied_) apply(taken, decided_ns_.load(std::memory_order_relaxed));
+    const std::int64_t now = clock_.now_ns();
+    if (now >= look_ns) {
+      adopt();
+      look_ns = now + look_around_ns;
+    }
+    if (!stopping_.load(std::memory_order_relaxed)) wait(changes_, seen, look_ns - now);
+  }
+  apply(0, clock_.now_ns());
+}
+
+void LeaseKeeper::apply(std::uint64_t taken, std::int64_t decided_ns) {
+  std::vector<int> allowed;
+  for (const int processor : config_.engine_processors) {
+    bool keep = false;
+    for (std::size_t w = 0; w < config_.radio_processors.size(); ++w)
+      keep = keep || (config_.radio_processors[w] == processor && (taken >> w & 1) != 0);
+    if (!keep) allowed.push_back(processor);
+  }
+  warn_once(mechanism_->confine(allowed));
+  const std::uint64_t newly_taken = taken & ~applied_;
+  const auto took =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(clock_.now_ns() - decided_ns, 0));
+  if (newly_taken != 0) {
+    counters_.freed_ns.add(took);
+    counters_.takes.fetch_add(1, std::memory_order_relaxed);
+  } else if (applied_ != taken) {
+    counters_.given_ns.add(took);
+    counters_.gives.fetch_add(1, std::memory_order_relaxed);
+  }
+  applied_ = taken;
+}
+
+void LeaseKeeper::adopt() {
+  const Result<int> strays = mechanism_->adopt(engines_());
+  if (!strays) {
+    warn_once(strays.error());
+  } else {
+    counters_.strays.fetch_add(static_cast<std::uint64_t>(*strays), std::memory_order_relaxed);
+  }
+}
+
+void LeaseKeeper::warn_once(const Result<void>& result) {
+  if (result) return;
+  counters_.failures.fetch_add(1, std::memory_order_relaxed);
+  if (warned_) return;
+  warned_ = true;
+  warn_("the lease cannot hold the engines (" + mechanism_->name() +
+        "): " + result.error().message + "; priorities alone keep them back");
+}
+
+}  // namespace noroshi::site

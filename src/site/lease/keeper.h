@@ -1,0 +1,73 @@
+#pragma once
+
+// The thread that carries out the lease's decisions. The slot path only stores a decision and, when
+// it is another one, wakes this thread (one futex call that cannot block); the system calls that
+// move an engine's threads are made here, below the radio's priority and off its processors.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/histogram.h"
+#include "site/lease/mechanism.h"
+
+namespace noroshi::site {
+
+struct LeaseCounters {
+  std::atomic<std::uint64_t> taken{0};        // the bits of the present decision
+  std::atomic<std::uint64_t> takes{0};        // decisions that took a processor back
+  std::atomic<std::uint64_t> gives{0};        // and that gave one
+  std::atomic<std::uint64_t> taken_slots{0};  // slots with any processor taken
+  std::atomic<std::uint64_t> strays{0};       // engine threads found where they may not be
+  std::atomic<std::uint64_t> failures{0};     // the system refused
+  Histogram freed_ns;                         // decision to the engines off the processor
+  Histogram given_ns;                         // decision to the engines allowed on it
+};
+
+class LeaseKeeper {
+ public:
+  struct Config {
+    std::vector<int> radio_processors;   // [radio worker]
+    std::vector<int> engine_processors;  // all that engines may ever use
+    std::vector<int> own_processors;     // of this thread; empty: any
+    int fifo_priority = 0;               // 0: ordinary
+  };
+  // engines: the processes to hold, asked from the keeper's thread every 100 ms.
+  LeaseKeeper(Config config, std::unique_ptr<Mechanism> mechanism,
+              std::function<std::vector<pid_t>()> engines, LeaseCounters& counters, Clock& clock,
+              std::function<void(const std::string&)> warn);
+  ~LeaseKeeper();  // gives everything back
+  LeaseKeeper(const LeaseKeeper&) = delete;
+  LeaseKeeper& operator=(const LeaseKeeper&) = delete;
+
+  // From the slot path; one caller. Bit w of taken: radio_processors[w] is the radio's alone.
+  void decide(std::uint64_t taken);
+
+ private:
+  void run();
+  void apply(std::uint64_t taken, std::int64_t decided_ns);
+  void adopt();
+  void warn_once(const Result<void>& result);
+
+  Config config_;
+  std::unique_ptr<Mechanism> mechanism_;
+  std::function<std::vector<pid_t>()> engines_;
+  LeaseCounters& counters_;
+  Clock& clock_;
+  std::function<void(const std::string&)> warn_;
+  bool warned_ = false;
+
+  std::atomic<std::uint64_t> decided_{0};
+  std::atomic<std::int64_t> decided_ns_{0};
+  std::atomic<std::uint32_t> changes_{0};  // the futex
+  std::atomic<bool> stopping_{false};
+  std::uint64_t applied_ = 0;  // of the thread
+  std::thread thread_;
+};
+
+}  // namespace noroshi::site

@@ -1,0 +1,208 @@
+// Catches engines that stay where the radio took their processor, come back by themselves, are
+// never let back, or stay stopped. Real processes and threads; nothing is timed.
+
+#include "site/lease/keeper.h"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <latch>
+#include <mutex>
+
+#include "site/realtime.h"
+
+namespace noroshi::site {
+namespace {
+
+// A shell with a child that both spin, in a group of their own, as an engine has.
+class Spinner {
+ public:
+  Spinner() : pid_(fork()) {
+    if (pid_ != 0) {
+      setpgid(pid_, pid_);
+      // Until the child's child is there, so that adopt() sees both.
+      while (threads_of(pid_).size() < 2) sched_yield();
+      return;
+    }
+    setpgid(0, 0);
+    execl("/bin/sh", "sh", "-c", "(while :; do :; done) & while :; do :; done", nullptr);
+    _exit(127);
+  }
+  ~Spinner() {
+    kill(-pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  pid_t pid() const { return pid_; }
+  std::vector<pid_t> threads() const { return threads_of(pid_); }
+
+ private:
+  pid_t pid_;
+};
+
+std::vector<int> processors_of(pid_t thread) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  EXPECT_EQ(sched_getaffinity(thread, sizeof set, &set), 0);
+  std::vector<int> list;
+  for (int p = 0; p < CPU_SETSIZE; ++p) {
+    if (CPU_ISSET(p, &set)) list.push_back(p);
+  }
+  return list;
+}
+
+char state_of(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  return text.at(text.rfind(')') + 2);
+}
+
+void hold_and_let_go(Mechanism& mechanism) {
+  const std::vector<int> all = usable_processors();
+  if (all.size() < 2) GTEST_SKIP() << "one processor: nothing to move between";
+  const Spinner spinner;
+  ASSERT_GE(spinner.threads().size(), 2u);
+  const auto adopted = mechanism.adopt({spinner.pid(), 0});
+  ASSERT_TRUE(adopted) << adopted.error().message;
+  const auto confined = mechanism.confine({all.front()});
+  ASSERT_TRUE(confined) << confined.error().message;
+  for (const pid_t thread : spinner.threads())
+    EXPECT_EQ(processors_of(thread), std::vector<int>{all.front()});
+
+  ASSERT_TRUE(mechanism.confine({}));  // none left: it stands still
+  for (const pid_t thread : spinner.threads()) {
+    while (state_of(thread) != 'T') sched_yield();
+  }
+  ASSERT_TRUE(mechanism.confine(all));
+  for (const pid_t thread : spinner.threads()) {
+    EXPECT_EQ(processors_of(thread), all);
+    while (state_of(thread) == 'T') sched_yield();
+  }
+}
+
+TEST(Mechanism, AffinityHoldsAProcessTree) {
+  const auto mechanism = make_affinity_mechanism();
+  hold_and_let_go(*mechanism);
+}
+
+TEST(Mechanism, CpusetHoldsAProcessTree) {
+  auto mechanism = make_cpuset_mechanism("/sys/fs/cgroup");
+  if (!mechanism) GTEST_SKIP() << mechanism.error().message;
+  hold_and_let_go(**mechanism);
+}
+
+TEST(Mechanism, AnEngineThatMovesItselfIsFoundAndPutBack) {
+  const std::vector<int> all = usable_processors();
+  if (all.size() < 2) GTEST_SKIP() << "one processor: nowhere to escape to";
+  const Spinner spinner;
+  const auto mechanism = make_affinity_mechanism();
+  ASSERT_TRUE(mechanism->adopt({spinner.pid()}));
+  ASSERT_TRUE(mechanism->confine({all.front()}));
+  cpu_set_t everywhere;
+  CPU_ZERO(&everywhere);
+  for (const int p : all) CPU_SET(p, &everywhere);
+  ASSERT_EQ(sched_setaffinity(spinner.pid(), sizeof everywhere, &everywhere), 0);
+  const auto strays = mechanism->adopt({spinner.pid()});
+  ASSERT_TRUE(strays);
+  EXPECT_EQ(*strays, 1);
+  EXPECT_EQ(processors_of(spinner.pid()), std::vector<int>{all.front()});
+}
+
+TEST(Mechanism, WhatCannotBeSaysWhy) {
+  const auto nowhere = make_cpuset_mechanism("/nonexistent");
+  ASSERT_FALSE(nowhere);
+  EXPECT_NE(nowhere.error().message.find("/nonexistent"), std::string::npos);
+  const auto unknown = make_mechanism("magic", "/sys/fs/cgroup");
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().message.find("'magic'"), std::string::npos);
+  const auto automatic = make_mechanism("auto", "/nonexistent");
+  ASSERT_TRUE(automatic);
+  EXPECT_EQ((*automatic)->name(), "affinity");
+}
+
+// Records what it is told; each confine() is one count of a semaphore for the test.
+class FakeMechanism final : public Mechanism {
+ public:
+  std::string name() const override { return "fake"; }
+  Result<int> adopt(const std::vector<pid_t>&) override { return 3; }
+  Result<void> confine(const std::vector<int>& processors) override {
+    const std::lock_guard lock(mutex);
+    told.push_back(processors);
+    told_count.store(told.size());
+    told_count.notify_all();
+    if (refuse) return Error{"not today"};
+    return {};
+  }
+  void wait_for(std::size_t count) const {
+    for (std::size_t seen = told_count; seen < count; seen = told_count) told_count.wait(seen);
+  }
+  mutable std::mutex mutex;
+  std::vector<std::vector<int>> told;
+  std::atomic<std::size_t> told_count{0};
+  bool refuse = false;
+};
+
+TEST(LeaseKeeper, CarriesOutEachDecisionAndGivesAllBackAtTheEnd) {
+  auto owned = std::make_unique<FakeMechanism>();
+  FakeMechanism& fake = *owned;
+  LeaseCounters counters;
+  MonotonicClock clock;
+  std::vector<std::vector<int>> told;
+  {
+    LeaseKeeper keeper(
+        {.radio_processors = {2, 3},
+         .engine_processors = {0, 1, 2, 3},
+         .own_processors = {},
+         .fifo_priority = 0},
+        std::move(owned), [] { return std::vector<pid_t>{}; }, counters, clock,
+        [](const std::string&) {});
+    fake.wait_for(1);
+    keeper.decide(0b01);
+    fake.wait_for(2);
+    keeper.decide(0b01);  // no change, nobody is woken
+    keeper.decide(0b11);
+    fake.wait_for(3);
+    keeper.decide(0);
+    fake.wait_for(4);
+    const std::lock_guard lock(fake.mutex);
+    told = fake.told;
+  }
+  const std::vector<std::vector<int>> expected = {{0, 1, 2, 3}, {0, 1, 3}, {0, 1}, {0, 1, 2, 3}};
+  EXPECT_EQ(told, expected);
+  EXPECT_EQ(counters.takes, 2u);
+  EXPECT_EQ(counters.gives, 1u);
+  EXPECT_EQ(counters.taken_slots, 3u);
+  EXPECT_EQ(counters.freed_ns.count(), 2u);
+  EXPECT_GE(counters.strays, 3u);
+}
+
+TEST(LeaseKeeper, ARefusalIsAWarningOnceAndACount) {
+  auto owned = std::make_unique<FakeMechanism>();
+  owned->refuse = true;
+  FakeMechanism& fake = *owned;
+  LeaseCounters counters;
+  MonotonicClock clock;
+  std::vector<std::string> warnings;
+  {
+    LeaseKeeper keeper(
+        {.radio_processors = {0},
+         .engine_processors = {0},
+         .own_processors = {},
+         .fifo_priority = 0},
+        std::move(owned), [] { return std::vector<pid_t>{}; }, counters, clock,
+        [&](const std::string& text) {
+          if (!text.empty()) warnings.push_back(text);
+        });
+    keeper.decide(1);
+    fake.wait_for(2);
+  }
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("not today"), std::string::npos);
+  EXPECT_GE(counters.failures, 2u);
+}
+
+}  // namespace
+}  // namespace noroshi::site

@@ -1,0 +1,109 @@
+// Catches a lease that lends what the radio needs, keeps what it does not, flutters, or mixes up
+// processors.
+
+#include "site/lease/lease.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "base/prng.h"
+
+namespace noroshi::site {
+namespace {
+
+constexpr std::int64_t slot_ns = 500'000;
+
+// A model whose every slot takes between least and most, equally often, and work for it.
+struct Taught {
+  CostModel model;
+  SlotWork work;
+  std::int64_t p50_ns = 0;
+
+  Taught(std::int64_t least_ns, std::int64_t most_ns) {
+    work.units = {1, 1, 10, 20, 100};
+    for (int i = 0; i < 100'000; ++i)
+      model.learn(work, least_ns + (most_ns - least_ns) * (i * 37 % 100) / 99);
+    p50_ns = model.predict(work).p50_ns;
+  }
+  RadioWork piece(std::int64_t release_ns, std::int64_t deadline_ns, int worker = 0) const {
+    return {worker, release_ns, deadline_ns, p50_ns, &model, &work};
+  }
+};
+
+TEST(Lease, LendsWhenTheRadioIsQuietAndTakesBackWhenItIsNot) {
+  Lease lease({}, 1);
+  EXPECT_EQ(lease.decide(0, slot_ns, {}).taken, 0u);
+  const Taught light(80'000, 120'000);
+  const std::vector<RadioWork> quiet = {light.piece(slot_ns, slot_ns + 375'000),
+                                        light.piece(2 * slot_ns, 2 * slot_ns + 375'000)};
+  const LeaseDecision lent = lease.decide(0, 3 * slot_ns, quiet);
+  EXPECT_EQ(lent.taken, 0u);
+  EXPECT_NEAR(lent.left, 1 - 200.0 / 1500, 0.02);
+  EXPECT_LT(lent.risk, 1e-4);
+  // Little left for an engine, though nothing can be late.
+  EXPECT_EQ(lease.decide(2 * slot_ns - 130'000, 2 * slot_ns + 20'000, quiet).taken, 1u);
+  // Much left, but deadlines that slots would miss with an engine beside.
+  const std::vector<RadioWork> tight = {light.piece(slot_ns, slot_ns + 140'000)};
+  EXPECT_EQ(lease.decide(0, 3 * slot_ns, tight).taken, 1u);
+  EXPECT_EQ(lease.decide(0, slot_ns, {}).taken, 0u);  // and back at once
+}
+
+TEST(Lease, SlotsThatAreLateInAnyCaseDoNotCount) {
+  Lease lease({}, 1);
+  lease.decide(0, slot_ns, {});
+  const Taught light(80'000, 120'000);
+  const std::vector<RadioWork> hopeless = {light.piece(0, 50'000)};
+  EXPECT_EQ(lease.decide(0, 3 * slot_ns, hopeless).taken, 0u);
+}
+
+TEST(Lease, WorkWaitsForWorkBeforeIt) {
+  Lease lease({.margin_ns = 50'000, .left_min = 0}, 1);
+  const Taught taught(95'000, 105'000);
+  // Alone, each has 200 us too many; the second starts when the first is done.
+  const std::vector<RadioWork> alone = {taught.piece(0, 300'000)};
+  EXPECT_EQ(lease.decide(0, slot_ns, alone).taken, 0u);
+  const std::vector<RadioWork> both = {taught.piece(0, 300'000), taught.piece(0, 240'000)};
+  EXPECT_EQ(lease.decide(0, slot_ns, both).taken, 1u);
+}
+
+TEST(Lease, DoesNotFlutterAtItsThreshold) {
+  constexpr std::uint64_t seed = 5;
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  Prng prng(seed);
+  Lease lease({.left_min = 0.3}, 1);
+  const Taught taught(70'000, 70'100);
+  int changes = 0;
+  std::uint64_t before = lease.decide(0, slot_ns, {}).taken;
+  for (int i = 0; i < 1000; ++i) {  // 30 % left, give or take 3
+    const auto until = static_cast<std::int64_t>(95'000 + prng.below(10'000));
+    const std::vector<RadioWork> work = {taught.piece(0, slot_ns)};
+    const std::uint64_t taken = lease.decide(0, until, work).taken;
+    changes += taken != before;
+    before = taken;
+  }
+  EXPECT_EQ(changes, 1);
+}
+
+TEST(Lease, EachWorkerHasItsOwnProcessor) {
+  Lease lease({}, 3);
+  const Taught light(50'000, 60'000);
+  const Taught heavy(340'000, 350'000);
+  const std::vector<RadioWork> work = {light.piece(slot_ns, slot_ns + 375'000, 0),
+                                       heavy.piece(slot_ns, slot_ns + 375'000, 2)};
+  EXPECT_EQ(lease.decide(0, 2 * slot_ns, work).taken, 0b100u);
+}
+
+TEST(Lease, OtherPoliciesDoNotLook) {
+  const Taught taught(450'000, 490'000);
+  const std::vector<RadioWork> heavy = {taught.piece(0, 500'000)};
+  EXPECT_EQ(Lease({.policy = LeasePolicy::os}, 2).decide(0, slot_ns, heavy).taken, 0u);
+  EXPECT_EQ(Lease({.policy = LeasePolicy::fixed_split}, 2).decide(0, slot_ns, {}).taken, 0b11u);
+  EXPECT_EQ(Lease({.policy = LeasePolicy::off}, 64).decide(0, slot_ns, {}).taken, ~0ull);
+  for (const char* name : {"off", "static", "os", "lease"})
+    EXPECT_EQ(name_of(*lease_policy(name)), name);
+  EXPECT_FALSE(lease_policy("Lease"));
+}
+
+}  // namespace
+}  // namespace noroshi::site

@@ -1,0 +1,53 @@
+#pragma once
+
+// How the lease's decision reaches the engines' processes. Engines are below the radio in any case
+// (SCHED_IDLE or SCHED_OTHER under SCHED_FIFO); a mechanism keeps them off a processor altogether.
+//
+//   affinity   sched_setaffinity of every thread. Always allowed for our own children, but an
+//              engine may set its own again: adopt() finds and corrects that.
+//   cpuset     a control group of ours, v1 or v2. Nothing in it can leave. Needs the right to make
+//              one (root, or a delegated group).
+//
+// Either stops the processes (SIGSTOP) when no processor is left to them.
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace noroshi::site {
+
+class Mechanism {
+ public:
+  virtual ~Mechanism() = default;
+  virtual std::string name() const = 0;
+
+  // From now on these processes and all their descendants are held; others no more. To be called
+  // now and then: finds new threads. Returns how many threads were where they may not be and had
+  // not been new. Slow: reads /proc. Processes that have ended are no error.
+  virtual Result<int> adopt(const std::vector<pid_t>& processes) = 0;
+
+  // When it returns, no thread that adopt() found runs on another processor. Empty: none runs at
+  // all. Allocates nothing that grows. Errors: what the system refused; threads that have ended
+  // are none.
+  virtual Result<void> confine(const std::vector<int>& processors) = 0;
+};
+
+std::unique_ptr<Mechanism> make_affinity_mechanism();
+
+// groups: where control groups are mounted, usually /sys/fs/cgroup. Errors: there are none, or we
+// may not make one there; the message says how to allow it. The group is removed at the end.
+Result<std::unique_ptr<Mechanism>> make_cpuset_mechanism(const std::string& groups);
+
+// name: "affinity", "cpuset", or "auto": cpuset where it is allowed, else affinity. Errors: another
+// name; cpuset that is not allowed.
+Result<std::unique_ptr<Mechanism>> make_mechanism(const std::string& name,
+                                                  const std::string& groups);
+
+// Threads of a process and of its living descendants.
+std::vector<pid_t> threads_of(pid_t process);
+
+}  // namespace noroshi::site
