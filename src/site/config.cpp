@@ -169,13 +169,14 @@ void Parser::offered(const YAML::Node& node, const std::string& path, mac::Traff
 
 void Parser::radio(const YAML::Node& node) {
   YamlSection section(reader, node, "radio",
-                      {"processors", "air_processors", "realtime_priority", "keep_awake",
+                      {"processors", "air_processors", "realtime_priority", "keep_awake", "air",
                        "downlink_deadline_us", "uplink_deadline_slots", "record", "replay"});
   SiteConfig& site = file.site;
   section.integers("processors", site.radio_processors, 0, processor_max, 2);
   section.integers("air_processors", site.air_processors, 0, processor_max, 64);
   section.integer("realtime_priority", site.realtime_priority, 0, 99);
   section.boolean("keep_awake", site.keep_awake);
+  section.choice<bool>("air", site.cell.light_air, {{"emulated", false}, {"light", true}});
   section.integer("downlink_deadline_us", site.downlink_deadline_us, 1, 10'000);
   section.integer("uplink_deadline_slots", site.uplink_deadline_slots, 1, 16);
   section.text("record", site.record_path);

@@ -58,6 +58,7 @@ TEST(Config, DocumentedDefaultsAreTheDefaults) {
   EXPECT_EQ(a.cell.channels[0].receive_antennas, b.cell.channels[0].receive_antennas);
   EXPECT_EQ(a.realtime_priority, b.realtime_priority);
   EXPECT_EQ(a.keep_awake, b.keep_awake);
+  EXPECT_EQ(a.cell.light_air, b.cell.light_air);
   EXPECT_EQ(a.downlink_deadline_us, b.downlink_deadline_us);
   EXPECT_EQ(a.uplink_deadline_slots, b.uplink_deadline_slots);
   EXPECT_EQ(a.lease.policy, b.lease.policy);

@@ -23,7 +23,12 @@ Emulation::Emulation(const CellConfig& cell, std::uint64_t seed)
       antennas_(cell.receive_antennas),
       uplink_noise_(seed, uplink_noise_stream),
       downlink_noise_(seed, downlink_noise_stream),
-      transmit_(static_cast<std::size_t>(nr::slot_samples_max(cell.carrier))) {}
+      light_(cell.light_air),
+      transmit_(static_cast<std::size_t>(nr::slot_samples_max(cell.carrier))) {
+  if (!light_) return;
+  recurring_noise_.resize(2 * transmit_.size());
+  air::add_noise(uplink_noise_power, uplink_noise_, recurring_noise_);
+}
 
 Result<Emulation> Emulation::make(const CellConfig& cell, std::uint64_t seed) {
   Emulation emulation(cell, seed);
@@ -55,6 +60,7 @@ Result<Emulation> Emulation::make(const CellConfig& cell, std::uint64_t seed) {
          .downlink = std::move(downlink),
          .uplink_gain = std::sqrt(static_cast<float>(linear(handset.snr_db)) * uplink_noise_power),
          .downlink_noise_power = static_cast<float>(linear(-handset.snr_db)),
+         .snr_db = static_cast<float>(handset.snr_db),
          .antennas = handset.receive_antennas});
   }
   emulation.receive_.resize(static_cast<std::size_t>(antennas_max) * samples_max);
@@ -85,10 +91,33 @@ void Emulation::uplink(const Grants& grants, UplinkSlot& out) {
     const View<const std::uint8_t, 1> tb = user->handset.transmit_pusch(
         grants.slot, grant.channel, grant.harq_id, grant.new_data, transmit);
     out.sent.add(grant.rnti, grant.harq_id, tb);
-    user->uplink.apply(grants.slot * samples, user->uplink_gain, transmit, receive);
+    if (light_) {
+      light_uplink(*user, transmit, receive);
+    } else {
+      user->uplink.apply(grants.slot * samples, user->uplink_gain, transmit, receive);
+    }
   }
-  for (int antenna = 0; antenna < antennas_; ++antenna)
-    air::add_noise(uplink_noise_power, uplink_noise_, receive[antenna]);
+  for (int antenna = 0; antenna < antennas_; ++antenna) {
+    if (light_) {
+      add_recurring_noise(receive[antenna]);
+    } else {
+      air::add_noise(uplink_noise_power, uplink_noise_, receive[antenna]);
+    }
+  }
+}
+
+void Emulation::light_uplink(const User& user, View<const cf32, 1> transmit,
+                             View<cf32, 2> receive) {
+  for (int antenna = 0; antenna < antennas_; ++antenna) {
+    const View<cf32, 1> out = receive[antenna];
+    const float gain = antenna % 2 == 0 ? user.uplink_gain : -user.uplink_gain;  // not all alike
+    for (std::size_t i = 0; i < transmit.size(); ++i) out.data()[i] += gain * transmit.data()[i];
+  }
+}
+
+void Emulation::add_recurring_noise(View<cf32, 1> samples) {
+  const cf32* noise = recurring_noise_.data() + uplink_noise_.below(samples.size());
+  for (std::size_t i = 0; i < samples.size(); ++i) samples.data()[i] += noise[i];
 }
 
 int Emulation::downlink(const DownlinkSlot& slot, fapi::UciIndication& uci) {
@@ -102,6 +131,13 @@ int Emulation::downlink(const DownlinkSlot& slot, fapi::UciIndication& uci) {
     const Grant& grant = slot.grants.grants[i];
     User* user = find(grant.rnti);
     if (user == nullptr) continue;
+    if (light_) {
+      uci.ucis[uci.n_ucis++] = {.rnti = grant.rnti,
+                                .harq_id = grant.harq_id,
+                                .harq_value = 1,
+                                .dl_sinr_db = user->snr_db};
+      continue;
+    }
     const View<cf32, 2> receive(receive_.data(), user->antennas, samples);
     std::ranges::fill(receive, cf32{});
     // One layer on the first port; the other transmit antennas are silent.

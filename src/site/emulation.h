@@ -9,6 +9,9 @@
 // Channels have mean power 1. snr_db is the mean signal power of a resource element over its noise
 // power, at one receive antenna: all handsets meet the same uplink noise with their own gain, and
 // each downlink has its own noise.
+//
+// Light air (CellConfig::light_air) costs a tenth: c_ha is 1 or -1, the noise of the uplink
+// recurs, and handsets acknowledge every downlink block without looking.
 
 #include <vector>
 
@@ -41,17 +44,22 @@ class Emulation {
     air::Channel uplink, downlink;
     float uplink_gain;
     float downlink_noise_power;
+    float snr_db;
     int antennas;
   };
   Emulation(const CellConfig& cell, std::uint64_t seed);
   User* find(std::uint16_t rnti);
+  void light_uplink(const User& user, View<const cf32, 1> transmit, View<cf32, 2> receive);
+  void add_recurring_noise(View<cf32, 1> samples);
 
   nr::Carrier carrier_;
   int antennas_;
   std::vector<User> users_;
   Prng uplink_noise_, downlink_noise_;
-  std::vector<cf32> transmit_;  // [sample]
-  std::vector<cf32> receive_;   // [antenna of a handset, sample]
+  bool light_;
+  std::vector<cf32> recurring_noise_;  // [two slots of samples], in light air
+  std::vector<cf32> transmit_;         // [sample]
+  std::vector<cf32> receive_;          // [antenna of a handset, sample]
 };
 
 }  // namespace noroshi::site

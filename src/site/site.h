@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/histogram.h"
 #include "base/result.h"
+#include "base/slot.h"
 #include "mac/mac.h"
 #include "nr/carrier.h"
 #include "site/lease/keeper.h"
@@ -39,6 +40,9 @@ struct CellConfig {
   int ldpc_iterations_max = 8;
   mac::MacConfig mac;
   std::vector<HandsetChannel> channels;  // one a handset of the MAC
+  // No fading and recurring noise, and handsets that take every downlink block unseen: for wide
+  // cells on few processors, where the cell's own work is what is to be measured.
+  bool light_air = false;
 };
 
 enum class Pace : std::uint8_t { real, free };
@@ -108,6 +112,15 @@ struct SiteCounters {
   Histogram uplink_ready_ns;    // tick to CRC and payload
 };
 
+// A slot that missed a deadline, for whoever looks for the cause.
+struct LateSlot {
+  SlotCount slot = 0;
+  bool uplink = false;
+  std::int64_t from_ns = 0;  // when its work was due to begin
+  std::int64_t deadline_ns = 0;
+  std::int64_t ready_ns = 0;
+};
+
 class Site {
  public:
   // Errors: a recording that cannot be opened or made, processors that do not exist, a config that
@@ -120,6 +133,9 @@ class Site {
   Result<void> run();  // returns after the duration or stop()
   void stop();         // any thread, signal-safe
   const SiteCounters& counters() const;
+  // Hands over the next late slot; false when there is none. One caller. What nobody takes is
+  // dropped after some thousands.
+  bool take_late(LateSlot& late);
   // Plain warnings of the start, once each ("no permission for SCHED_FIFO: ...").
   std::vector<std::string> warnings() const;
 

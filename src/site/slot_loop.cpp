@@ -78,9 +78,22 @@ SlotLoop::SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulatio
   for (auto& mark : late_marks_) mark.store(-1, std::memory_order_relaxed);
 }
 
-void SlotLoop::mark_late(SlotCount slot) {
-  auto& mark = late_marks_[static_cast<std::size_t>(slot) % late_window];
-  if (mark.exchange(slot, std::memory_order_relaxed) != slot) add_relaxed(counters_.late_slots);
+void SlotLoop::mark_late(Ring<LateSlot>& ring, const LateSlot& late) {
+  auto& mark = late_marks_[static_cast<std::size_t>(late.slot) % late_window];
+  if (mark.exchange(late.slot, std::memory_order_relaxed) != late.slot)
+    add_relaxed(counters_.late_slots);
+  (void)ring.push(late);  // full: nobody looks
+}
+
+bool SlotLoop::take_late(LateSlot& late) {
+  for (Ring<LateSlot>* ring : {&late_downlink_, &late_uplink_}) {
+    if (const LateSlot* next = ring->front(); next != nullptr) {
+      late = *next;
+      ring->pop();
+      return true;
+    }
+  }
+  return false;
 }
 
 void SlotLoop::downlink_tick(SlotCount now) {
@@ -118,7 +131,8 @@ void SlotLoop::transmit(SlotCount now) {
   counters_.downlink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
   if (ready > downlink_deadline_ns_) {
     add_relaxed(counters_.late_downlink);
-    mark_late(now);
+    mark_late(late_downlink_, {now, false, tick_ns(now), tick_ns(now) + downlink_deadline_ns_,
+                               tick_ns(now) + ready});
   }
   if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
   if (!to_air) return;
@@ -309,7 +323,8 @@ void SlotLoop::finish_uplink(const UplinkSlot& slot, const UplinkReport& report)
   counters_.uplink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
   if (ready > uplink_deadline_ns_) {
     add_relaxed(counters_.late_uplink);
-    mark_late(slot.slot);
+    mark_late(late_uplink_, {slot.slot, true, tick_ns(slot.slot + 1),
+                             tick_ns(slot.slot) + uplink_deadline_ns_, tick_ns(slot.slot) + ready});
     const std::int64_t air_delay = slot.ready_ns - tick_ns(slot.slot + 1);
     if (air_delay > 0 && ready - air_delay <= uplink_deadline_ns_)
       add_relaxed(counters_.late_uplink_by_air);

@@ -49,6 +49,7 @@ class SlotLoop {
   void lend_through(LeaseKeeper* keeper) { keeper_ = keeper; }
   void set_uplink_worker(int worker) { uplink_worker_ = worker; }  // the downlink's is 0
   CellCostModel& cost_model() { return cost_model_; }
+  bool take_late(LateSlot& late);  // any thread, one at a time
 
   void downlink_tick(SlotCount now);
   void uplink_tick(SlotCount now);
@@ -68,7 +69,7 @@ class SlotLoop {
   void publish();
   bool receive(const UplinkSlot& slot);  // false: the MAC had no plan for it
   void finish_uplink(const UplinkSlot& slot, const UplinkReport& report);
-  void mark_late(SlotCount slot);
+  void mark_late(Ring<LateSlot>& ring, const LateSlot& late);
 
   // Read only.
   nr::Carrier carrier_;
@@ -118,6 +119,7 @@ class SlotLoop {
   Ring<DownlinkSlot> downlink_slots_{sample_slots};
   Ring<UplinkSlot> uplink_slots_{sample_slots};
   std::array<std::atomic<SlotCount>, late_window> late_marks_;
+  Ring<LateSlot> late_downlink_{4096}, late_uplink_{4096};
 };
 
 }  // namespace noroshi::site
