@@ -7,6 +7,7 @@
 #include "base/every_target.h"
 #include "conformance/runner.h"
 #include "engine/model_make.h"
+#include "live/colocate.h"
 #include "live/site_command.h"
 
 namespace {
@@ -56,18 +57,26 @@ void add_bench(CLI::App& app, int& exit_code) {
     BenchOptions options;
     bool json = false;
     bool list = false;
+    live::ColocateOptions colocate;
   };
   auto arguments = std::make_shared<Arguments>();
   bench->add_option("name", arguments->name, "one benchmark; all when left out");
   bench->add_option("--case", arguments->options.case_filter,
                     "only cases whose name contains this");
-  bench->add_option("--seconds", arguments->options.seconds_per_case, "measured seconds a case");
+  const auto* seconds = bench->add_option("--seconds", arguments->options.seconds_per_case,
+                                          "measured seconds a case (colocate: a run, 10)");
   bench->add_option("--target", arguments->target,
                     "the kernels' instruction set: avx3_dl, avx3, avx2, neon, scalar (default: the "
                     "best that is here)");
   bench->add_flag("--json", arguments->json, "one JSON array instead of a table");
   bench->add_flag("--list", arguments->list, "print the names and stop");
-  bench->callback([arguments, &exit_code] {
+  bench->add_option("--policy", arguments->colocate.policies,
+                    "colocate: off, static, os, lease (with commas; default all)");
+  bench->add_option("--load", arguments->colocate.loads,
+                    "colocate: low, diurnal, bursty, full (with commas; default all)");
+  bench->add_option("--model", arguments->colocate.model_path,
+                    "colocate: a GGUF file instead of a tiny load model");
+  bench->callback([arguments, seconds, &exit_code] {
     if (!arguments->target.empty()) {
       if (const auto chosen = use_target_named(arguments->target); !chosen) {
         std::fprintf(stderr, "noroshi bench --target: %s\n", chosen.error().message.c_str());
@@ -75,8 +84,15 @@ void add_bench(CLI::App& app, int& exit_code) {
         return;
       }
     }
+    if (arguments->name == "colocate") {
+      arguments->colocate.json = arguments->json;
+      if (seconds->count() > 0) arguments->colocate.seconds = arguments->options.seconds_per_case;
+      exit_code = live::run_colocate(arguments->colocate);
+      return;
+    }
     if (arguments->list) {
       print_bench_names();
+      std::printf("colocate\n");
     } else if (!run_benches(arguments->name, arguments->options, arguments->json)) {
       std::fprintf(stderr,
                    "noroshi bench: no benchmark '%s' with a case that contains '%s'; see noroshi "

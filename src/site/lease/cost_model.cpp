@@ -15,8 +15,7 @@ namespace noroshi::site {
 namespace {
 
 constexpr int kinds = SlotWork::kinds;
-constexpr double forgetting = 0.9995;  // prices follow about the last 2000 slots
-constexpr double clip_ratio = 4;       // a stall teaches no price
+constexpr double clip_ratio = 4;  // a stall teaches no price
 // How fast prices move: fast at first, then slowly.
 constexpr double first_step = 0.2, last_step = 0.01;
 constexpr double first_step_slots = 500;

@@ -144,7 +144,8 @@ std::string read_line(const fs::path& file) {
 
 class Cpuset final : public Mechanism {
  public:
-  Cpuset(fs::path group, std::string version) : group_(std::move(group)), version_(version) {
+  Cpuset(fs::path group, std::string version)
+      : group_(std::move(group)), version_(std::move(version)) {
     file_ = open((group_ / "cpuset.cpus").c_str(), O_WRONLY | O_CLOEXEC);
   }
   ~Cpuset() override {
