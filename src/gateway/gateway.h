@@ -36,6 +36,7 @@ struct GatewayConfig {
   double requests_per_second = 0;  // a key (or the address without keys); 0: no limit
   int burst = 20;
   int requests_in_flight_max = 256;  // above: 429 with retry-after
+  double queue_wait_max_s = 10;      // an expected wait for the engine above it: 429
   int connections_max = 1024;        // above: closed at once
   double upstream_timeout_s = 120;   // no byte for so long: 502
   double header_timeout_s = 10;      // a client that sends its request slowly
@@ -48,12 +49,16 @@ struct Upstream {
   int tcp_port = 0;
   std::string api_key = {};
   std::vector<std::string> models = {};
+  int places = 0;    // requests at once that it works on; 0: no limit known
+  double share = 1;  // of them, that the lease leaves it now
 };
 
 struct GatewayCounters {
   std::uint64_t requests = 0;
   std::uint64_t requests_failed = 0;  // answered with 4xx or 5xx, or cut off
   std::uint64_t in_flight = 0;
+  std::uint64_t waiting = 0;  // for the engine (admission.h)
+  std::uint64_t shed = 0;     // refused after they had waited
   std::uint64_t tokens_prompt = 0;
   std::uint64_t tokens_completion = 0;
 };

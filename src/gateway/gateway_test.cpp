@@ -86,7 +86,8 @@ class GatewayTest : public testing::Test {
                           .host = "127.0.0.1",
                           .tcp_port = engine_port_ != 0 ? engine_port_.load() : engine_.tcp_port(),
                           .api_key = "engine-key",
-                          .models = {"m"}};
+                          .models = {"m"},
+                          .places = places_};
         },
         [] { return std::string("extra_metric 1\n"); });
     ASSERT_TRUE(started.ok()) << started.error().message;
@@ -116,9 +117,46 @@ class GatewayTest : public testing::Test {
 
   std::atomic<bool> ready_{true};
   std::atomic<int> engine_port_{0};
+  std::atomic<int> places_{0};
   FakeEngine engine_;
   std::optional<Gateway> gateway_;
 };
+
+TEST_F(GatewayTest, AQuestionWaitsForAPlaceAtTheEngine) {
+  places_ = 1;
+  engine_.mode = Mode::gated;
+  start();
+  Client first(port());
+  first.send(request("POST", "/v1/chat/completions", stream_body));
+  ASSERT_TRUE(engine_.wait([&] { return engine_.asked == 1; }));
+  Client second(port());
+  second.send(request("POST", "/v1/chat/completions", chat_body));
+  while (gateway_->counters().waiting == 0) sched_yield();
+  EXPECT_EQ(engine_.asked, 1);
+  engine_.mode = Mode::normal;
+  engine_.release();
+  EXPECT_EQ(second.read().result_int(), 200u);
+  EXPECT_EQ(gateway_->counters().waiting, 0u);
+}
+
+TEST_F(GatewayTest, AnExpectedWaitAboveTheLimitIsRefusedAtOnce) {
+  places_ = 1;
+  engine_.mode = Mode::gated;
+  GatewayConfig config;
+  config.queue_wait_max_s = 0.5;  // less than the second that a request is taken to last at first
+  start(config);
+  Client first(port());
+  first.send(request("POST", "/v1/chat/completions", stream_body));
+  ASSERT_TRUE(engine_.wait([&] { return engine_.asked == 1; }));
+  const Response refused = chat();
+  EXPECT_EQ(refused.result_int(), 429u);
+  EXPECT_EQ(code_of(refused), "engine_busy");
+  EXPECT_EQ(refused["Retry-After"], "1");
+  engine_.release();
+  first.read_until("[DONE]");
+  while (gateway_->counters().in_flight != 0) sched_yield();
+  still_serves();
+}
 
 TEST_F(GatewayTest, PassesAQuestionAndItsAnswer) {
   start();

@@ -73,7 +73,7 @@ void Metrics::add_usage(const Usage& usage) {
   tokens_completion.fetch_add(usage.completion_tokens, std::memory_order_relaxed);
 }
 
-std::string Metrics::text() const {
+std::string Metrics::text(const Admission& admission) const {
   std::string text;
   const char* name = "noroshi_gateway_requests_total";
   append_header(text, name, "counter", "Finished HTTP requests; 499: the client left before.");
@@ -95,6 +95,11 @@ std::string Metrics::text() const {
   text.append(std::to_string(tokens_completion.load())).append("\n");
   append_one(text, "noroshi_gateway_requests_in_flight", "gauge",
              "AI requests being read or answered.", in_flight.load());
+  append_one(text, "noroshi_gateway_requests_waiting", "gauge",
+             "Requests that wait for the engine.", admission.waiting());
+  append_one(text, "noroshi_gateway_requests_shed_total", "counter",
+             "Requests refused after they had waited.",
+             static_cast<std::int64_t>(admission.shed()));
   append_one(text, "noroshi_gateway_connections", "gauge", "Open client connections.",
              connections.load());
   append_one(text, "noroshi_gateway_connections_refused_total", "counter",

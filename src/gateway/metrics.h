@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/histogram.h"
+#include "gateway/admission.h"
 #include "gateway/openai.h"
 
 namespace noroshi::gateway {
@@ -52,7 +53,7 @@ struct Metrics {
   void finished(Endpoint endpoint, int status);
   void add_first_token_ns(std::uint64_t ns);
   void add_usage(const Usage& usage);
-  std::string text() const;
+  std::string text(const Admission& admission) const;
 };
 
 }  // namespace noroshi::gateway

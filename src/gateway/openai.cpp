@@ -134,6 +134,16 @@ ApiError too_many_in_flight(int in_flight_max) {
           1};
 }
 
+ApiError engine_busy(int retry_after_s) {
+  return {429,
+          "The engine has more to do than it has processors for now; try again in " +
+              std::to_string(retry_after_s) + " s.",
+          "requests",
+          "",
+          "engine_busy",
+          retry_after_s};
+}
+
 ApiError engine_failed(std::string message) {
   return {502, std::move(message), "server_error", "", "engine_failed"};
 }
@@ -344,6 +354,11 @@ Refusal check_fields(Endpoint endpoint, const json::object& body, Question& ques
   if (model == nullptr) return missing("model");
   if (!model->is_string() || model->as_string().empty()) return refuse("model", "a model's name");
   question.model = std::string(model->as_string());
+  if (const json::value* tier = body.if_contains("service_tier");
+      tier != nullptr && !tier->is_null()) {
+    if (!tier->is_string()) return refuse("service_tier", "auto, default, flex or priority");
+    question.service_tier = std::string(tier->as_string());
+  }
   if (endpoint == Endpoint::chat) {
     if (Refusal refusal = check_messages(body)) return refusal;
   } else if (endpoint == Endpoint::completions) {

@@ -56,6 +56,7 @@ ApiError unknown_model(std::string_view model, const std::vector<std::string>& k
 ApiError too_large(std::size_t body_bytes_max);
 ApiError too_many_requests(int retry_after_s);
 ApiError too_many_in_flight(int in_flight_max);
+ApiError engine_busy(int retry_after_s);      // 429
 ApiError engine_failed(std::string message);  // 502
 ApiError engine_not_ready();                  // 503
 }  // namespace api_error
@@ -76,6 +77,7 @@ std::string model_body(std::string_view model);
 struct Question {
   std::string model;
   bool stream = false;
+  std::string service_tier;  // empty: not said
 };
 
 // Refuses malformed JSON (with line and column), missing or mistyped fields (with param) and values

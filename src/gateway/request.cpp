@@ -5,7 +5,10 @@
 // serve() is that line read from top to bottom.
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
+#include <memory>
 
 #include "gateway/session.h"
 
@@ -68,7 +71,7 @@ std::optional<ApiError> refusal_of(const Upstream& engine, const Question& quest
 // Answers that need no engine.
 Reply local_reply(Shared& shared, const Asked& asked, std::string_view target) {
   if (asked.endpoint == Endpoint::metrics) {
-    std::string text = shared.metrics.text();
+    std::string text = shared.metrics.text(shared.admission);
     if (shared.extra_metrics) text += shared.extra_metrics();
     return {200, std::move(text), "text/plain; version=0.0.4; charset=utf-8"};
   }
@@ -109,6 +112,75 @@ net::awaitable<std::optional<ApiError>> read_body(Session& client, RequestParser
   client.shared.metrics.garbage.fetch_add(1);
   co_return api_error::bad_request("The body is not what its header says: " + error.message() +
                                    ".");
+}
+
+// Waits until the engine has a place (admission.h). What it returns is admitted or refused.
+net::awaitable<Admission::Ticket> admit(Session& client, const Upstream& engine,
+                                        const Question& question) {
+  struct Wait {
+    net::steady_timer timer;
+    Admission::Ticket outcome{Admission::Verdict::refused, 0, 1};
+    bool told = false;
+  };
+  const auto wait = std::make_shared<Wait>(Wait{net::steady_timer(client.stream.get_executor())});
+  // Longer than anyone is let in to wait for: the wait was expected to be shorter.
+  wait->timer.expires_after(seconds_ns(3 * client.shared.config.queue_wait_max_s + 1));
+  Admission& admission = client.shared.admission;
+  const Admission::Ticket ticket =
+      admission.enter(priority_of(question.service_tier), engine.places, engine.share,
+                      [wait](Admission::Verdict verdict, int retry_after_s) {
+                        net::post(wait->timer.get_executor(), [wait, verdict, retry_after_s] {
+                          wait->outcome = {verdict, 0, retry_after_s};
+                          wait->told = true;
+                          wait->timer.cancel();
+                        });
+                      });
+  if (ticket.verdict != Admission::Verdict::waits) co_return ticket;
+  ErrorCode ignored;
+  co_await wait->timer.async_wait(into(ignored));
+  // Told in the moment in which the time was up: the message is on its way to this thread.
+  while (!wait->told && !admission.leave(ticket.number))
+    co_await net::post(client.stream.get_executor(), net::use_awaitable);
+  co_return wait->outcome;
+}
+
+// A place at the engine, given back at the end of its life.
+class Place {
+ public:
+  explicit Place(Admission& admission)
+      : admission_(admission), from_(std::chrono::steady_clock::now()) {}
+  ~Place() {
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - from_;
+    admission_.done(took.count());
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+ private:
+  Admission& admission_;
+  Time from_;
+};
+
+// Site's lease -> engine -> tokens.
+net::awaitable<bool> ask(Session& client, const Asked& asked, const Upstream& engine,
+                         const Question& question, std::string_view body, Time received) {
+  // Has the engine a place left, of those that the radio lets it have?
+  const Admission::Ticket ticket = co_await admit(client, engine, question);
+  if (ticket.verdict != Admission::Verdict::admitted) {
+    Reply reply = reply_of(api_error::engine_busy(ticket.retry_after_s));
+    co_return co_await respond(client, asked, std::move(reply));
+  }
+  const Place place(client.shared.admission);
+  const Relayed relayed = co_await relay(client, asked, engine, body, received);
+  if (relayed.client_left) {
+    client.shared.metrics.clients_left.fetch_add(1);
+    co_return false;
+  }
+  if (relayed.error) {
+    Reply reply = reply_of(*relayed.error);
+    co_return co_await respond(client, asked, std::move(reply));
+  }
+  co_return relayed.keep_alive;
 }
 
 }  // namespace
@@ -160,20 +232,7 @@ net::awaitable<bool> serve(Session& client, RequestParser& parser) {
     co_return co_await respond(client, asked, std::move(reply));
   }
 
-  // Site's lease: decided every slot for the engine's process as a whole (site/lease/lease.h), not
-  // asked here: a request has no claim on a processor of its own.
-
-  // Engine -> tokens.
-  const Relayed relayed = co_await relay(client, asked, engine, body, received);
-  if (relayed.client_left) {
-    shared.metrics.clients_left.fetch_add(1);
-    co_return false;
-  }
-  if (relayed.error) {
-    Reply reply = reply_of(*relayed.error);
-    co_return co_await respond(client, asked, std::move(reply));
-  }
-  co_return relayed.keep_alive;
+  co_return co_await ask(client, asked, engine, std::get<Question>(parsed), body, received);
 }
 
 Reply reply_of(const ApiError& error) {

@@ -122,6 +122,7 @@ struct Gateway::State {
     for (auto& worker : workers) {
       if (worker->thread.joinable()) worker->thread.join();
     }
+    shared.admission.close();  // its messages would go to contexts that are gone
   }
 
   net::awaitable<void> accept();
@@ -206,6 +207,8 @@ GatewayCounters Gateway::counters() const {
       .requests = metrics.requests_started.load(),
       .requests_failed = metrics.requests_failed.load(),
       .in_flight = static_cast<std::uint64_t>(std::max<std::int64_t>(0, metrics.in_flight.load())),
+      .waiting = static_cast<std::uint64_t>(state_->shared.admission.waiting()),
+      .shed = state_->shared.admission.shed(),
       .tokens_prompt = metrics.tokens_prompt.load(),
       .tokens_completion = metrics.tokens_completion.load()};
 }

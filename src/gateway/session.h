@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/admission.h"
 #include "gateway/gateway.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
@@ -43,13 +44,15 @@ struct Shared {
       : config(std::move(gateway_config)),
         upstream(std::move(choose)),
         extra_metrics(std::move(more_metrics)),
-        rate(config.requests_per_second, config.burst) {}
+        rate(config.requests_per_second, config.burst),
+        admission(config.queue_wait_max_s, config.requests_in_flight_max) {}
 
   const GatewayConfig config;
   const std::function<Upstream()> upstream;
   const std::function<std::string()> extra_metrics;
   Metrics metrics;
   RateLimiter rate;
+  Admission admission;
   std::atomic<std::uint64_t> requests_seen{0};
 };
 

@@ -68,7 +68,8 @@ site::AiSection ai_section(const ColocateOptions& options, site::LeasePolicy pol
 
 // An engine that answers, with its load.
 Result<std::unique_ptr<Service>> start_saturated(const site::AiSection& ai, std::uint64_t seed) {
-  auto service = start_service(ai, [] { return std::string(); });
+  auto service = start_service(
+      ai, [] { return std::string(); }, [] { return 1.0; });
   if (!service) return service;
   if (const auto ready = (*service)->engine->wait_ready(ready_timeout_s); !ready)
     return ready.error();

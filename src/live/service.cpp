@@ -38,6 +38,7 @@ gateway::GatewayConfig gateway_config(const site::AiSection::Gateway& g) {
   config.requests_per_second = g.requests_per_second;
   config.burst = g.burst;
   config.requests_in_flight_max = g.requests_in_flight_max;
+  config.queue_wait_max_s = g.queue_wait_max_s;
   config.upstream_timeout_s = g.upstream_timeout_s;
   config.header_timeout_s = g.header_timeout_s;
   return config;
@@ -60,7 +61,8 @@ gateway::Upstream upstream_of(const engine::Engine& engine, const std::string& a
 }  // namespace
 
 Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
-                                               std::function<std::string()> extra_metrics) {
+                                               std::function<std::string()> extra_metrics,
+                                               std::function<double()> share) {
   auto service = std::make_unique<Service>();
   service->engine = std::make_unique<engine::Engine>(engine_config(ai.engine));
   if (const auto started = service->engine->start(); !started) return started.error();
@@ -68,7 +70,13 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
   const engine::Engine* engine = service->engine.get();
   auto gateway = gateway::Gateway::start(
       gateway_config(ai.gateway),
-      [engine, key = ai.engine.api_key] { return upstream_of(*engine, key); },
+      [engine, key = ai.engine.api_key, share = std::move(share),
+       places = ai.engine.url.empty() ? ai.engine.parallel : 0] {
+        gateway::Upstream upstream = upstream_of(*engine, key);
+        upstream.places = places;  // somebody else's server knows its own
+        upstream.share = share();
+        return upstream;
+      },
       std::move(extra_metrics));
   if (!gateway) return gateway.error();
   service->gateway = *std::move(gateway);

@@ -28,8 +28,11 @@ struct Service {
 
 // Starts engine and gateway; the engine may still be loading its model afterwards. Errors: what
 // keeps either from starting at all (no llama-server, no model, a truncated one, a port in use).
+//
+// share: of the engine's processors, that the radio leaves it now; asked for each request.
 Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
-                                               std::function<std::string()> extra_metrics);
+                                               std::function<std::string()> extra_metrics,
+                                               std::function<double()> share);
 
 // Starts the load generator against the gateway, once the engine answers.
 Result<void> start_load(Service& service, const site::AiSection& ai, std::uint64_t seed);

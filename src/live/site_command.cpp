@@ -266,8 +266,11 @@ int run_site(const SiteCommand& command) {
   observer.begin();
 
   if (file->ai) {
-    auto started =
-        start_service(*file->ai, [&observer] { return radio_metrics(observer.since_start()); });
+    auto started = start_service(
+        *file->ai, [&observer] { return radio_metrics(observer.since_start()); },
+        [&site, radio = site->radio_processors()] {
+          return engine_share(site->counters(), radio);
+        });
     if (!started) return failure("", started.error(), 1);
     service = *std::move(started);
     observer.attach(service.get());

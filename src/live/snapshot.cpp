@@ -7,6 +7,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "site/realtime.h"
+
 namespace noroshi::live {
 namespace {
 
@@ -72,6 +74,16 @@ Totals take_totals(const site::SiteCounters& radio, const engine::Engine* engine
   t.machine_idle_s = machine.idle_s;
   t.machine_steal_s = machine.steal_s;
   return t;
+}
+
+double engine_share(const site::SiteCounters& radio, int radio_processors) {
+  const auto all = static_cast<double>(site::usable_processors().size());
+  const std::uint64_t taken = radio.lease.taken.load(std::memory_order_relaxed);
+  const double left = radio.left.load(std::memory_order_relaxed);
+  double have = all - radio_processors;
+  for (int worker = 0; worker < radio_processors; ++worker)
+    have += (taken >> worker & 1) != 0 ? 0 : std::clamp(left, 0.0, 1.0);
+  return std::clamp(have / all, 0.0, 1.0);
 }
 
 Rates rates(const Totals& from, const Totals& to, int processors) {

@@ -28,6 +28,10 @@ struct Totals {
 Totals take_totals(const site::SiteCounters& radio, const engine::Engine* engine,
                    const gateway::Gateway* gateway);
 
+// Of the processors that engines may use at best, how many they have now: those of the radio count
+// by the share that the known slots leave, and not at all while they are taken back.
+double engine_share(const site::SiteCounters& radio, int radio_processors);
+
 struct Rates {
   double seconds = 0;
   double dl_mbps = 0, ul_mbps = 0;

@@ -244,7 +244,7 @@ void Parser::gateway(const YAML::Node& node, AiSection::Gateway& gateway) {
   YamlSection section(
       reader, node, "ai.gateway",
       {"address", "port", "threads", "api_keys", "body_bytes_max", "requests_per_second", "burst",
-       "requests_in_flight_max", "upstream_timeout_s", "header_timeout_s"});
+       "requests_in_flight_max", "queue_wait_max_s", "upstream_timeout_s", "header_timeout_s"});
   section.text("address", gateway.address);
   section.integer("port", gateway.port, 0, 65'535);
   section.integer("threads", gateway.threads, 1, 64);
@@ -253,6 +253,7 @@ void Parser::gateway(const YAML::Node& node, AiSection::Gateway& gateway) {
   section.number("requests_per_second", gateway.requests_per_second, 0, 1e6);
   section.integer("burst", gateway.burst, 1, 1'000'000);
   section.integer("requests_in_flight_max", gateway.requests_in_flight_max, 1, 100'000);
+  section.number("queue_wait_max_s", gateway.queue_wait_max_s, 0, 3600);
   section.number("upstream_timeout_s", gateway.upstream_timeout_s, 0.1, 86'400);
   section.number("header_timeout_s", gateway.header_timeout_s, 0.1, 3600);
 }

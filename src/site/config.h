@@ -42,6 +42,7 @@ struct AiSection {
     double requests_per_second = 0;
     int burst = 20;
     int requests_in_flight_max = 256;
+    double queue_wait_max_s = 10;
     double upstream_timeout_s = 120;
     double header_timeout_s = 10;
   };

@@ -340,6 +340,8 @@ Result<void> Site::run() {
 
 void Site::stop() { state_->stopping.store(true, std::memory_order_relaxed); }
 
+int Site::radio_processors() const { return static_cast<int>(state_->processors.radio.size()); }
+
 bool Site::take_late(LateSlot& late) { return state_->loop->take_late(late); }
 
 const SiteCounters& Site::counters() const { return state_->counters; }

@@ -133,6 +133,7 @@ class Site {
   Result<void> run();  // returns after the duration or stop()
   void stop();         // any thread, signal-safe
   const SiteCounters& counters() const;
+  int radio_processors() const;  // how many it works on
   // Hands over the next late slot; false when there is none. One caller. What nobody takes is
   // dropped after some thousands.
   bool take_late(LateSlot& late);
