@@ -216,6 +216,7 @@ Result<pid_t> Engine::State::start_process() {
   options.environment = server_environment(config);
   options.processors = config.processors;
   options.idle_class = config.idle_class;
+  options.memory_bytes_max = config.memory_bytes_max;
   options.output_fd = log->fd();
   Result<pid_t> pid = spawn(options);
   if (!pid) return pid;

@@ -33,6 +33,9 @@ struct EngineConfig {
   // Scheduling of the process, so that the radio comes first.
   std::vector<int> processors;  // affinity; empty: all
   bool idle_class = true;       // SCHED_IDLE; else SCHED_OTHER
+  // That it may allocate, beside the model's file, which it maps; 0: no limit. Above it its
+  // allocations fail; most servers then end and are started again.
+  std::uint64_t memory_bytes_max = 0;
   double start_timeout_s = 120;
   double health_interval_s = 1;
   double health_timeout_s = 10;  // no good answer for so long: hung, killed, restarted

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -225,6 +226,28 @@ TEST_F(EngineTest, LeavesNoGrandchildBehind) {
     return !run_state.empty() && run_state != "Z" && run_state != "X";
   };
   while (still_lives()) sched_yield();
+}
+
+TEST_F(EngineTest, AllocatesNoMoreThanItMay) {
+  SpawnOptions options;
+  // A shell whose variable doubles: it ends when it gets no memory, or reaches 64 MiB and says so.
+  options.arguments = {
+      "/bin/sh", "-c",
+      "x=aaaaaaaaaaaaaaaa; while [ ${#x} -lt 67108864 ]; do x=$x$x; done; exit 42"};
+  auto log = OutputLog::open("");
+  ASSERT_TRUE(log.ok());
+  options.output_fd = log->fd();
+  const auto ends = [&] {
+    const auto pid = spawn(options);
+    EXPECT_TRUE(pid.ok()) << pid.error().message;
+    siginfo_t info{};
+    EXPECT_EQ(waitid(P_PID, static_cast<id_t>(*pid), &info, WEXITED | WNOWAIT), 0);
+    return reap(*pid).text;
+  };
+  options.memory_bytes_max = 48 << 20;
+  EXPECT_NE(ends(), "exited with status 42");
+  options.memory_bytes_max = 0;
+  EXPECT_EQ(ends(), "exited with status 42");
 }
 
 TEST_F(EngineTest, DiesWithUsWhenWeAreKilled) {

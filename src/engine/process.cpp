@@ -82,6 +82,10 @@ namespace {
   const sched_param priority{};
   sched_setscheduler(0, options.idle_class ? SCHED_IDLE : SCHED_OTHER, &priority);
   int fault = 0;
+  if (options.memory_bytes_max > 0) {
+    const rlimit limit{options.memory_bytes_max, options.memory_bytes_max};
+    if (setrlimit(RLIMIT_DATA, &limit) != 0) fault = errno;
+  }
   if (!options.processors.empty() && sched_setaffinity(0, sizeof processors, &processors) != 0) {
     fault = errno;
   }

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ struct SpawnOptions {
   std::vector<std::string> environment;  // NAME=value, added to ours where ours has no NAME
   std::vector<int> processors;           // affinity; empty: as ours
   bool idle_class = false;               // SCHED_IDLE; else SCHED_OTHER
+  std::uint64_t memory_bytes_max = 0;    // that it may allocate (RLIMIT_DATA); 0: no limit
   int output_fd = -1;                    // stdout and stderr
 };
 

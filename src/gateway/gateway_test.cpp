@@ -132,7 +132,7 @@ TEST_F(GatewayTest, AQuestionWaitsForAPlaceAtTheEngine) {
   Client second(port());
   second.send(request("POST", "/v1/chat/completions", chat_body));
   while (gateway_->counters().waiting == 0) sched_yield();
-  EXPECT_EQ(engine_.asked, 1);
+  EXPECT_TRUE(engine_.wait([&] { return engine_.asked == 1; }));
   engine_.mode = Mode::normal;
   engine_.release();
   EXPECT_EQ(second.read().result_int(), 200u);

@@ -20,6 +20,7 @@ engine::EngineConfig engine_config(const site::AiSection::Engine& e) {
   c.arguments = e.arguments;
   c.processors = e.processors;
   c.idle_class = e.idle_class;
+  c.memory_bytes_max = static_cast<std::uint64_t>(e.memory_mib) << 20;
   c.start_timeout_s = e.start_timeout_s;
   c.health_interval_s = e.health_interval_s;
   c.health_timeout_s = e.health_timeout_s;

@@ -215,11 +215,12 @@ void Parser::ai(const YAML::Node& node) {
 }
 
 void Parser::engine(const YAML::Node& node, AiSection::Engine& engine) {
-  YamlSection section(reader, node, "ai.engine",
-                      {"name", "url", "api_key", "executable", "model_path", "model_name",
-                       "threads", "context_tokens", "parallel", "embeddings", "arguments",
-                       "processors", "idle_class", "start_timeout_s", "health_interval_s",
-                       "health_timeout_s", "backoff_first_s", "backoff_max_s"});
+  YamlSection section(
+      reader, node, "ai.engine",
+      {"name", "url", "api_key", "executable", "model_path", "model_name", "threads",
+       "context_tokens", "parallel", "embeddings", "arguments", "processors", "idle_class",
+       "memory_mib", "start_timeout_s", "health_interval_s", "health_timeout_s", "backoff_first_s",
+       "backoff_max_s"});
   section.text("name", engine.name);
   section.text("url", engine.url);
   section.text("api_key", engine.api_key);
@@ -233,6 +234,7 @@ void Parser::engine(const YAML::Node& node, AiSection::Engine& engine) {
   section.texts("arguments", engine.arguments, 64);
   section.integers("processors", engine.processors, 0, processor_max, 1024);
   section.boolean("idle_class", engine.idle_class);
+  section.integer("memory_mib", engine.memory_mib, 0, 1 << 30);
   section.number("start_timeout_s", engine.start_timeout_s, 1, 3600);
   section.number("health_interval_s", engine.health_interval_s, 0.1, 3600);
   section.number("health_timeout_s", engine.health_timeout_s, 0.1, 3600);

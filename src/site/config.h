@@ -27,6 +27,7 @@ struct AiSection {
     std::vector<std::string> arguments;
     std::vector<int> processors;
     bool idle_class = true;
+    int memory_mib = 0;
     double start_timeout_s = 120;
     double health_interval_s = 1;
     double health_timeout_s = 10;
