@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -17,6 +18,7 @@
 #include "engine/model_make.h"
 #include "live/canary.h"
 #include "live/colocate_loads.h"
+#include "live/colocate_plot.h"
 #include "live/service.h"
 #include "live/snapshot.h"
 #include "site/realtime.h"
@@ -192,6 +194,41 @@ Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
   return outcome;
 }
 
+// A run of its own: looking costs a little.
+Result<void> write_plot(const ColocateOptions& options) {
+  constexpr const char* load = "bursty";
+  constexpr double plot_s = 2.5;
+  const auto config = colocate_site(load, plot_s);
+  if (!config) return config.error();
+  auto service = start_saturated(ai_section(options, config->lease.policy), options.seed);
+  if (!service) return service.error();
+  const engine::Engine* engine = (*service)->engine.get();
+  site::SiteOptions site_options;
+  site_options.duration_s = plot_s;
+  site_options.engines = [engine] { return std::vector<int>{engine->status().pid}; };
+  auto site = site::Site::make(*config, site_options);
+  if (!site) return site.error();
+  const std::vector<int> usable = site::usable_processors();
+  PlotInput input;
+  input.title = "40 MHz cell, bursty load, policy lease";
+  input.processors = usable.back() + 1;
+  input.radio_processor = usable.back();
+  input.air_processor = usable[usable.size() >= 2 ? usable.size() - 2 : 0];
+  EngineSampler sampler(engine->status().pid, input.processors, site->counters());
+  const Result<void> ran = site->run();
+  sampler.stop();
+  if (!ran) return ran;
+  for (site::SlotTrace trace; site->take_trace(trace);) input.slots.push_back(trace);
+  input.looks = sampler.looks();
+  const auto svg = plot_second(input);
+  if (!svg) return svg.error();
+  std::ofstream file(options.plot_path);
+  file << *svg;
+  file.close();
+  if (!file) return Error{options.plot_path + " could not be written"};
+  return {};
+}
+
 // Of the processor time that the radio (and the air that stands in for the world) leaves.
 double reclaimed(const Outcome& o) {
   const double left = o.rate.ai_cores + o.rate.idle_cores + o.rate.other_cores;
@@ -335,6 +372,10 @@ int run_colocate(const ColocateOptions& asked) {
         print_line(*outcome, *alone);
       }
     }
+  }
+  if (!options.plot_path.empty()) {
+    if (const auto plotted = write_plot(options); !plotted)
+      return failure("plot: " + plotted.error().message);
   }
   if (options.json) {
     const json::object report{{"seconds", options.seconds},

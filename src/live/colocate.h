@@ -17,6 +17,7 @@ struct ColocateOptions {
   std::string loads = "all";     // "all", or some of low, diurnal, bursty, full with commas
   double seconds = 10;           // of each run
   std::string model_path = {};   // GGUF; empty: a tiny load model, made for the run
+  std::string plot_path = {};    // SVG of one second under `lease` and bursty load; empty: none
   std::uint64_t seed = 1;
   bool json = false;
 };

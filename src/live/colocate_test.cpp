@@ -7,6 +7,7 @@
 
 #include "live/canary.h"
 #include "live/colocate_loads.h"
+#include "live/colocate_plot.h"
 
 namespace noroshi::live {
 namespace {
@@ -54,6 +55,31 @@ TEST(Colocate, LoadsAreWhatTheyAreCalled) {
   EXPECT_GT(bursty, 0.3 * full);
   EXPECT_LT(bursty, 0.7 * full);
   EXPECT_FALSE(colocate_site("heavy", 1));
+}
+
+TEST(ColocatePlot, DrawsEveryProcessorAndRefusesNothing) {
+  PlotInput input;
+  input.title = "test";
+  input.processors = 2;
+  input.radio_processor = 1;
+  for (int s = 0; s < 2100; ++s) {
+    const std::int64_t tick = std::int64_t{s} * input.slot_ns;
+    input.slots.push_back({s, tick, tick + 250'000, s % 100 < 10});
+    input.looks.push_back({tick + 10'000, {400'000.0, 200'000.0}, 50'000});
+  }
+  const auto svg = plot_second(input);
+  ASSERT_TRUE(svg);
+  EXPECT_TRUE(svg->starts_with("<svg"));
+  EXPECT_TRUE(svg->ends_with("</svg>\n"));
+  const auto count = [&](const std::string& text) {
+    int found = 0;
+    for (std::size_t at = svg->find(text); at != std::string::npos; at = svg->find(text, at + 1))
+      ++found;
+    return found;
+  };
+  EXPECT_EQ(count("<path"), 4);          // radio, air, and the engine on both
+  EXPECT_EQ(count("height=\"3\""), 20);  // stretches of taken slots
+  EXPECT_FALSE(plot_second({}));
 }
 
 TEST(Colocate, WrongWordsAreRefusedBeforeAnythingStarts) {

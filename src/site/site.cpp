@@ -72,6 +72,7 @@ struct Site::State {
   SiteOptions options;
   Processors processors;
   SiteCounters counters;
+  Ring<SlotTrace> traces{8192};
   std::optional<Recorder> recorder;
   std::optional<Replay> replay;
   MonotonicClock monotonic;
@@ -197,7 +198,10 @@ void Site::State::radio_tick(SlotCount now, bool with_uplink) {
   const std::int64_t begin = monotonic.now_ns();
   loop->downlink_tick(now);
   if (with_uplink) loop->uplink_tick(now);
-  counters.slot_ns.add(static_cast<std::uint64_t>(monotonic.now_ns() - begin));
+  const std::int64_t end = monotonic.now_ns();
+  counters.slot_ns.add(static_cast<std::uint64_t>(end - begin));
+  const bool taken = (counters.lease.taken.load(std::memory_order_relaxed) & 1) != 0;
+  (void)traces.push({now, begin, end, taken});  // full: nobody looks
 }
 
 void Site::State::run_free() {
@@ -341,6 +345,14 @@ Result<void> Site::run() {
 void Site::stop() { state_->stopping.store(true, std::memory_order_relaxed); }
 
 int Site::radio_processors() const { return static_cast<int>(state_->processors.radio.size()); }
+
+bool Site::take_trace(SlotTrace& trace) {
+  const SlotTrace* next = state_->traces.front();
+  if (next == nullptr) return false;
+  trace = *next;
+  state_->traces.pop();
+  return true;
+}
 
 bool Site::take_late(LateSlot& late) { return state_->loop->take_late(late); }
 

@@ -121,6 +121,13 @@ struct LateSlot {
   std::int64_t ready_ns = 0;
 };
 
+// The radio's work of one tick.
+struct SlotTrace {
+  SlotCount slot = 0;
+  std::int64_t begin_ns = 0, end_ns = 0;  // monotonic
+  bool taken = false;                     // its processor was the radio's alone
+};
+
 class Site {
  public:
   // Errors: a recording that cannot be opened or made, processors that do not exist, a config that
@@ -137,6 +144,7 @@ class Site {
   // Hands over the next late slot; false when there is none. One caller. What nobody takes is
   // dropped after some thousands.
   bool take_late(LateSlot& late);
+  bool take_trace(SlotTrace& trace);  // as take_late, of every tick on the downlink's worker
   // Plain warnings of the start, once each ("no permission for SCHED_FIFO: ...").
   std::vector<std::string> warnings() const;
 
