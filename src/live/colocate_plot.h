@@ -16,8 +16,8 @@
 
 namespace noroshi::live {
 
-// Looks at an engine's threads every half millisecond, by their CPU clocks: what each had since the
-// last look counts for the processor that it is on.
+// Looks at an engine's threads every half millisecond: what each had since the last look counts for
+// the processor that it is on.
 class EngineSampler {
  public:
   struct Look {
