@@ -28,6 +28,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr int streams = 4;
+constexpr int prompt_tokens = 16;  // few: tokens flow evenly
 constexpr std::int64_t look_ns = 50'000'000;
 constexpr double ready_timeout_s = 120;
 // A stall before a slot may have left work that pushes the slot back.
@@ -63,6 +64,7 @@ site::AiSection ai_section(const ColocateOptions& options, site::LeasePolicy pol
   ai.engine.model_path = options.model_path;
   ai.gateway.port = 0;
   ai.load.concurrency = streams;
+  ai.load.prompt_tokens = prompt_tokens;
   if (policy == site::LeasePolicy::fixed_split)
     ai.engine.threads = std::max(1, static_cast<int>(site::usable_processors().size()) - 1);
   return ai;
