@@ -75,7 +75,12 @@ NOROSHI_BENCH(ldpc_decode) {
 NOROSHI_BENCH(ldpc_encode) {
   bench_encode(bench, "bg1 z384", 1, 384);
   bench_encode(bench, "bg2 z384", 2, 384);
+  bench_encode(bench, "bg1 z352", 1, 352);
+  bench_encode(bench, "bg1 z256", 1, 256);
+  bench_encode(bench, "bg1 z104", 1, 104);
   bench_encode(bench, "bg1 z64", 1, 64);
+  bench_encode(bench, "bg2 z36", 2, 36);
+  bench_encode(bench, "bg2 z15", 2, 15);
 }
 
 }  // namespace noroshi::fec

@@ -1,8 +1,9 @@
-// cpu:: encoder. A rotated sum of a row is a few XORs of unaligned loads, because every column is
-// kept twice in a row (so a rotation never wraps) at each of the eight bit offsets (so it starts at
-// a byte). Lifting sizes below 64 fit a machine word and use that instead; all others are
-// multiples of 8.
+// cpu:: encoder. With AVX-512 VBMI and GFNI: ldpc_encode_sliced-inl.h. Elsewhere a rotated sum of a
+// row is a few XORs of unaligned loads, because every column is kept twice in a row (so a rotation
+// never wraps) at each of the eight bit offsets (so it starts at a byte); lifting sizes below 64
+// fit a machine word and use that instead, and all others are multiples of 8.
 
+#define HWY_WANT_AVX3_DL
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fec/ldpc/ldpc_encode_cpu.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
@@ -14,11 +15,14 @@
 #include <hwy/highway.h>
 #include "fec/ldpc/ldpc.h"
 #include "fec/ldpc/ldpc_bytes-inl.h"
+#include "fec/ldpc/ldpc_encode_sliced-inl.h"
+#include "fec/ldpc/ldpc_encode_words.h"
 #include "fec/ldpc/ldpc_graph.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::fec {
 namespace HWY_NAMESPACE {
+
 constexpr std::size_t offset_stride = 128;  // two copies and a vector's overrun
 constexpr std::size_t column_stride = 8 * offset_stride;
 
@@ -176,9 +180,18 @@ void encode_bytes(Encoder& encoder, const std::uint8_t* bits, std::uint8_t* code
   }
 }
 
-// zc: a multiple of 8, at least 64.
 void encode(int base_graph, int zc, const std::uint8_t* bits, std::uint8_t* codeword,
             int codeword_bits) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+  if (__builtin_cpu_supports("gfni")) {  // every such processor has it, but Highway does not ask
+    sliced::encode(base_graph, zc, bits, codeword, codeword_bits);
+    return;
+  }
+#endif
+  if (zc < 64) {
+    ldpc_encode_words(base_graph, zc, bits, codeword, codeword_bits);
+    return;
+  }
   Encoder encoder;
   encoder.graph = ldpc_graph(base_graph, zc);
   encoder.column_bytes = static_cast<std::size_t>(zc) / 8;
@@ -204,89 +217,6 @@ HWY_AFTER_NAMESPACE();
 namespace noroshi::fec {
 HWY_EXPORT(encode);
 
-namespace {
-
-using Word = std::uint64_t;  // a column: bit l at 63 - l, the rest 0
-
-Word read_bits(const std::uint8_t* packed, std::size_t first, int count) {
-  Word word = 0;
-  for (int i = 0; i < count; ++i) {
-    word |= static_cast<Word>(bit_at(packed, first + static_cast<std::size_t>(i))) << (63 - i);
-  }
-  return word;
-}
-
-Word rotate(Word x, int shift, int zc) {
-  return ((x << shift) | (x >> (zc - shift))) & (~Word{0} << (64 - zc));
-}
-
-Word row_sum(const LdpcGraph& graph, int row, int before, const Word* columns, int zc) {
-  Word sum = 0;
-  for (int e = graph.row_begin[row]; e < graph.row_begin[row + 1]; ++e) {
-    if (graph.column[e] >= before) break;
-    sum ^= rotate(columns[graph.column[e]], graph.shift_mod_zc[e], zc);
-  }
-  return sum;
-}
-
-// The first core parity column (ref: first_parity).
-Word first_parity(const LdpcGraph& graph, const Word* columns, int zc) {
-  const int first = graph.information_columns;
-  Word total = 0;
-  int shifts[ldpc_core_rows];
-  int found = 0;
-  for (int row = 0; row < ldpc_core_rows; ++row) {
-    total ^= row_sum(graph, row, first, columns, zc);
-    for (int e = graph.row_begin[row]; e < graph.row_begin[row + 1]; ++e) {
-      if (graph.column[e] == first) shifts[found++] = graph.shift_mod_zc[e];
-    }
-  }
-  assert(found == 3);
-  const int left = shifts[0] == shifts[1]   ? shifts[2]
-                   : shifts[0] == shifts[2] ? shifts[1]
-                                            : shifts[0];
-  return rotate(total, (zc - left) % zc, zc);
-}
-
-// zc < 64.
-void encode_words(int base_graph, int zc, const std::uint8_t* bits, std::uint8_t* codeword,
-                  int codeword_bits) {
-  const LdpcGraph graph = ldpc_graph(base_graph, zc);
-  const int first = graph.information_columns;
-  const int rows = ldpc_rows_needed(base_graph, zc, codeword_bits);
-  Word columns[22 + ldpc_rows_max];
-  for (int c = 0; c < first; ++c) {
-    columns[c] = read_bits(bits, static_cast<std::size_t>(c * zc), zc);
-  }
-  columns[first] = first_parity(graph, columns, zc);
-  for (int row = 0; row < rows; ++row) {
-    if (row == ldpc_core_rows - 1) continue;
-    const int unknown = row < ldpc_core_rows - 1 ? first + 1 + row : first + row;
-    columns[unknown] = row_sum(graph, row, unknown, columns, zc);
-  }
-
-  Word pending = 0;  // bits not yet written, at the top
-  int pending_bits = 0;
-  int written = 0;
-  for (int c = 2; written < codeword_bits; ++c) {
-    const int count = std::min(zc, codeword_bits - (c - 2) * zc);
-    // A column goes in by halves of at most 32 bits, so that fewer than 8 pending always leave
-    // room.
-    for (int done = 0; done < count; done += 32) {
-      const int part = std::min(32, count - done);
-      const Word top = (columns[c] << done) & (~Word{0} << (64 - part));
-      pending |= top >> pending_bits;
-      for (pending_bits += part; pending_bits >= 8; pending_bits -= 8, pending <<= 8) {
-        *codeword++ = static_cast<std::uint8_t>(pending >> 56);
-      }
-    }
-    written += count;
-  }
-  if (pending_bits > 0) *codeword = static_cast<std::uint8_t>(pending >> 56);
-}
-
-}  // namespace
-
 namespace cpu {
 
 void ldpc_encode(int base_graph, int zc, View<const std::uint8_t, 1> bits,
@@ -297,10 +227,6 @@ void ldpc_encode(int base_graph, int zc, View<const std::uint8_t, 1> bits,
   assert(bits.size() >=
          bytes_for_bits(static_cast<std::size_t>(ldpc_information_bits(base_graph, zc))));
   assert(codeword.size() >= bytes_for_bits(static_cast<std::size_t>(codeword_bits)));
-  if (zc < 64) {
-    encode_words(base_graph, zc, bits.data(), codeword.data(), codeword_bits);
-    return;
-  }
   HWY_DYNAMIC_DISPATCH(encode)(base_graph, zc, bits.data(), codeword.data(), codeword_bits);
   if (codeword_bits % 8 != 0) {
     codeword.data()[codeword_bits / 8] &= static_cast<std::uint8_t>(0xff00 >> (codeword_bits % 8));

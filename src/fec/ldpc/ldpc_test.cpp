@@ -11,7 +11,7 @@
 #include <cmath>
 #include <vector>
 
-#include <hwy/highway.h>
+#include "base/every_target.h"
 #include "base/prng.h"
 #include "fec/ldpc/ldpc_graph.h"
 
@@ -50,13 +50,10 @@ std::vector<SoftBit> soft_bits(const Bits& codeword, int count, double amplitude
 // Runs `f` with each instruction set that this machine and build have.
 template <class F>
 void on_each_target(F f) {
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
-    const std::int64_t target = left & -left;
-    hwy::SetSupportedTargetsForTest(target);
-    SCOPED_TRACE(hwy::TargetName(target));
+  on_every_target([&](const char* name) {
+    SCOPED_TRACE(name);
     f();
-  }
-  hwy::SetSupportedTargetsForTest(0);
+  });
 }
 
 TEST(LdpcGraph, HasTheSizesAndShapesOfTheStandard) {
