@@ -26,7 +26,7 @@ NOROSHI_BENCH(rate_match) {
   std::vector<std::uint8_t> codeword(66 * 384 / 8);
   for (auto& byte : codeword) byte = static_cast<std::uint8_t>(prng());
   std::vector<std::uint8_t> out(10'000 / 8);
-  for (const int qm : {2, 4, 6, 8, 10}) {
+  for (const int qm : {1, 2, 4, 6, 8, 10}) {
     const RateMatch match = full_block(qm);
     bench.rate_mbps(case_name(qm), match.coded_bits, [&] {
       cpu::rate_match(match, codeword, out, 0);
@@ -38,7 +38,7 @@ NOROSHI_BENCH(rate_match) {
 NOROSHI_BENCH(rate_recover) {
   Prng prng(1);
   std::vector<SoftBit> buffer(66 * 384);
-  for (const int qm : {2, 4, 6, 8, 10}) {
+  for (const int qm : {1, 2, 4, 6, 8, 10}) {
     const RateMatch match = full_block(qm);
     std::vector<SoftBit> soft_bits(static_cast<std::size_t>(match.coded_bits));
     for (auto& soft : soft_bits)

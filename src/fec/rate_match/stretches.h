@@ -30,7 +30,8 @@ struct Selection {
 // e(k) ... e(k + count - 1).
 template <class Visit>
 inline void for_stretches(const Selection& selection, int k, int count, Visit visit) {
-  int rank = (selection.first + k) % selection.kept;
+  int rank = selection.first + k;
+  if (rank >= selection.kept) rank %= selection.kept;
   for (int done = 0; done < count;) {
     const bool early = rank < selection.before;
     const int end = early ? selection.before : selection.kept;
