@@ -31,6 +31,22 @@ inline void write_bits_in_byte(std::uint8_t* packed, std::size_t bit, std::size_
   byte = static_cast<std::uint8_t>((byte & ~mask) | ((value << shift) & mask));
 }
 
+namespace cpu {
+// to[i] = the byte that begins at bit `shift`, 1..7, of from[i]; reads from[bytes] too. No overlap.
+void copy_shifted(std::uint8_t* to, const std::uint8_t* from, int shift, std::size_t bytes);
+}  // namespace cpu
+
+// Replaces the `count` <= 32 bits from a bit position on by the low bits of value.
+inline void write_bits(std::uint8_t* packed, std::size_t bit, std::size_t count,
+                       std::uint32_t value) {
+  while (count != 0) {
+    const std::size_t part = std::min(count, 8 - (bit & 7));
+    count -= part;
+    write_bits_in_byte(packed, bit, part, (value >> count) & ((1u << part) - 1));
+    bit += part;
+  }
+}
+
 // to[to_bit + i] = from[from_bit + i] for i < count. The other bits of `to` stay; no byte is
 // touched that holds none of the bits. The ranges do not overlap.
 inline void copy_bits(std::uint8_t* to, std::size_t to_bit, const std::uint8_t* from,
@@ -48,6 +64,10 @@ inline void copy_bits(std::uint8_t* to, std::size_t to_bit, const std::uint8_t* 
   std::size_t bytes = count / 8;
   if (shift == 0) {
     if (bytes != 0) std::memcpy(out, in, bytes);
+    in += bytes;
+    out += bytes;
+  } else if (bytes >= 64) {  // worth the call
+    cpu::copy_shifted(out, in, static_cast<int>(shift), bytes);
     in += bytes;
     out += bytes;
   } else {

@@ -14,6 +14,7 @@
 
 #include "base/units.h"
 #include "base/view.h"
+#include "fec/bits/bits.h"
 
 namespace noroshi::fec {
 
@@ -46,10 +47,7 @@ inline void crc_attach(Crc crc, View<std::uint8_t, 1> packed, std::size_t bits,
   const std::uint32_t parity = cpu::crc(crc, packed, bits) ^ mask;
   const int length = crc_bits(crc);
   assert(bytes_for_bits(bits + static_cast<std::size_t>(length)) <= packed.size());
-  for (int i = 0; i < length; ++i) {
-    set_bit(packed.data(), bits + static_cast<std::size_t>(i),
-            ((parity >> (length - 1 - i)) & 1) != 0);
-  }
+  write_bits(packed.data(), bits, static_cast<std::size_t>(length), parity);
 }
 
 }  // namespace noroshi::fec

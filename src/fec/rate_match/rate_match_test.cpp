@@ -174,22 +174,44 @@ TEST(RateMatch, StartsOfTheTable) {
 TEST(Bits, CopyTouchesNothingElse) {
   constexpr std::uint64_t seed = 34;
   RecordProperty("seed", std::to_string(seed));
+  on_every_target([](const char* target) {
+    SCOPED_TRACE(target);
+    Prng prng(seed);
+    for (int round = 0; round < 3000; ++round) {
+      const std::size_t count = prng.below(round % 2 == 0 ? 40 : 3000);
+      const std::size_t to_bit = prng.below(20);
+      const std::size_t from_bit = prng.below(20);
+      // Exact sizes, so that the address sanitizer sees a byte too far.
+      std::vector<std::uint8_t> from(bytes_for_bits(from_bit + count));
+      std::vector<std::uint8_t> expected(bytes_for_bits(to_bit + count));
+      for (auto& byte : from) byte = static_cast<std::uint8_t>(prng());
+      for (auto& byte : expected) byte = static_cast<std::uint8_t>(prng());
+      auto actual = expected;
+      for (std::size_t i = 0; i < count; ++i) {
+        set_bit(expected.data(), to_bit + i, bit_at(from.data(), from_bit + i));
+      }
+      copy_bits(actual.data(), to_bit, from.data(), from_bit, count);
+      ASSERT_EQ(actual, expected) << "to " << to_bit << " from " << from_bit << " count " << count;
+    }
+  });
+}
+
+TEST(Bits, WriteTouchesNothingElse) {
+  constexpr std::uint64_t seed = 35;
+  RecordProperty("seed", std::to_string(seed));
   Prng prng(seed);
   for (int round = 0; round < 3000; ++round) {
-    const std::size_t count = prng.below(round % 2 == 0 ? 40 : 400);
-    const std::size_t to_bit = prng.below(20);
-    const std::size_t from_bit = prng.below(20);
-    // Exact sizes, so that the address sanitizer sees a byte too far.
-    std::vector<std::uint8_t> from(bytes_for_bits(from_bit + count));
-    std::vector<std::uint8_t> expected(bytes_for_bits(to_bit + count));
-    for (auto& byte : from) byte = static_cast<std::uint8_t>(prng());
+    const std::size_t bit = prng.below(20);
+    const std::size_t count = prng.below(33);
+    const auto value = static_cast<std::uint32_t>(prng());
+    std::vector<std::uint8_t> expected(bytes_for_bits(bit + count));
     for (auto& byte : expected) byte = static_cast<std::uint8_t>(prng());
     auto actual = expected;
     for (std::size_t i = 0; i < count; ++i) {
-      set_bit(expected.data(), to_bit + i, bit_at(from.data(), from_bit + i));
+      set_bit(expected.data(), bit + i, ((value >> (count - 1 - i)) & 1) != 0);
     }
-    copy_bits(actual.data(), to_bit, from.data(), from_bit, count);
-    ASSERT_EQ(actual, expected) << "to " << to_bit << " from " << from_bit << " count " << count;
+    write_bits(actual.data(), bit, count, value);
+    ASSERT_EQ(actual, expected) << "bit " << bit << " count " << count;
   }
 }
 

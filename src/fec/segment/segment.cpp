@@ -83,9 +83,10 @@ void make_code_block(const Segmentation& segmentation, View<const std::uint8_t, 
   copy_bits(out.data(), 0, tb.data(), static_cast<std::size_t>(first),
             static_cast<std::size_t>(from_tb));
   // The parity may begin in one code block and end in the next.
-  for (int i = from_tb; i < payload_bits; ++i) {
-    const int bit = segmentation.bits - 1 - (first + i);
-    set_bit(out.data(), static_cast<std::size_t>(i), ((parity >> bit) & 1) != 0);
+  if (const int count = payload_bits - from_tb; count > 0) {
+    const int behind = segmentation.bits - (first + payload_bits);  // in the next
+    write_bits(out.data(), static_cast<std::size_t>(from_tb), static_cast<std::size_t>(count),
+               parity >> behind);
   }
   if (segmentation.crc_bits != 0) {
     crc_attach(Crc::crc24b, out, static_cast<std::size_t>(payload_bits));
