@@ -42,6 +42,18 @@ inline V64 LoadBlock(const std::uint8_t* bytes) {
   return hn::BitCast(d, hn::TableLookupBytes(hn::LoadU(d8, bytes), hn::Load(d8, reversed)));
 }
 
+// The first `count` < 16 of 16 bytes that can be read, with zeros before them.
+inline V64 LoadHead(const std::uint8_t* bytes, std::size_t count) {
+  const D64 d;
+  const hn::Repartition<std::uint8_t, D64> d8;
+  alignas(16) static constexpr std::uint8_t reversed_or_0[32] = {
+      15,   14,   13,   12,   11,   10,   9,    8,    7,    6,    5,
+      4,    3,    2,    1,    0,    0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+      0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
+  return hn::BitCast(
+      d, hn::TableLookupBytesOr0(hn::LoadU(d8, bytes), hn::LoadU(d8, reversed_or_0 + 16 - count)));
+}
+
 // Moves a up by the distance of k = {x^n mod g, x^(n+64) mod g} and reduces it to 96 bits.
 inline V64 Fold(V64 a, V64 k) { return hn::Xor(hn::CLMulLower(a, k), hn::CLMulUpper(a, k)); }
 
@@ -61,6 +73,7 @@ inline std::uint32_t Reduce(const Constants& g, V64 m) {
   return static_cast<std::uint32_t>(r);
 }
 
+// count >= 16.
 inline std::uint32_t Folded(const Constants& g, const std::uint8_t* bytes, std::size_t count) {
   const D64 d;
   const V64 k1 = hn::Load(d, g.fold128);
@@ -68,9 +81,7 @@ inline std::uint32_t Folded(const Constants& g, const std::uint8_t* bytes, std::
   V64 a = hn::Zero(d);
   // Zeros before a message change nothing: the odd bytes become a block of their own.
   if (const std::size_t head = count % 16; head != 0) {
-    alignas(16) std::uint8_t block[16] = {};
-    std::memcpy(block + 16 - head, bytes, head);
-    a = LoadBlock(block);
+    a = LoadHead(bytes, head);
     bytes += head;
   }
   std::size_t blocks = count / 16;

@@ -144,6 +144,29 @@ HarqBuffer::~HarqBuffer() = default;
 HarqBuffer::HarqBuffer(HarqBuffer&&) noexcept = default;
 HarqBuffer& HarqBuffer::operator=(HarqBuffer&&) noexcept = default;
 
+Result<void> check_harq(const SchConfig& config, const HarqBuffer& buffer, bool new_data) {
+  const HarqBuffer::State& held = buffer.state();
+  if (config.tb_bits > held.tb_bits_max) {
+    return wrong("tb_bits", config.tb_bits,
+                 "the HARQ buffer was made for " + std::to_string(held.tb_bits_max) + " bits");
+  }
+  if (new_data) return {};
+  if (held.tb_bits == 0) {
+    return wrong("new_data", 0, "the HARQ buffer holds no earlier transmission to add to");
+  }
+  if (config.tb_bits != held.tb_bits) {
+    return wrong("tb_bits", config.tb_bits,
+                 "the HARQ buffer holds a transport block of " + std::to_string(held.tb_bits) +
+                     " bits; a retransmission has the same size");
+  }
+  if (choose_base_graph(config.tb_bits, config.code_rate_x10240) != held.base_graph) {
+    return wrong("code_rate_x10240", config.code_rate_x10240,
+                 "it chooses another base graph than the transmission in the HARQ buffer, " +
+                     std::to_string(held.base_graph));
+  }
+  return {};
+}
+
 void sch_encode(const SchConfig& config, View<const std::uint8_t, 1> tb,
                 View<std::uint8_t, 1> codeword, SchWorkspace& workspace) {
   const auto tb_bits = static_cast<std::size_t>(config.tb_bits);
@@ -214,7 +237,7 @@ SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_
   const auto blocks = static_cast<std::size_t>(segmentation.code_blocks);
   SchWorkspace::State& scratch = workspace.state();
   HarqBuffer::State& held = buffer.state();
-  assert(config.tb_bits <= held.tb_bits_max);
+  assert(config.tb_bits <= held.tb_bits_max && (new_data || held.tb_bits != 0));
   if (new_data) {
     held.tb_bits = config.tb_bits;
     held.base_graph = segmentation.base_graph;

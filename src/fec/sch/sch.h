@@ -63,10 +63,17 @@ class HarqBuffer {
 
   struct State;
   State& state() { return *state_; }
+  const State& state() const { return *state_; }
 
  private:
   std::unique_ptr<State> state_;
 };
+
+// Whether a transmission fits a HARQ process. Errors name the value: a transport block longer than
+// the buffer was made for; a retransmission (new_data = false) with nothing to add to, or of
+// another transport block size or base graph than what the buffer holds. Precondition:
+// check(config).
+Result<void> check_harq(const SchConfig& config, const HarqBuffer& buffer, bool new_data);
 
 struct SchDecodeOptions {
   int iterations_max = 8;  // of the layered min-sum decoder, a code block
@@ -86,8 +93,8 @@ void sch_encode(const SchConfig& config, View<const std::uint8_t, 1> tb,
                 View<std::uint8_t, 1> codeword, SchWorkspace& workspace);
 
 // soft_bits: coded_bits. new_data: forget what the buffer holds, else combine with it. tb is
-// written in full also when the CRC fails (best guess). Precondition: check(config), and for
-// new_data = false the same tb_bits and base graph as before.
+// written in full also when the CRC fails (best guess). Preconditions: check(config) and
+// check_harq(config, buffer, new_data).
 SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
                            const SchDecodeOptions& options, HarqBuffer& buffer,
                            View<std::uint8_t, 1> tb, SchWorkspace& workspace);

@@ -296,6 +296,94 @@ TEST(Sch, NoEarlyStopDecodesToo) {
   EXPECT_EQ(decoded, tb);
 }
 
+TEST(Sch, OneBufferServesManyBlocks) {
+  // Each block is sent until it decodes, with nothing changed but rv, half of each codeword erased,
+  // and the buffer is then used for the next, of another size, modulation and buffer limit.
+  constexpr std::uint64_t seed = 48;
+  RecordProperty("seed", std::to_string(seed));
+  Prng prng(seed);
+  SchWorkspace workspace;
+  HarqBuffer buffer(40'000);
+  int sent = 0;
+  int limited = 0;
+  for (int round = 0; round < 40; ++round) {
+    SchConfig config = random_config(prng);
+    const auto segmentation =
+        make_segmentation(config.tb_bits + crc_bits(tb_crc(config.tb_bits)),
+                          choose_base_graph(config.tb_bits, config.code_rate_x10240));
+    // A limit that leaves enough of the codeword to decode from.
+    const int least = segmentation->info_bits * 3 / 2;
+    if (config.limited_buffer_bits != 0) {
+      config.limited_buffer_bits = std::max(config.limited_buffer_bits, least);
+    }
+    limited +=
+        config.limited_buffer_bits != 0 && config.limited_buffer_bits < segmentation->coded_bits();
+    if (round % 3 == 0) config.bits_per_symbol = round % 2 == 0 ? 1 : 10;
+    const int unit = config.bits_per_symbol * config.layers;
+    config.coded_bits = (config.coded_bits + unit - 1) / unit * unit;
+    SCOPED_TRACE(describe(config));
+    const auto tb = random_bytes(prng, config.tb_bits);
+    std::vector<std::uint8_t> decoded(tb.size());
+    SchDecodeResult result;
+    for (int turn = 0; turn < 12 && !result.crc_ok; ++turn, ++sent) {
+      constexpr int rvs[] = {0, 2, 3, 1};
+      config.rv = rvs[turn % 4];
+      auto soft = soften(model_encode(config, tb), config.coded_bits, 10);
+      for (auto& s : soft) s = (prng() & 1) != 0 ? s : SoftBit{0};
+      ASSERT_TRUE(check_harq(config, buffer, turn == 0).ok());
+      result = sch_decode(config, soft, turn == 0, {}, buffer, decoded, workspace);
+    }
+    ASSERT_TRUE(result.crc_ok);
+    ASSERT_EQ(decoded, tb);
+  }
+  EXPECT_GT(sent, 60);
+  EXPECT_GT(limited, 2);
+}
+
+TEST(Sch, ForeignHarqBuffersAreRefused) {
+  const SchConfig config = three_blocks();
+  SchWorkspace workspace;
+  HarqBuffer small(config.tb_bits - 8);
+  HarqBuffer buffer(config.tb_bits + 80);
+  const auto message = [](const Result<void>& result) {
+    return result.ok() ? std::string("accepted") : result.error().message;
+  };
+  const auto has = [&](const Result<void>& result, const char* part) {
+    EXPECT_NE(message(result).find(part), std::string::npos) << message(result);
+  };
+  has(check_harq(config, small, true), "tb_bits is 23976");
+  has(check_harq(config, buffer, false), "new_data is 0");
+  std::vector<std::uint8_t> decoded(static_cast<std::size_t>(config.tb_bits) / 8);
+  const std::vector<SoftBit> silence(static_cast<std::size_t>(config.coded_bits));
+  sch_decode(config, silence, true, {}, buffer, decoded, workspace);
+  EXPECT_EQ(message(check_harq(config, buffer, false)), "accepted");
+  SchConfig other = config;
+  other.rv = 2;
+  other.coded_bits = 24'000;
+  other.limited_buffer_bits = 20'000;
+  EXPECT_EQ(message(check_harq(other, buffer, false)), "accepted");
+  other = config;
+  other.tb_bits -= 48;
+  has(check_harq(other, buffer, false), "tb_bits is 23928");
+  EXPECT_EQ(message(check_harq(other, buffer, true)), "accepted");
+  other = config;
+  other.code_rate_x10240 = 2000;
+  has(check_harq(other, buffer, false), "code_rate_x10240 is 2000");
+}
+
+TEST(Segment, RefusesWhatIsNoBlock) {
+  const auto has = [](int bits, int base_graph, const char* part) {
+    const auto s = make_segmentation(bits, base_graph);
+    ASSERT_FALSE(s.ok());
+    EXPECT_NE(s.error().message.find(part), std::string::npos) << s.error().message;
+  };
+  has(0, 1, "0 bits");
+  has(-24, 2, "-24 bits");
+  has(1000, 3, "base_graph is 3");
+  has(8449, 1, "8449 bits");
+  EXPECT_TRUE(make_segmentation(8448, 1).ok());
+}
+
 TEST(Segment, BaseGraphsOfTheClause) {
   // TS 38.212 6.2.2 at its borders.
   EXPECT_EQ(choose_base_graph(292, 9000), 2);
@@ -349,6 +437,8 @@ TEST(Sch, BadConfigurationsAreNamed) {
   expect_names("rv", "4", [](SchConfig& c) { c.rv = 4; });
   expect_names("limited_buffer_bits", "-1", [](SchConfig& c) { c.limited_buffer_bits = -1; });
   expect_names("coded_bits", "30001", [](SchConfig& c) { c.coded_bits += 1; });
+  expect_names("coded_bits", "0", [](SchConfig& c) { c.coded_bits = 0; });
+  expect_names("coded_bits", "-6", [](SchConfig& c) { c.coded_bits = -6; });
   expect_names("coded_bits", "12", [](SchConfig& c) { c.coded_bits = 12; });
   expect_names("coded_bits", "600000000", [](SchConfig& c) { c.coded_bits = 600'000'000; });
 }

@@ -41,7 +41,10 @@ int choose_base_graph(int tb_bits, int code_rate_x10240) {
 }
 
 Result<Segmentation> make_segmentation(int bits, int base_graph) {
-  assert(bits > 0 && (base_graph == 1 || base_graph == 2));
+  if (bits <= 0) return Error{"a transport block of " + std::to_string(bits) + " bits has none"};
+  if (base_graph != 1 && base_graph != 2) {
+    return Error{"base_graph is " + std::to_string(base_graph) + "; base graphs are 1 and 2"};
+  }
   Segmentation s;
   s.base_graph = base_graph;
   s.bits = bits;

@@ -34,8 +34,8 @@ int choose_base_graph(int tb_bits, int code_rate_x10240);
 // TS 38.212 6.2.1, 7.2.1.
 constexpr Crc tb_crc(int tb_bits) { return tb_bits > 3824 ? Crc::crc24a : Crc::crc16; }
 
-// bits: B > 0, the transport block's CRC included. Errors: B does not divide into equal code blocks
-// (every size of TS 38.214 5.1.3.2 does).
+// bits: B > 0, the transport block's CRC included. Errors: no bits, no such base graph, or B does
+// not divide into equal code blocks (every size of TS 38.214 5.1.3.2 does).
 Result<Segmentation> make_segmentation(int bits, int base_graph);
 
 // The K bits of one code block, packed, fillers as zeros. The B bits are `bits` bits of tb and then
