@@ -16,7 +16,9 @@ struct Constants {
   std::uint64_t barrett;                 // floor(x^64 / g)
   alignas(16) std::uint64_t fold128[2];  // x^128, x^192 mod g
   alignas(16) std::uint64_t fold512[2];  // x^512, x^576 mod g
-  std::array<std::uint32_t, 256> table;  // b x^32 mod g
+  alignas(16) std::uint64_t fold2048[2];
+  alignas(64) std::uint64_t fold_lanes[8];  // by 384, 256, 128 and 0
+  std::array<std::uint32_t, 256> table;     // b x^32 mod g
 };
 
 constexpr std::uint32_t power_mod(std::uint32_t g, int exponent) {  // x^exponent mod (x^32 + g)
@@ -35,6 +37,12 @@ constexpr Constants make_constants(Crc crc) {
   c.fold128[1] = power_mod(g, 192);
   c.fold512[0] = power_mod(g, 512);
   c.fold512[1] = power_mod(g, 576);
+  c.fold2048[0] = power_mod(g, 2048);
+  c.fold2048[1] = power_mod(g, 2112);
+  for (int lane = 0; lane < 4; ++lane) {
+    c.fold_lanes[2 * lane] = power_mod(g, 384 - 128 * lane);
+    c.fold_lanes[2 * lane + 1] = power_mod(g, 448 - 128 * lane);
+  }
   // Long division of x^64: the remainder after the first step is g x^32.
   c.barrett = std::uint64_t{1} << 32;
   std::uint64_t remainder = std::uint64_t{g} << 32;
