@@ -1,7 +1,7 @@
 // cpu:: encoder for AVX-512 with VBMI and GFNI: columns in the form of ldpc_slices.h, whose
 // transpositions of 8 x 8 bits are one GF2P8AFFINEQB. Highway has no name for that instruction;
-// encoding without it (ldpc_encode_cpu.cpp) takes 2.7 times as long (bg1 z384 on Sapphire Rapids:
-// 10.9 against 29.4 Gb/s).
+// encoding without it (ldpc_encode_cpu.cpp) takes 2 to 2.7 times as long (bg1 z384 on Sapphire
+// Rapids: 14.6 Gb/s with AVX2, 11.1 with AVX-512BW, 29.4 so).
 
 #if defined(NOROSHI_FEC_LDPC_ENCODE_SLICED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NOROSHI_FEC_LDPC_ENCODE_SLICED_INL_H_

@@ -24,7 +24,7 @@ constexpr int rows_bytes = 16 * 1024;  // half of a 32 KiB L1 data cache
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 // One VPERMB sorts 64 bytes at once. Highway shuffles bytes within blocks of 16 only: the variant
-// below, which does with that, takes 1.2 to 1.3 times as long on Sapphire Rapids (bg1 z384, Qm 2
+// below, which does with that, takes 1.1 to 1.3 times as long on Sapphire Rapids (bg1 z384, Qm 2
 // to 10, everything included).
 
 struct Order {
