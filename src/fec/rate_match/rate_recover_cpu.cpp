@@ -341,21 +341,6 @@ void Split(const SoftBit* soft_bits, int symbols, SoftBit* rows, std::size_t str
   }
 }
 
-void SplitAny(int qm, const SoftBit* soft_bits, int symbols, SoftBit* rows, std::size_t stride) {
-  switch (qm) {
-    case 2:
-      return Split<2>(soft_bits, symbols, rows, stride);
-    case 4:
-      return Split<4>(soft_bits, symbols, rows, stride);
-    case 6:
-      return Split<6>(soft_bits, symbols, rows, stride);
-    case 8:
-      return Split<8>(soft_bits, symbols, rows, stride);
-    default:
-      return Split<10>(soft_bits, symbols, rows, stride);
-  }
-}
-
 // to[i] = f(to[i], from[i]). Vectors that begin where `to` does and end where it ends may overlap
 // others: theirs is computed before anything is written. The others are aligned in `to`, since a
 // store across cache lines costs more than two.
@@ -401,10 +386,13 @@ struct BoundedSum {
 void Copy(SoftBit* to, const SoftBit* from, int count) { Fill(to, from, count, Bounded()); }
 void Add(SoftBit* to, const SoftBit* from, int count) { Fill(to, from, count, BoundedSum()); }
 
-int RateRecover(const RateMatch& match, const SoftBit* soft_bits, SoftBit* buffer, int valid) {
-  const Selection selection(match);
-  // Beyond `valid` the buffer is zero by convention only: there a stretch is stored, not added.
-  const auto combine = [&](const SoftBit* from, int position, int count) {
+// Adds stretches of e to the buffer. Beyond `valid` it is zero by convention only: there a stretch
+// is stored.
+struct Combiner {
+  SoftBit* buffer;
+  int valid;
+
+  HWY_INLINE void operator()(const SoftBit* from, int position, int count) {
     const int added = std::clamp(valid - position, 0, count);
     if (added != 0) Add(buffer + position, from, added);
     if (added == count) return;
@@ -412,31 +400,53 @@ int RateRecover(const RateMatch& match, const SoftBit* soft_bits, SoftBit* buffe
       std::memset(buffer + valid, 0, static_cast<std::size_t>(position - valid));
     Copy(buffer + position + added, from + added, count - added);
     valid = position + count;
-  };
-  const int qm = match.bits_per_symbol;
-  if (qm == 1) {
-    for_stretches(selection, 0, match.coded_bits, [&](int position, int done, int count) {
-      combine(soft_bits + done, position, count);
-    });
-    return valid;
   }
+};
+
+template <int qm>
+void RecoverRows(const RateMatch& match, const Selection& selection, const SoftBit* soft_bits,
+                 Combiner& combine) {
+  // An odd number of cache lines: rows a power of two apart would fight for the same cache sets.
+  constexpr int stride = ((rows_bytes / qm / 64 - 1) | 1) * 64;
   alignas(64) SoftBit rows[rows_bytes];
   const int symbols_all = match.coded_bits / qm;
-  // An odd number of cache lines: rows a power of two apart would fight for the same cache sets.
-  const int stride = ((rows_bytes / qm / 64 - 1) | 1) * 64;
   for (int at = 0; at < symbols_all; at += stride) {
     const int symbols = std::min(stride, symbols_all - at);
-    SplitAny(qm, soft_bits + static_cast<std::ptrdiff_t>(at) * qm, symbols, rows,
-             static_cast<std::size_t>(stride));
-    HWY_UNROLL(16)
+    Split<qm>(soft_bits + static_cast<std::ptrdiff_t>(at) * qm, symbols, rows, stride);
     for (int i = 0; i < qm; ++i) {
-      const SoftBit* row = rows + static_cast<std::ptrdiff_t>(i) * stride;
-      for_stretches(
-          selection, i * symbols_all + at, symbols,
-          [&](int position, int done, int count) { combine(row + done, position, count); });
+      for_stretches(selection, i * symbols_all + at, symbols,
+                    [&](int position, int done, int count) {
+                      combine(rows + i * stride + done, position, count);
+                    });
     }
   }
-  return valid;
+}
+
+int RateRecover(const RateMatch& match, const SoftBit* soft_bits, SoftBit* buffer, int valid) {
+  const Selection selection(match);
+  Combiner combine{buffer, valid};
+  switch (match.bits_per_symbol) {
+    case 1:
+      for_stretches(selection, 0, match.coded_bits, [&](int position, int done, int count) {
+        combine(soft_bits + done, position, count);
+      });
+      break;
+    case 2:
+      RecoverRows<2>(match, selection, soft_bits, combine);
+      break;
+    case 4:
+      RecoverRows<4>(match, selection, soft_bits, combine);
+      break;
+    case 6:
+      RecoverRows<6>(match, selection, soft_bits, combine);
+      break;
+    case 8:
+      RecoverRows<8>(match, selection, soft_bits, combine);
+      break;
+    default:
+      RecoverRows<10>(match, selection, soft_bits, combine);
+  }
+  return combine.valid;
 }
 
 }  // namespace noroshi::fec::HWY_NAMESPACE
