@@ -21,6 +21,10 @@ Outcome check_ldpc_encode(const VectorCase& c);
 Outcome check_ldpc_rate_match(const VectorCase& c);
 Outcome check_ldpc_chain(const VectorCase& c);
 
+// polar_checks.cpp: TS 38.212 5.3.1, 5.4.1, 7.3.
+Outcome check_polar_encode(const VectorCase& c);
+Outcome check_polar_rate_match(const VectorCase& c);
+
 // sch_checks.cpp: TS 38.212 6.2.
 Outcome check_ulsch(const VectorCase& c);
 Outcome check_sch_scrambled(const VectorCase& c);
@@ -45,6 +49,8 @@ inline constexpr Check checks[] = {
     {"ldpc_encode", check_ldpc_encode},
     {"ldpc_rate_match", check_ldpc_rate_match},
     {"ldpc_chain", check_ldpc_chain},
+    {"polar_encode", check_polar_encode},
+    {"polar_rate_match", check_polar_rate_match},
     {"sch_scrambled", check_sch_scrambled},
     {"ulsch", check_ulsch},
     {"ofdm", check_ofdm},

@@ -1,0 +1,87 @@
+// Polar codes and what is made of them (TS 38.212 5.3.1, 5.4.1, 7.3). Where a kernel has a ref::
+// and a cpu:: version, both must pass.
+
+#include <algorithm>
+
+#include "conformance/components.h"
+#include "fec/polar/polar.h"
+
+namespace noroshi::conformance {
+namespace {
+
+// What both must give.
+Outcome same_bits(const std::vector<std::uint8_t>& ref, const std::vector<std::uint8_t>& cpu,
+                  const std::vector<std::uint8_t>& want) {
+  for (const auto& [what, got] : {std::pair{"ref: ", &ref}, std::pair{"cpu: ", &cpu}}) {
+    const std::string wrong = difference(unpacked(*got, want.size()), want);
+    if (!wrong.empty()) return failed(what + wrong);
+  }
+  return passed();
+}
+
+// The code that K, E and N of a rate matching case stand for: N decides n_max where both could be.
+Result<fec::PolarCode> code_of_block(const VectorCase& c) {
+  auto k = c.integer("K");
+  if (!k) return k.error();
+  auto e = c.integer("E");
+  if (!e) return e.error();
+  auto n = c.integer("N");
+  if (!n) return n.error();
+  auto interleave = c.integer("iBIL");
+  if (!interleave) return interleave.error();
+  for (const int n_max : {9, 10}) {
+    auto code = fec::make_polar_code({.message_bits = *k,
+                                      .coded_bits = *e,
+                                      .n_max = n_max,
+                                      .interleave_input = false,
+                                      .interleave_coded = *interleave != 0});
+    if (!code) return code.error();
+    if (code->block_bits == *n) return code;
+  }
+  return Error{"no polar code with K " + std::to_string(*k) + " and E " + std::to_string(*e) +
+               " has N " + std::to_string(*n)};
+}
+
+}  // namespace
+
+Outcome check_polar_encode(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(k, c.integer("K"));
+  NOROSHI_CASE_VALUE(e, c.integer("E"));
+  NOROSHI_CASE_VALUE(n_max, c.integer("nMax"));
+  NOROSHI_CASE_VALUE(interleave, c.integer("iIL"));
+  NOROSHI_CASE_VALUE(in, c.array("in"));
+  NOROSHI_CASE_VALUE(expected, c.array("outd"));
+  NOROSHI_CASE_VALUE(code, fec::make_polar_code({.message_bits = k,
+                                                 .coded_bits = e,
+                                                 .n_max = n_max,
+                                                 .interleave_input = interleave != 0,
+                                                 .interleave_coded = false}));
+  if (in->size() != static_cast<std::size_t>(k) ||
+      expected->size() != static_cast<std::size_t>(code.block_bits)) {
+    return failed("in has not K or outd not " + std::to_string(code.block_bits) + " bits");
+  }
+  const std::vector<std::uint8_t> message = packed(bits_of(*in, 0, in->size()));
+  std::vector<std::uint8_t> ref(bytes_for_bits(expected->size()));
+  std::vector<std::uint8_t> cpu(ref.size());
+  fec::ref::polar_codeword(code, message, ref);
+  fec::cpu::polar_codeword(code, message, cpu);
+  return same_bits(ref, cpu, bits_of(*expected, 0, expected->size()));
+}
+
+Outcome check_polar_rate_match(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(in, c.array("in"));
+  NOROSHI_CASE_VALUE(expected, c.array("outd"));
+  NOROSHI_CASE_VALUE(code, code_of_block(c));
+  if (in->size() != static_cast<std::size_t>(code.block_bits) ||
+      expected->size() != static_cast<std::size_t>(code.config.coded_bits)) {
+    return failed("in has not N or outd not E bits");
+  }
+  const std::vector<std::uint8_t> codeword = packed(bits_of(*in, 0, in->size()));
+  std::vector<std::uint8_t> ref(bytes_for_bits(expected->size()));
+  std::vector<std::uint8_t> cpu(ref.size());
+  fec::ref::polar_rate_match(code, codeword, ref, 0);
+  fec::cpu::polar_rate_match(code, codeword, cpu, 0);
+  return same_bits(ref, cpu, bits_of(*expected, 0, expected->size()));
+}
+
+}  // namespace noroshi::conformance

@@ -1,0 +1,183 @@
+// The construction of TS 38.212 5.3.1.2 and 5.4.1.
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <string>
+
+#include "fec/polar/polar.h"
+#include "fec/polar/polar_steps.h"
+#include "fec/polar/polar_tables.h"
+
+namespace noroshi::fec {
+namespace {
+
+constexpr int input_bits_max = 164;  // K_IL^max
+
+int parity_bits_of(const PolarConfig& c) {
+  return !c.interleave_input && c.message_bits >= 18 && c.message_bits <= 25 ? 3 : 0;
+}
+
+// n of 5.3.1.
+int stages_of(const PolarConfig& c) {
+  const int k = c.message_bits;
+  const int e = c.coded_bits;
+  const int ceil_log2 = std::bit_width(static_cast<unsigned>(e) - 1);
+  const bool shorter = 8 * e <= 9 * (1 << (ceil_log2 - 1)) && 16 * k < 9 * e;
+  const int by_coded = shorter ? ceil_log2 - 1 : ceil_log2;
+  const int by_rate = std::bit_width(static_cast<unsigned>(8 * k) - 1);  // at least rate 1/8
+  return std::max(std::min({by_coded, by_rate, c.n_max}), 5);
+}
+
+// Bits of u that rate matching freezes: Q_F,tmp of 5.4.1.1.
+std::vector<bool> frozen_by_matching(const PolarCode& code) {
+  const int n = code.block_bits;
+  const int e = code.config.coded_bits;
+  std::vector<bool> frozen(static_cast<std::size_t>(n));
+  if (code.selection == PolarSelection::puncture) {
+    for (int i = 0; i < n - e; ++i) {
+      frozen[code.subblock_position[static_cast<std::size_t>(i)]] = true;
+    }
+    // ceil(3N/4 - E/2) or ceil(9N/16 - E/4)
+    const int first = 4 * e >= 3 * n ? (3 * n - 2 * e + 3) / 4 : (9 * n - 4 * e + 15) / 16;
+    for (int i = 0; i < first; ++i) frozen[static_cast<std::size_t>(i)] = true;
+  } else if (code.selection == PolarSelection::shorten) {
+    for (int i = e; i < n; ++i) {
+      frozen[code.subblock_position[static_cast<std::size_t>(i)]] = true;
+    }
+  }
+  return frozen;
+}
+
+// Fills information and parity_position; false where there is no room.
+bool choose_information(PolarCode& code) {
+  const std::vector<bool> frozen = frozen_by_matching(code);
+  const auto wanted = static_cast<std::size_t>(code.config.message_bits + code.parity_bits);
+  std::vector<std::uint16_t> by_reliability;  // Q_I, the most reliable first
+  for (int i = polar_block_bits_max - 1; i >= 0 && by_reliability.size() < wanted; --i) {
+    const std::uint16_t position = polar_sequence[i];
+    if (position < code.block_bits && !frozen[position]) by_reliability.push_back(position);
+  }
+  if (by_reliability.size() < wanted) return false;
+  if (code.parity_bits != 0) {
+    const bool by_weight = code.config.coded_bits - code.config.message_bits + 3 > 192;  // n_PC^wm
+    const auto least = static_cast<std::ptrdiff_t>(code.parity_bits - (by_weight ? 1 : 0));
+    code.parity_position.assign(by_reliability.end() - least, by_reliability.end());
+    if (by_weight) {  // among all but the n_PC least reliable; of equal weight the most reliable
+      code.parity_position.push_back(*std::min_element(
+          by_reliability.begin(), by_reliability.end() - code.parity_bits,
+          [](std::uint16_t a, std::uint16_t b) { return std::popcount(a) < std::popcount(b); }));
+    }
+    std::ranges::sort(code.parity_position);
+  }
+  std::ranges::sort(by_reliability);
+  code.information = std::move(by_reliability);
+  return true;
+}
+
+bool is_parity(const PolarCode& code, std::uint16_t position) {
+  return std::ranges::find(code.parity_position, position) != code.parity_position.end();
+}
+
+void place_message(PolarCode& code) {
+  const int k_bits = code.config.message_bits;
+  std::vector<std::uint16_t> order;  // c'(k) = c(order[k])
+  for (const std::uint8_t m : polar_input_interleaver) {
+    if (!code.config.interleave_input) break;
+    const int from = m - (input_bits_max - k_bits);
+    if (from >= 0) order.push_back(static_cast<std::uint16_t>(from));
+  }
+  for (int k = 0; !code.config.interleave_input && k < k_bits; ++k) {
+    order.push_back(static_cast<std::uint16_t>(k));
+  }
+  code.message_position.resize(static_cast<std::size_t>(k_bits));
+  std::size_t k = 0;
+  for (const std::uint16_t position : code.information) {
+    if (!is_parity(code, position)) code.message_position[order[k++]] = position;
+  }
+  assert(k == order.size());
+}
+
+// The triangle of 5.4.1.3 is filled by rows and read by columns.
+std::vector<std::uint16_t> triangle_of(int e) {
+  int side = 0;
+  while (side * (side + 1) / 2 < e) ++side;
+  std::vector<std::uint16_t> order;
+  for (int column = 0; column < side; ++column) {
+    int at = column;
+    for (int row = 0; row < side - column && at < e; ++row) {
+      order.push_back(static_cast<std::uint16_t>(at));
+      at += side - row;
+    }
+  }
+  return order;
+}
+
+void place_coded(PolarCode& code) {
+  const int n = code.block_bits;
+  const int e = code.config.coded_bits;
+  for (int k = 0; k < e; ++k) {
+    const int y = code.selection == PolarSelection::repeat     ? k % n
+                  : code.selection == PolarSelection::puncture ? k + n - e
+                                                               : k;
+    code.selected.push_back(static_cast<std::uint16_t>(y));
+  }
+  if (code.config.interleave_coded) code.triangle = triangle_of(e);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(e); ++i) {
+    const std::size_t k = code.triangle.empty() ? i : code.triangle[i];
+    code.coded_source.push_back(code.subblock_position[code.selected[k]]);
+  }
+}
+
+}  // namespace
+
+Result<void> check(const PolarConfig& c) {
+  const auto wrong = [](const char* field, int value, const std::string& range) {
+    return Error{std::string("polar code: ") + field + " is " + std::to_string(value) +
+                 ", must be " + range};
+  };
+  if (c.n_max != 9 && c.n_max != 10) return wrong("n_max", c.n_max, "9 or 10");
+  const int k_max = c.interleave_input ? input_bits_max : polar_message_bits_max;
+  if (c.message_bits < polar_message_bits_min || c.message_bits > k_max) {
+    return wrong("message_bits", c.message_bits, "12 to " + std::to_string(k_max));
+  }
+  const int e_min = c.message_bits + parity_bits_of(c);
+  if (c.coded_bits < e_min || c.coded_bits > polar_coded_bits_max) {
+    return wrong("coded_bits", c.coded_bits,
+                 std::to_string(e_min) + " to " + std::to_string(polar_coded_bits_max) + " for " +
+                     std::to_string(c.message_bits) + " message bits");
+  }
+  if (const int n = 1 << stages_of(c); e_min > n) {
+    return wrong("message_bits", c.message_bits,
+                 "at most " + std::to_string(n - parity_bits_of(c)) + " in a block of " +
+                     std::to_string(n) + " bits");
+  }
+  return {};
+}
+
+Result<PolarCode> make_polar_code(const PolarConfig& config) {
+  if (auto ok = check(config); !ok) return ok.error();
+  PolarCode code;
+  code.config = config;
+  code.stages = stages_of(config);
+  code.block_bits = 1 << code.stages;
+  code.parity_bits = parity_bits_of(config);
+  code.selection = config.coded_bits >= code.block_bits                ? PolarSelection::repeat
+                   : 16 * config.message_bits <= 7 * config.coded_bits ? PolarSelection::puncture
+                                                                       : PolarSelection::shorten;
+  const int block = code.block_bits / 32;
+  for (int i = 0; i < code.block_bits; ++i) {
+    code.subblock_position.push_back(
+        static_cast<std::uint16_t>(polar_subblock_interleaver[i / block] * block + i % block));
+  }
+  if (!choose_information(code)) {
+    return Error{"polar code: message_bits is " + std::to_string(config.message_bits) +
+                 ", more than coded_bits " + std::to_string(config.coded_bits) + " leave room for"};
+  }
+  place_message(code);
+  place_coded(code);
+  make_polar_steps(code);
+  return code;
+}
+
+}  // namespace noroshi::fec
