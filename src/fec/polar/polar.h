@@ -150,7 +150,8 @@ void polar_encode(const PolarCode& code, View<const std::uint8_t, 1> message,
 // As ref::, in the scale that the decoder works in: a mean magnitude of known bits that does not
 // depend on that of the soft bits. Shortened bits are 127, all others within +-127. -128 counts as
 // -127. out: N.
-void polar_rate_recover(const PolarCode& code, View<const SoftBit, 1> coded, View<SoftBit, 1> out);
+void polar_rate_recover(const PolarCode& code, View<const SoftBit, 1> coded, View<SoftBit, 1> out,
+                        PolarWorkspace& workspace);
 // list: 1, 2, 4 or 8. Without any information (all soft bits 0) some message comes out.
 PolarDecoded polar_decode(const PolarCode& code, View<const SoftBit, 1> coded, int list,
                           const std::optional<PolarCrc>& crc, View<std::uint8_t, 1> message,
