@@ -24,6 +24,7 @@ Outcome check_ldpc_chain(const VectorCase& c);
 // polar_checks.cpp: TS 38.212 5.3.1, 5.4.1, 7.3.
 Outcome check_polar_encode(const VectorCase& c);
 Outcome check_polar_rate_match(const VectorCase& c);
+Outcome check_polar_rate_recover(const VectorCase& c);
 
 // sch_checks.cpp: TS 38.212 6.2.
 Outcome check_ulsch(const VectorCase& c);
@@ -51,6 +52,7 @@ inline constexpr Check checks[] = {
     {"ldpc_chain", check_ldpc_chain},
     {"polar_encode", check_polar_encode},
     {"polar_rate_match", check_polar_rate_match},
+    {"polar_rate_recover", check_polar_rate_recover},
     {"sch_scrambled", check_sch_scrambled},
     {"ulsch", check_ulsch},
     {"ofdm", check_ofdm},

@@ -84,4 +84,38 @@ Outcome check_polar_rate_match(const VectorCase& c) {
   return same_bits(ref, cpu, bits_of(*expected, 0, expected->size()));
 }
 
+Outcome check_polar_rate_recover(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(in, c.array("in"));
+  NOROSHI_CASE_VALUE(expected, c.array("outd"));
+  NOROSHI_CASE_VALUE(code, code_of_block(c));
+  const auto n = static_cast<std::size_t>(code.block_bits);
+  const auto e = static_cast<std::size_t>(code.config.coded_bits);
+  if (in->size() != e || expected->size() != n) return failed("in has not E or outd not N bits");
+  std::vector<double> soft(e);
+  std::vector<SoftBit> soft_bits(e);
+  for (std::size_t i = 0; i < e; ++i) {
+    soft[i] = in->real[i] > 0 ? -1 : 1;
+    soft_bits[i] = in->real[i] > 0 ? -1 : 1;
+  }
+  std::vector<double> ref(n);
+  std::vector<SoftBit> cpu(n);
+  fec::ref::polar_rate_recover(code, soft, 1e9, ref);
+  fec::PolarWorkspace workspace;
+  fec::cpu::polar_rate_recover(code, soft_bits, cpu, workspace);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::string bit = "bit " + std::to_string(i);
+    if ((ref[i] > 0) != (cpu[i] > 0) || (ref[i] < 0) != (cpu[i] < 0)) {
+      return failed(bit + " differs between ref and cpu");
+    }
+    const bool punctured = code.selection == fec::PolarSelection::puncture &&
+                           !std::ranges::count(code.coded_source, static_cast<std::uint16_t>(i));
+    if (punctured != (cpu[i] == 0)) return failed(bit + " is known where it should not be");
+    // The source has 0 for what is unknown.
+    if (!punctured && (cpu[i] < 0) != (expected->real[i] > 0)) {
+      return failed(bit + " has the wrong sign");
+    }
+  }
+  return passed();
+}
+
 }  // namespace noroshi::conformance

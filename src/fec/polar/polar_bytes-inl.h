@@ -73,8 +73,9 @@ HWY_INLINE hn::Vec<D> load_shared(D d, const std::int8_t* from, std::size_t at) 
 #else
   constexpr std::size_t count = hn::MaxLanes(D());
   alignas(64) static constexpr std::int8_t spread[64] = {
-      0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3,
-      4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7};
+      0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
+      2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5,
+      5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 7};
   const hn::Vec<D> order = hn::LoadU(d, spread);
   if constexpr (count <= 8) {
     return hn::Set(d, from[at / 8]);
@@ -165,8 +166,8 @@ HWY_INLINE void combine_paths(std::int8_t* bits, std::size_t half, const std::ui
 }
 
 HWY_INLINE void copy_bytes(const std::int8_t* from, std::size_t bytes, std::int8_t* to) {
-  over(bytes, [=](auto d, std::size_t at)
-                  HWY_ATTR { hn::StoreU(hn::LoadU(d, from + at), d, to + at); });
+  over(bytes,
+       [=](auto d, std::size_t at) HWY_ATTR { hn::StoreU(hn::LoadU(d, from + at), d, to + at); });
 }
 
 HWY_INLINE void fill_bytes(std::int8_t value, std::size_t bytes, std::int8_t* to) {

@@ -26,9 +26,6 @@
 #define NOROSHI_FEC_POLAR_DECODE_CPU_ONCE
 
 namespace noroshi::fec {
-// The mean magnitude of the bits of d that decoding starts with (docs/measurements/polar-floor.md).
-inline constexpr float polar_mean_magnitude = 16;
-
 // Where stage s starts in the workspace's soft bits, of `unit` bytes a bit.
 constexpr std::size_t polar_soft_at(std::size_t stage, std::size_t unit) {
   return ((std::size_t{1} << stage) - 1) * unit / polar_slack * polar_slack + stage * polar_slack;
@@ -42,51 +39,6 @@ namespace HWY_NAMESPACE {
 
 using State = PolarWorkspace::State;
 using Kind = PolarStep::Kind;
-
-// --- rate recovery ---
-
-void Recover(const PolarCode& code, const std::int8_t* coded, std::int8_t* out, State& state) {
-  const auto e = static_cast<std::size_t>(code.config.coded_bits);
-  const auto n = static_cast<std::size_t>(code.block_bits);
-  if (!code.triangle.empty()) {
-    for (std::size_t i = 0; i < e; ++i) state.selected[code.triangle[i]] = coded[i];
-    coded = state.selected;
-  }
-  const std::size_t first = code.selection == PolarSelection::puncture ? n - e : 0;
-  const std::size_t known = std::min(e, n);
-  std::int16_t* sums = state.sums;
-  std::fill_n(sums, first, std::int16_t{0});
-  std::fill_n(sums + first + known, n - first - known, std::int16_t{0});
-  for (std::size_t i = 0; i < known; ++i) {
-    sums[first + i] = std::max<std::int16_t>(coded[i], -127);
-  }
-  for (std::size_t turn = n; turn < e; turn += n) {
-    const std::size_t count = std::min(n, e - turn);
-    for (std::size_t i = 0; i < count; ++i) {
-      sums[i] = static_cast<std::int16_t>(sums[i] + std::max<std::int16_t>(coded[turn + i], -127));
-    }
-  }
-  std::int32_t total = 0;
-  std::int32_t nonzero = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    total += sums[i] < 0 ? -sums[i] : sums[i];
-    nonzero += sums[i] != 0 ? 1 : 0;
-  }
-  const float scale =
-      total == 0 ? 0
-                 : polar_mean_magnitude * static_cast<float>(nonzero) / static_cast<float>(total);
-  const std::size_t block = n / 32;
-  for (std::size_t i = 0; i < n; i += block) {
-    std::int8_t* to = out + code.subblock_position[i];
-    for (std::size_t j = 0; j < block; ++j) {
-      const float scaled = std::clamp(static_cast<float>(sums[i + j]) * scale, -127.0f, 127.0f);
-      to[j] = static_cast<std::int8_t>(scaled + (scaled < 0 ? -0.5f : 0.5f));
-    }
-  }
-  if (code.selection == PolarSelection::shorten) {
-    for (std::size_t i = e; i < n; ++i) out[code.subblock_position[i]] = 127;
-  }
-}
 
 // --- one path ---
 
@@ -109,7 +61,9 @@ HWY_INLINE void parity_leaf(const std::int8_t* soft, std::size_t size, std::int8
 }
 
 void DecodeSingle(const PolarCode& code, State& state) {
-  const auto soft_at = [&](std::size_t stage) { return state.single_soft + polar_soft_at(stage, 1); };
+  const auto soft_at = [&](std::size_t stage) {
+    return state.single_soft + polar_soft_at(stage, 1);
+  };
   unsigned checks = 0;
   for (const PolarStep& step : code.single_steps) {
     const std::size_t stage = step.stage;
@@ -340,14 +294,38 @@ void DecodeList(const PolarCode& code, int list, State& state) {
 
 // --- what came out ---
 
-// The codeword of one path: every `unit`-th byte's sign.
-void Codeword(const State& state, std::size_t n, std::size_t unit, std::size_t path,
-              PolarWords& words) {
+// The codeword of the only path.
+void SingleCodeword(const State& state, std::size_t n, PolarWords& words) {
   words.fill(0);
-  const std::int8_t* bits = state.bits + path;
-  for (std::size_t i = 0; i < n; ++i) {
-    words[i / 64] |= static_cast<std::uint64_t>(bits[unit * i] & 1) << (63 - i % 64);
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t i = 0; i < n; ++i) polar_word_xor(words, i, state.bits[i] != 0);
+#else
+  const hn::CappedTag<std::int8_t, 32> d;
+  auto* out = reinterpret_cast<std::uint8_t*>(words.data());
+  for (std::size_t i = 0; i < n; i += hn::MaxLanes(d)) {
+    hn::StoreMaskBits(d, hn::MaskFromVec(hn::Load(d, state.bits + i)), out + i / 8);
   }
+#endif
+}
+
+// The codeword of one of the 8 paths.
+void ListCodeword(const State& state, std::size_t n, std::size_t path, PolarWords& words) {
+  words.fill(0);
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t i = 0; i < n; ++i) polar_word_xor(words, i, state.bits[8 * i + path] != 0);
+#else
+  const hn::CappedTag<std::int8_t, 64> d;
+  for (std::size_t i = 0; i < n; i += 8) {
+    std::uint64_t rows;  // bit 8 j + p: path p's bit i + j
+    auto* to = reinterpret_cast<std::uint8_t*>(&rows);
+    for (std::size_t at = 0; at < 64; at += hn::MaxLanes(d)) {
+      hn::StoreMaskBits(d, hn::MaskFromVec(hn::Load(d, state.bits + 8 * i + at)), to + at / 8);
+    }
+    const std::uint64_t column =
+        (((rows >> path) & 0x0101010101010101u) * 0x0102040810204080u) >> 56;
+    words[i / 64] |= column << (i % 64);
+  }
+#endif
 }
 
 }  // namespace HWY_NAMESPACE
@@ -364,19 +342,15 @@ PolarWorkspace& PolarWorkspace::operator=(PolarWorkspace&&) noexcept = default;
 
 namespace cpu {
 
-HWY_EXPORT(Recover);
 HWY_EXPORT(DecodeSingle);
 HWY_EXPORT(DecodeList);
-HWY_EXPORT(Codeword);
+HWY_EXPORT(SingleCodeword);
+HWY_EXPORT(ListCodeword);
 
 namespace {
 
-// The message of one path behind the leading ones in state.message.
-void read_message(const PolarCode& code, std::size_t unit, std::size_t path,
-                  PolarWorkspace::State& state) {
-  PolarWords words;
-  HWY_DYNAMIC_DISPATCH(Codeword)
-  (state, static_cast<std::size_t>(code.block_bits), unit, path, words);
+// The codeword's message behind the leading ones in state.message.
+void read_message(const PolarCode& code, PolarWords& words, PolarWorkspace::State& state) {
   polar_transform(words, code.block_bits);
   std::uint8_t* out = state.message + 3;
   const std::uint16_t* position = code.message_position.data();
@@ -413,7 +387,10 @@ PolarDecoded choose_path(const PolarCode& code, const std::optional<PolarCrc>& c
   for (int rank = 0; rank < polar_list_max; ++rank) {
     const std::size_t path = order[rank];
     if (state.metric[path] >= polar_no_path) break;
-    read_message(code, 8, path, state);
+    PolarWords words;
+    HWY_DYNAMIC_DISPATCH(ListCodeword)
+    (state, static_cast<std::size_t>(code.block_bits), path, words);
+    read_message(code, words, state);
     const bool ok = crc && passes(*crc, code, state);
     if (rank == 0 || ok) {
       write_message(code, state, message);
@@ -426,13 +403,6 @@ PolarDecoded choose_path(const PolarCode& code, const std::optional<PolarCrc>& c
 
 }  // namespace
 
-void polar_rate_recover(const PolarCode& code, View<const SoftBit, 1> coded, View<SoftBit, 1> out,
-                        PolarWorkspace& workspace) {
-  assert(coded.size() == static_cast<std::size_t>(code.config.coded_bits));
-  assert(out.size() >= static_cast<std::size_t>(code.block_bits));
-  HWY_DYNAMIC_DISPATCH(Recover)(code, coded.data(), out.data(), *workspace.state);
-}
-
 PolarDecoded polar_decode(const PolarCode& code, View<const SoftBit, 1> coded, int list,
                           const std::optional<PolarCrc>& crc, View<std::uint8_t, 1> message,
                           PolarWorkspace& workspace) {
@@ -441,11 +411,15 @@ PolarDecoded polar_decode(const PolarCode& code, View<const SoftBit, 1> coded, i
   assert(message.size() >= bytes_for_bits(code.message_position.size()));
   assert(!crc || crc->leading_ones == 0 || crc->leading_ones == 24);
   auto& state = *workspace.state;
-  std::int8_t* channel = state.single_soft + polar_soft_at(static_cast<std::size_t>(code.stages), 1);
-  HWY_DYNAMIC_DISPATCH(Recover)(code, coded.data(), channel, state);
+  std::int8_t* channel =
+      state.single_soft + polar_soft_at(static_cast<std::size_t>(code.stages), 1);
+  polar_recover(code, coded.data(), channel, state);
   if (list == 1) {
     HWY_DYNAMIC_DISPATCH(DecodeSingle)(code, state);
-    read_message(code, 1, 0, state);
+    PolarWords words;
+    HWY_DYNAMIC_DISPATCH(SingleCodeword)
+    (state, static_cast<std::size_t>(code.block_bits), words);
+    read_message(code, words, state);
     write_message(code, state, message.data());
     return {.crc_ok = crc && passes(*crc, code, state)};
   }

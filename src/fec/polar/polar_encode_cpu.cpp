@@ -52,7 +52,10 @@ void match(const PolarCode& code, const PolarWords& codeword, std::uint8_t* out,
 void polar_codeword(const PolarCode& code, View<const std::uint8_t, 1> message,
                     View<std::uint8_t, 1> codeword) {
   assert(bytes_for_bits(static_cast<std::size_t>(code.block_bits)) <= codeword.size());
-  polar_words_to_bytes(codeword_of(code, message), code.block_bits, codeword.data());
+  const PolarWords words = codeword_of(code, message);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(code.block_bits) / 8; ++i) {
+    codeword[i] = polar_reversed((words[i / 8] >> (8 * (i % 8))) & 0xff);
+  }
 }
 
 void polar_rate_match(const PolarCode& code, View<const std::uint8_t, 1> codeword,
@@ -61,7 +64,7 @@ void polar_rate_match(const PolarCode& code, View<const std::uint8_t, 1> codewor
   assert(bytes_for_bits(out_bit + code.coded_source.size()) <= out.size());
   PolarWords words{};
   for (std::size_t i = 0; i < static_cast<std::size_t>(code.block_bits) / 8; ++i) {
-    words[i / 8] |= static_cast<std::uint64_t>(codeword[i]) << (56 - 8 * (i % 8));
+    words[i / 8] |= static_cast<std::uint64_t>(polar_reversed(codeword[i])) << (8 * (i % 8));
   }
   match(code, words, out.data(), out_bit);
 }

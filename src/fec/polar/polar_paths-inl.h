@@ -84,8 +84,9 @@ HWY_INLINE Paths partner8(Paths v) {
 template <int distance, unsigned smaller_at>
 HWY_INLINE Paths exchange8(Paths v) {
   alignas(32) static constexpr std::int32_t keep[8] = {
-      polar_lane_mask(smaller_at, 0), polar_lane_mask(smaller_at, 1), polar_lane_mask(smaller_at, 2),
-      polar_lane_mask(smaller_at, 3), polar_lane_mask(smaller_at, 4), polar_lane_mask(smaller_at, 5),
+      polar_lane_mask(smaller_at, 0), polar_lane_mask(smaller_at, 1),
+      polar_lane_mask(smaller_at, 2), polar_lane_mask(smaller_at, 3),
+      polar_lane_mask(smaller_at, 4), polar_lane_mask(smaller_at, 5),
       polar_lane_mask(smaller_at, 6), polar_lane_mask(smaller_at, 7)};
   const hn::RebindToUnsigned<PathsTag> u;
   const auto a = hn::BitCast(u, v);
@@ -110,8 +111,8 @@ HWY_INLINE Paths smallest8(Paths stay, Paths flip, int list) {
   const PathsTag d;
   if (HWY_LIKELY(list == 8)) {
     const hn::RebindToUnsigned<PathsTag> u;
-    return hn::BitCast(d, hn::Min(hn::BitCast(u, sort8<0>(stay)),
-                                  hn::BitCast(u, sort8<0xff>(flip))));
+    return hn::BitCast(d,
+                       hn::Min(hn::BitCast(u, sort8<0>(stay)), hn::BitCast(u, sort8<0xff>(flip))));
   }
   const Paths sorted = sort8<0>(hn::ConcatLowerLower(d, flip, stay));
   const Paths none = hn::Set(d, polar_no_path << 4);
@@ -167,8 +168,7 @@ HWY_INLINE void sums_over(D8, const std::int8_t* soft, std::size_t bytes, Paths&
 }
 
 // Per path: what all zeros would cost, and the sum. At most 256 bits.
-HWY_INLINE void sums8(const std::int8_t* soft, std::size_t count, Paths& against_zero,
-                      Paths& all) {
+HWY_INLINE void sums8(const std::int8_t* soft, std::size_t count, Paths& against_zero, Paths& all) {
   const std::size_t bytes = 8 * count;
   constexpr std::size_t wide = hn::MaxLanes(hn::CappedTag<std::int16_t, 32>());
   if (bytes >= wide) {
@@ -248,8 +248,8 @@ HWY_INLINE std::uint64_t bytes_of8(Paths flags) {
   const hn::RebindToUnsigned<PathsTag> u;
   const hn::FixedTag<std::uint8_t, 8> d8;
   std::uint64_t bytes;
-  const auto narrow = hn::Neg(hn::BitCast(hn::FixedTag<std::int8_t, 8>(),
-                                          hn::U8FromU32(hn::BitCast(u, flags))));
+  const auto narrow =
+      hn::Neg(hn::BitCast(hn::FixedTag<std::int8_t, 8>(), hn::U8FromU32(hn::BitCast(u, flags))));
   hn::StoreU(hn::BitCast(d8, narrow), d8, reinterpret_cast<std::uint8_t*>(&bytes));
   return bytes;
 }
@@ -315,9 +315,8 @@ HWY_INLINE Paths smallest8(const Paths& stay, const Paths& flip, int list) {
     keys[8 + i] = static_cast<std::uint32_t>(flip.lane[i]);
   }
   std::partial_sort(keys, keys + list, keys + 16);
-  return each8([&](int i) {
-    return i < list ? static_cast<std::int32_t>(keys[i]) : polar_no_path << 4;
-  });
+  return each8(
+      [&](int i) { return i < list ? static_cast<std::int32_t>(keys[i]) : polar_no_path << 4; });
 }
 
 HWY_INLINE bool any8(const Paths& a) {
@@ -340,8 +339,7 @@ HWY_INLINE void compose_patterns(std::uint8_t* patterns, std::size_t stages,
   }
 }
 
-HWY_INLINE void sums8(const std::int8_t* soft, std::size_t count, Paths& against_zero,
-                      Paths& all) {
+HWY_INLINE void sums8(const std::int8_t* soft, std::size_t count, Paths& against_zero, Paths& all) {
   against_zero = set8(0);
   all = set8(0);
   for (std::size_t at = 0; at < 8 * count; at += 8) {
@@ -392,8 +390,8 @@ struct Choice {
 
 HWY_INLINE Choice choose8(const Paths& stay, const Paths& flip, int list) {
   const Paths lane = iota8();
-  const Paths best = smallest8(or8(left8<4>(stay), lane),
-                               or8(left8<4>(flip), or8(lane, set8(8))), list);
+  const Paths best =
+      smallest8(or8(left8<4>(stay), lane), or8(left8<4>(flip), or8(lane, set8(8))), list);
   // Metrics have 28 bits: the shift back is of a number whose top bit may be set.
   return {and8(right8<4>(best), set8((1 << 28) - 1)), and8(best, set8(7)),
           and8(right8<3>(best), set8(1))};

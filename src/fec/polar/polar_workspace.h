@@ -20,6 +20,7 @@ struct PolarWorkspace::State {
   // 0 or -1 a bit: what the nodes that are done consist of.
   alignas(64) std::int8_t bits[8 * polar_block_bits_max + polar_slack];
   alignas(64) std::int16_t sums[polar_block_bits_max];
+  alignas(64) std::int8_t scaled[polar_block_bits_max];
   alignas(64) std::int8_t selected[polar_coded_bits_max + polar_slack];
   // [stage][16]: which path's byte belongs to a path of now, for a block of 16 bytes.
   alignas(64) std::uint8_t pattern[12 * 16];
@@ -29,5 +30,9 @@ struct PolarWorkspace::State {
   alignas(32) std::int32_t checks[8];  // the register of 5.3.1.2, bit i = position i mod 5
   alignas(64) std::uint8_t message[8 + polar_block_bits_max / 8];  // behind the leading ones
 };
+
+// Fills N bytes of out.
+void polar_recover(const PolarCode& code, const std::int8_t* coded, std::int8_t* out,
+                   PolarWorkspace::State& state);
 
 }  // namespace noroshi::fec
