@@ -21,10 +21,12 @@ Outcome check_ldpc_encode(const VectorCase& c);
 Outcome check_ldpc_rate_match(const VectorCase& c);
 Outcome check_ldpc_chain(const VectorCase& c);
 
-// polar_checks.cpp: TS 38.212 5.3.1, 5.4.1, 7.3.
+// polar_checks.cpp: TS 38.212 5.3.1, 5.4.1, 7.1, 7.3.
 Outcome check_polar_encode(const VectorCase& c);
 Outcome check_polar_rate_match(const VectorCase& c);
 Outcome check_polar_rate_recover(const VectorCase& c);
+Outcome check_dci_encode(const VectorCase& c);
+Outcome check_mib(const VectorCase& c);
 
 // sch_checks.cpp: TS 38.212 6.2.
 Outcome check_ulsch(const VectorCase& c);
@@ -53,6 +55,8 @@ inline constexpr Check checks[] = {
     {"polar_encode", check_polar_encode},
     {"polar_rate_match", check_polar_rate_match},
     {"polar_rate_recover", check_polar_rate_recover},
+    {"dci_encode", check_dci_encode},
+    {"mib", check_mib},
     {"sch_scrambled", check_sch_scrambled},
     {"ulsch", check_ulsch},
     {"ofdm", check_ofdm},

@@ -1,9 +1,11 @@
-// Polar codes and what is made of them (TS 38.212 5.3.1, 5.4.1, 7.3). Where a kernel has a ref::
-// and a cpu:: version, both must pass.
+// Polar codes and what is made of them (TS 38.212 5.3.1, 5.4.1, 7.1, 7.3). Where a kernel has a
+// ref:: and a cpu:: version, both must pass.
 
 #include <algorithm>
 
 #include "conformance/components.h"
+#include "fec/dci/dci.h"
+#include "fec/pbch/pbch.h"
 #include "fec/polar/polar.h"
 
 namespace noroshi::conformance {
@@ -116,6 +118,66 @@ Outcome check_polar_rate_recover(const VectorCase& c) {
     }
   }
   return passed();
+}
+
+Outcome check_dci_encode(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(bits, c.integer("A"));
+  NOROSHI_CASE_VALUE(e, c.integer("E"));
+  NOROSHI_CASE_VALUE(crc, c.integer("crc"));
+  NOROSHI_CASE_VALUE(rnti, c.integer("rnti"));
+  NOROSHI_CASE_VALUE(in, c.array("dciBits"));
+  NOROSHI_CASE_VALUE(expected, c.array("dciCW"));
+  NOROSHI_CASE_VALUE(code, fec::make_dci_code(bits, e));
+  if (in->size() != static_cast<std::size_t>(bits) ||
+      expected->size() != static_cast<std::size_t>(e)) {
+    return failed("dciBits has not A or dciCW not E bits");
+  }
+  if (rnti < 0 || rnti > 0xffff) return failed("rnti has more than 16 bits");
+  const auto id = static_cast<std::uint16_t>(rnti);
+  const std::vector<std::uint8_t> payload = packed(bits_of(*in, 0, in->size()));
+  const std::uint32_t parity = fec::dci_parity(code, payload, id);
+  if (parity != static_cast<std::uint32_t>(crc)) {
+    return failed("the parity is " + std::to_string(parity) + ", expected " + std::to_string(crc));
+  }
+  std::vector<std::uint8_t> coded(bytes_for_bits(expected->size()));
+  fec::dci_encode(code, payload, id, coded, 0);
+  const std::vector<std::uint8_t> want = bits_of(*expected, 0, expected->size());
+  const std::string wrong = difference(unpacked(coded, want.size()), want);
+  if (!wrong.empty()) return failed(wrong);
+
+  // And back.
+  std::vector<SoftBit> soft_bits;
+  for (const std::uint8_t bit : want) soft_bits.push_back(bit != 0 ? -1 : 1);
+  std::vector<std::uint8_t> decoded(payload.size());
+  fec::PolarWorkspace workspace;
+  if (!fec::dci_decode(code, soft_bits, id, 8, decoded, workspace).crc_ok || decoded != payload) {
+    return failed("what was sent is not decoded");
+  }
+  return passed();
+}
+
+Outcome check_mib(const VectorCase& c) {
+  fec::PbchBlock block;
+  const std::pair<const char*, int*> fields[] = {
+      {"sfn", &block.mib.sfn},
+      {"SubcarrierSpacingCommon", &block.mib.subcarrier_spacing_common},
+      {"kSSB", &block.mib.k_ssb},
+      {"DMRSTypeAPosition", &block.mib.dmrs_type_a_position},
+      {"PDCCHConfigSIB1", &block.mib.pdcch_config_sib1},
+      {"CellBarred", &block.mib.cell_barred},
+      {"IntraFreqReselection", &block.mib.intra_freq_reselection}};
+  for (const auto& [name, field] : fields) {
+    NOROSHI_CASE_VALUE(value, c.integer(name));
+    *field = value;
+  }
+  if (const auto ok = fec::check(fec::PbchConfig{}, block); !ok) return failed(ok.error().message);
+  NOROSHI_CASE_VALUE(expected, c.array("mib"));
+  if (expected->size() != 24) return failed("a MIB has 24 bits");
+  const std::uint32_t bits = fec::mib_bits(block.mib);
+  std::vector<std::uint8_t> ours;
+  for (int i = 23; i >= 0; --i) ours.push_back((bits >> i) & 1);
+  const std::string wrong = difference(ours, bits_of(*expected, 0, 24));
+  return wrong.empty() ? passed() : failed(wrong);
 }
 
 }  // namespace noroshi::conformance

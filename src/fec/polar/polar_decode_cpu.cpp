@@ -366,11 +366,18 @@ void read_message(const PolarCode& code, PolarWords& words, PolarWorkspace::Stat
 }
 
 bool passes(const PolarCrc& crc, const PolarCode& code, PolarWorkspace::State& state) {
-  const std::size_t ones = static_cast<std::size_t>(crc.leading_ones);
+  const auto ones = static_cast<std::size_t>(crc.leading_ones);
+  const auto length = static_cast<std::size_t>(crc_bits(crc.crc));
+  const std::size_t checked = code.message_position.size() - length;
   std::fill_n(state.message, 3, std::uint8_t{0xff});
-  const std::size_t bits = ones + code.message_position.size();
+  std::uint32_t received = 0;
+  for (std::size_t i = 0; i < length; ++i) {
+    received = received << 1 | (bit_at(state.message + 3, checked + i) ? 1u : 0u);
+  }
+  const std::size_t bits = ones + checked;
   const View<const std::uint8_t, 1> all(state.message + 3 - ones / 8, bytes_for_bits(bits));
-  return cpu::crc(crc.crc, all, bits) == (crc.mask & ((1u << crc_bits(crc.crc)) - 1));
+  const std::uint32_t mask = crc.mask & ((1u << length) - 1);
+  return (cpu::crc(crc.crc, all, bits) ^ mask) == received;
 }
 
 void write_message(const PolarCode& code, const PolarWorkspace::State& state, std::uint8_t* out) {

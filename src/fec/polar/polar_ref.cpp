@@ -116,11 +116,16 @@ void message_of(const PolarCode& code, const Path& path, std::uint8_t* message) 
 
 bool passes(const PolarCrc& crc, View<const std::uint8_t, 1> message, std::size_t bits) {
   const auto ones = static_cast<std::size_t>(crc.leading_ones);
+  const auto length = static_cast<std::size_t>(crc_bits(crc.crc));
   std::vector<std::uint8_t> all(bytes_for_bits(ones + bits));
   for (std::size_t i = 0; i < ones + bits; ++i) {
     set_bit(all.data(), i, i < ones || bit_at(message.data(), i - ones));
   }
-  return ref::crc(crc.crc, all, ones + bits) == (crc.mask & ((1u << crc_bits(crc.crc)) - 1));
+  const std::uint32_t parity = ref::crc(crc.crc, all, ones + bits - length) ^ crc.mask;
+  for (std::size_t i = 0; i < length; ++i) {
+    if (bit_at(message.data(), bits - 1 - i) != (((parity >> i) & 1) != 0)) return false;
+  }
+  return true;
 }
 
 }  // namespace
