@@ -152,7 +152,8 @@ void polar_encode(const PolarCode& code, View<const std::uint8_t, 1> message,
 // -127. out: N.
 void polar_rate_recover(const PolarCode& code, View<const SoftBit, 1> coded, View<SoftBit, 1> out,
                         PolarWorkspace& workspace);
-// list: 1, 2, 4 or 8. Without any information (all soft bits 0) some message comes out.
+// list: 1, 2, 4 or 8; the CRC is no longer than the message. Where all soft bits are 0 one path
+// decides for zeros; no soft bit whatever its value is a fault.
 PolarDecoded polar_decode(const PolarCode& code, View<const SoftBit, 1> coded, int list,
                           const std::optional<PolarCrc>& crc, View<std::uint8_t, 1> message,
                           PolarWorkspace& workspace);

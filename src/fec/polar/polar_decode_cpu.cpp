@@ -417,6 +417,7 @@ PolarDecoded polar_decode(const PolarCode& code, View<const SoftBit, 1> coded, i
   assert(coded.size() == static_cast<std::size_t>(code.config.coded_bits));
   assert(message.size() >= bytes_for_bits(code.message_position.size()));
   assert(!crc || crc->leading_ones == 0 || crc->leading_ones == 24);
+  assert(!crc || crc_bits(crc->crc) <= code.config.message_bits);
   auto& state = *workspace.state;
   std::int8_t* channel =
       state.single_soft + polar_soft_at(static_cast<std::size_t>(code.stages), 1);
