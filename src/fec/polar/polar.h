@@ -31,6 +31,9 @@ inline constexpr int polar_coded_bits_max = 8192;    // E
 inline constexpr int polar_message_bits_min = 12;    // K
 inline constexpr int polar_message_bits_max = 1023;  // K: 1012 bits of UCI and CRC11
 inline constexpr int polar_list_max = 8;
+// The mean magnitude that decoding starts with, whatever the soft bits have: the coarser, the fewer
+// sums saturate; measured in docs/measurements/polar-floor.md.
+inline constexpr int polar_mean_magnitude = 12;
 
 struct PolarConfig {
   int message_bits = 0;           // K, CRC included
@@ -72,18 +75,26 @@ struct PolarStep {
   std::uint16_t at;
 };
 
+// Message bits that stand together in u, within a word of 64: from there to c(to) on.
+struct PolarRun {
+  std::uint16_t from;
+  std::uint16_t to;
+  std::uint64_t mask;  // as many ones as there are bits
+};
+
 struct PolarCode {
   PolarConfig config;
   int block_bits = 0;   // N
   int stages = 0;       // n
   int parity_bits = 0;  // n_PC
   PolarSelection selection = PolarSelection::repeat;
-  std::vector<std::uint16_t> information;        // Q_I, ascending, with the parity-check bits
-  std::vector<std::uint16_t> parity_position;    // Q_PC, ascending
-  std::vector<std::uint16_t> message_position;   // [K]: the bit of u that carries c(k)
-  std::vector<std::uint16_t> selected;           // [E]: the bit of y that is e(k)
-  std::vector<std::uint16_t> triangle;           // [E]: f(i) = e(triangle[i]); empty without I_BIL
-  std::vector<std::uint16_t> coded_source;       // [E]: the bit of d that is f(i)
+  std::vector<std::uint16_t> information;       // Q_I, ascending, with the parity-check bits
+  std::vector<std::uint16_t> parity_position;   // Q_PC, ascending
+  std::vector<std::uint16_t> message_position;  // [K]: the bit of u that carries c(k)
+  std::vector<PolarRun> message_runs;       // the same; empty where they would be too short to help
+  std::vector<std::uint16_t> selected;      // [E]: the bit of y that is e(k)
+  std::vector<std::uint16_t> triangle;      // [E]: f(i) = e(triangle[i]); empty without I_BIL
+  std::vector<std::uint16_t> coded_source;  // [E]: the bit of d that is f(i)
   std::vector<std::uint16_t> subblock_position;  // [N]: J(n)
   std::vector<PolarStep> single_steps;           // of the decoder with one path
   std::vector<PolarStep> list_steps;
@@ -147,9 +158,9 @@ void polar_rate_match(const PolarCode& code, View<const std::uint8_t, 1> codewor
                       View<std::uint8_t, 1> out, std::size_t out_bit);
 void polar_encode(const PolarCode& code, View<const std::uint8_t, 1> message,
                   View<std::uint8_t, 1> out, std::size_t out_bit);
-// As ref::, in the scale that the decoder works in: a mean magnitude of known bits that does not
-// depend on that of the soft bits. Shortened bits are 127, all others within +-127. -128 counts as
-// -127. out: N.
+// As ref::, in the scale that the decoder works in: the sums that are not 0 have a mean magnitude
+// of polar_mean_magnitude before they are rounded and limited to +-127. Shortened bits are 127.
+// -128 counts as -127. out: N.
 void polar_rate_recover(const PolarCode& code, View<const SoftBit, 1> coded, View<SoftBit, 1> out,
                         PolarWorkspace& workspace);
 // list: 1, 2, 4 or 8; the CRC is no longer than the message. Where all soft bits are 0 one path

@@ -98,6 +98,21 @@ void place_message(PolarCode& code) {
   assert(k == order.size());
 }
 
+void gather_runs(PolarCode& code) {
+  const auto& position = code.message_position;
+  for (std::size_t k = 0; k < position.size();) {
+    std::size_t count = 1;
+    while (k + count < position.size() && position[k + count] == position[k] + count &&
+           position[k + count] % 64 != 0) {
+      ++count;
+    }
+    code.message_runs.push_back(
+        {position[k], static_cast<std::uint16_t>(k), ~0ull >> (64 - count)});
+    k += count;
+  }
+  if (2 * code.message_runs.size() > position.size()) code.message_runs.clear();
+}
+
 // The triangle of 5.4.1.3 is filled by rows and read by columns.
 std::vector<std::uint16_t> triangle_of(int e) {
   int side = 0;
@@ -175,6 +190,7 @@ Result<PolarCode> make_polar_code(const PolarConfig& config) {
                  ", more than coded_bits " + std::to_string(config.coded_bits) + " leave room for"};
   }
   place_message(code);
+  gather_runs(code);
   place_coded(code);
   make_polar_steps(code);
   return code;

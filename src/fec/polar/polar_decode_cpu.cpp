@@ -42,14 +42,42 @@ using Kind = PolarStep::Kind;
 
 // --- one path ---
 
-HWY_INLINE void repetition_leaf(const std::int8_t* soft, std::size_t size, std::int8_t* bits) {
+HWY_INLINE int sum_of(const std::int8_t* soft, std::size_t size) {
+#if HWY_TARGET != HWY_SCALAR
+  if (size >= 8) {
+    const hn::FixedTag<std::uint8_t, 8> d;
+    const hn::Repartition<std::uint64_t, decltype(d)> d64;
+    auto sums = hn::Zero(d64);
+    for (std::size_t i = 0; i < size; i += 8) {
+      const auto v = hn::LoadU(d, reinterpret_cast<const std::uint8_t*>(soft + i));
+      sums = hn::Add(sums, hn::SumsOf8(hn::Xor(v, hn::Set(d, std::uint8_t{0x80}))));
+    }
+    return static_cast<int>(hn::GetLane(sums)) - 128 * static_cast<int>(size);
+  }
+#endif
   int sum = 0;
   for (std::size_t i = 0; i < size; ++i) sum += soft[i];
-  fill_bytes(sum < 0 ? -1 : 0, size, bits);
+  return sum;
 }
 
-HWY_INLINE void parity_leaf(const std::int8_t* soft, std::size_t size, std::int8_t* bits) {
-  decide(soft, size, bits);
+// The position of the first bit of least magnitude, or -1 where the signs have even parity.
+HWY_INLINE int flaw_of(const std::int8_t* soft, std::size_t size) {
+#if HWY_TARGET != HWY_SCALAR
+  if (size >= 8 && size <= 256) {
+    const hn::FixedTag<std::int16_t, 8> d;
+    const hn::FixedTag<std::int8_t, 8> d8;
+    auto signs = hn::Zero(d);
+    auto least = hn::Set(d, std::int16_t{0x7fff});
+    for (std::size_t i = 0; i < size; i += 8) {
+      const auto v = hn::PromoteTo(d, hn::LoadU(d8, soft + i));
+      const auto position = hn::Iota(d, static_cast<std::int16_t>(i));
+      signs = hn::Xor(signs, v);
+      least = hn::Min(least, hn::Or(hn::ShiftLeft<8>(hn::Abs(v)), position));
+    }
+    if (hn::CountTrue(d, hn::MaskFromVec(hn::BroadcastSignBit(signs))) % 2 == 0) return -1;
+    return hn::GetLane(hn::MinOfLanes(d, least)) & 0xff;
+  }
+#endif
   int least = 1 << 20;
   int parity = 0;
   for (std::size_t i = 0; i < size; ++i) {
@@ -57,7 +85,12 @@ HWY_INLINE void parity_leaf(const std::int8_t* soft, std::size_t size, std::int8
     parity ^= soft[i] < 0 ? 1 : 0;
     least = std::min(least, magnitude * polar_block_bits_max + static_cast<int>(i));
   }
-  if (parity != 0) bits[least % polar_block_bits_max] ^= -1;
+  return parity != 0 ? least % polar_block_bits_max : -1;
+}
+
+HWY_INLINE void parity_leaf(const std::int8_t* soft, std::size_t size, std::int8_t* bits) {
+  decide(soft, size, bits);
+  if (const int flaw = flaw_of(soft, size); flaw >= 0) bits[flaw] ^= -1;
 }
 
 void DecodeSingle(const PolarCode& code, State& state) {
@@ -93,7 +126,7 @@ void DecodeSingle(const PolarCode& code, State& state) {
         decide(soft, size, bits);
         break;
       case Kind::repetition:
-        repetition_leaf(soft, size, bits);
+        fill_bytes(sum_of(soft, size) < 0 ? -1 : 0, size, bits);
         // The leaf's own bit is its last.
         checks ^= (bits[0] != 0 ? 1u : 0u) << ((step.at + size - 1) % 5);
         break;
@@ -121,7 +154,9 @@ struct ListDecoder {
   }
   std::uint8_t* pattern(std::size_t stage) const { return state.pattern + 16 * stage; }
   void forget_pattern(std::size_t stage) const {
-    for (std::uint8_t i = 0; i < 16; ++i) pattern(stage)[i] = i;
+    static constexpr std::uint8_t nobody_moved[16] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                      8, 9, 10, 11, 12, 13, 14, 15};
+    std::memcpy(pattern(stage), nobody_moved, 16);
   }
 
   void start() const {
@@ -353,15 +388,27 @@ namespace {
 void read_message(const PolarCode& code, PolarWords& words, PolarWorkspace::State& state) {
   polar_transform(words, code.block_bits);
   std::uint8_t* out = state.message + 3;
-  const std::uint16_t* position = code.message_position.data();
   const std::size_t bits = code.message_position.size();
-  for (std::size_t k = 0; k < bits; k += 8) {
-    unsigned byte = 0;
-    const std::size_t count = std::min<std::size_t>(8, bits - k);
-    for (std::size_t i = 0; i < count; ++i) {
-      byte |= (polar_word_bit(words, position[k + i]) ? 0x80u : 0u) >> i;
+  if (code.message_runs.empty()) {
+    const std::uint16_t* position = code.message_position.data();
+    for (std::size_t k = 0; k < bits; k += 8) {
+      unsigned byte = 0;
+      const std::size_t count = std::min<std::size_t>(8, bits - k);
+      for (std::size_t i = 0; i < count; ++i) {
+        byte |= (polar_word_bit(words, position[k + i]) ? 0x80u : 0u) >> i;
+      }
+      out[k / 8] = static_cast<std::uint8_t>(byte);
     }
-    out[k / 8] = static_cast<std::uint8_t>(byte);
+    return;
+  }
+  std::uint64_t message[polar_block_bits_max / 64 + 1] = {};
+  for (const PolarRun& run : code.message_runs) {
+    const std::uint64_t taken = words[run.from / 64] >> (run.from % 64) & run.mask;
+    message[run.to / 64] |= taken << (run.to % 64);
+    message[run.to / 64 + 1] |= taken >> 1 >> (63 - run.to % 64);
+  }
+  for (std::size_t i = 0; i < bytes_for_bits(bits); ++i) {
+    out[i] = polar_reversed((message[i / 8] >> (8 * (i % 8))) & 0xff);
   }
 }
 

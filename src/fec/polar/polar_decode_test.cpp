@@ -103,7 +103,8 @@ TEST(PolarRateRecover, IsTheReferenceInItsOwnScale) {
       std::vector<SoftBit> actual(n);
       cpu::polar_rate_recover(code, coded, actual, workspace);
       for (std::size_t i = 0; i < n; ++i) {
-        const double expected = std::clamp(sums[i] * 16 * known / total, -127.0, 127.0);
+        const double expected =
+            std::clamp(sums[i] * polar_mean_magnitude * known / total, -127.0, 127.0);
         ASSERT_NEAR(actual[i], expected, 0.502) << "bit " << i;
       }
     }

@@ -13,14 +13,6 @@
 #include "fec/polar/polar_steps.h"
 #include "fec/polar/polar_workspace.h"
 
-#ifndef NOROSHI_FEC_POLAR_RECOVER_CPU_ONCE
-#define NOROSHI_FEC_POLAR_RECOVER_CPU_ONCE
-namespace noroshi::fec {
-// The mean magnitude of the bits of d that decoding starts with (docs/measurements/polar-floor.md).
-inline constexpr float polar_mean_magnitude = 16;
-}  // namespace noroshi::fec
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::fec {
 namespace HWY_NAMESPACE {
