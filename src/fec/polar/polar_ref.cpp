@@ -20,7 +20,7 @@ std::vector<std::uint8_t> place(const PolarCode& code, View<const std::uint8_t, 
   }
   std::array<std::uint8_t, 5> y{};
   for (std::size_t n = 0; n < u.size(); ++n) {
-    std::ranges::rotate(y, y.begin() + 1);
+    std::rotate(y.begin(), y.begin() + 1, y.end());
     if (contains(code.parity_position, n)) {
       u[n] = y[0];
     } else if (contains(code.information, n)) {
