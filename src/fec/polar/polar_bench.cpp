@@ -25,7 +25,7 @@ struct Link {
 constexpr Link links[] = {
     {"pbch", {56, 864, 9, true, false}, Crc::crc24c, -4, -10, 10},
     {"dci k64 e432", {64, 432, 9, true, false}, Crc::crc24c, -0.5, -6, 9},
-    {"uci k300 e1024", {300, 1024, 10, false, true}, Crc::crc11, 2.5, -2.5, 6},
+    {"uci k300 e1024", {300, 1024, 10, false, true}, Crc::crc11, 2.5, -2.5, 7},
     {"uci k20 e60", {20, 60, 10, false, true}, Crc::crc6, 5, -2, 9},
 };
 

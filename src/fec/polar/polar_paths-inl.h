@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <utility>
+#include <functional>
 
 #include <hwy/highway.h>
 
@@ -308,13 +308,20 @@ HWY_INLINE Paths take8(const Paths& a, const Paths& from) {
   return each8([&](int i) { return a.lane[from.lane[i]]; });
 }
 
+// In the order in which the vectors have them, so that ties fall alike.
 HWY_INLINE Paths smallest8(const Paths& stay, const Paths& flip, int list) {
   std::uint32_t keys[16];
-  for (std::size_t i = 0; i < 8; ++i) {
+  const auto half = static_cast<std::size_t>(list == 8 ? 8 : 4);
+  for (std::size_t i = 0; i < half; ++i) {
     keys[i] = static_cast<std::uint32_t>(stay.lane[i]);
-    keys[8 + i] = static_cast<std::uint32_t>(flip.lane[i]);
+    keys[half + i] = static_cast<std::uint32_t>(flip.lane[i]);
   }
-  std::partial_sort(keys, keys + list, keys + 16);
+  if (list == 8) {
+    std::sort(keys, keys + 8);
+    std::sort(keys + 8, keys + 16, std::greater<>());
+    return each8([&](int i) { return static_cast<std::int32_t>(std::min(keys[i], keys[8 + i])); });
+  }
+  std::sort(keys, keys + 8);
   return each8(
       [&](int i) { return i < list ? static_cast<std::int32_t>(keys[i]) : polar_no_path << 4; });
 }
