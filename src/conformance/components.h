@@ -32,6 +32,9 @@ Outcome check_mib(const VectorCase& c);
 Outcome check_ulsch(const VectorCase& c);
 Outcome check_sch_scrambled(const VectorCase& c);
 
+// uci_checks.cpp: TS 38.212 5.3.3, 6.3.
+Outcome check_small_block(const VectorCase& c);
+
 // signal_checks.cpp: TS 38.211.
 Outcome check_modulation(const VectorCase& c);
 Outcome check_demodulation(const VectorCase& c);
@@ -59,6 +62,7 @@ inline constexpr Check checks[] = {
     {"mib", check_mib},
     {"sch_scrambled", check_sch_scrambled},
     {"ulsch", check_ulsch},
+    {"small_block", check_small_block},
     {"ofdm", check_ofdm},
     {"pdsch", check_pdsch},
     {"pusch", check_pusch},
