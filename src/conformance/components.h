@@ -34,6 +34,9 @@ Outcome check_sch_scrambled(const VectorCase& c);
 
 // uci_checks.cpp: TS 38.212 5.3.3, 6.3.
 Outcome check_small_block(const VectorCase& c);
+Outcome check_polar_segment(const VectorCase& c);
+Outcome check_polar_uci(const VectorCase& c);
+Outcome check_ulsch_uci(const VectorCase& c);
 
 // signal_checks.cpp: TS 38.211.
 Outcome check_modulation(const VectorCase& c);
@@ -63,6 +66,9 @@ inline constexpr Check checks[] = {
     {"sch_scrambled", check_sch_scrambled},
     {"ulsch", check_ulsch},
     {"small_block", check_small_block},
+    {"polar_segment", check_polar_segment},
+    {"polar_uci", check_polar_uci},
+    {"ulsch_uci", check_ulsch_uci},
     {"ofdm", check_ofdm},
     {"pdsch", check_pdsch},
     {"pusch", check_pusch},

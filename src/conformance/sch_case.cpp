@@ -20,7 +20,7 @@ Result<nr::SharedChannel> matlab_shared_channel(const VectorCase& c) {
   NOROSHI_VALUE(code_rate_x1024, c.number("TargetCodeRateby1024"));
   NOROSHI_VALUE(additional, c.integer("DMRSAdditionalPosition"));
   NOROSHI_VALUE(cdm_groups, c.integer("NumCDMGroupsWithoutData"));
-  NOROSHI_VALUE(tb, c.array("trblk_out"));
+  NOROSHI_VALUE(data, c.has("EnableULSCH") ? c.integer("EnableULSCH") : Result<int>(1));
   const auto type_a_position = c.has("DMRSTypeAPosition") ? c.integer("DMRSTypeAPosition")
                                                           : c.integer("dmrs_TypeA_Position");
   if (!type_a_position) return type_a_position.error();
@@ -39,7 +39,10 @@ Result<nr::SharedChannel> matlab_shared_channel(const VectorCase& c) {
   channel.modulation = static_cast<nr::Modulation>(modulation);
   channel.code_rate_x10240 = static_cast<int>(std::lround(code_rate_x1024 * 10));
   channel.layers = layers;
-  channel.tb_bits = static_cast<int>(tb->size());
+  if (data != 0) {
+    NOROSHI_VALUE(tb, c.array("trblk_out"));
+    channel.tb_bits = static_cast<int>(tb->size());
+  }
   channel.dmrs.symbol_mask = nr::dmrs_symbols_type_a(channel.symbol_start, channel.symbol_count,
                                                      *type_a_position, additional, false);
   channel.dmrs.cdm_groups_without_data = cdm_groups;

@@ -9,8 +9,9 @@
 
 namespace noroshi::conformance {
 
-// Allocation, modulation, code rate, DM-RS and TBS (from the transport block's length) of a pdsch
-// or ulsch case. Identities stay 0. Errors name the parameter.
+// Allocation, modulation, code rate, DM-RS and TBS (from the transport block's length, 0 where
+// EnableULSCH is 0) of a pdsch, ulsch or ulsch_uci case. Identities stay 0. Errors name the
+// parameter.
 Result<nr::SharedChannel> matlab_shared_channel(const VectorCase& c);
 
 // Encodes the transport block once for each row of the expected codewords, with the redundancy

@@ -2,9 +2,14 @@
 // version, both must pass.
 
 #include <algorithm>
+#include <cmath>
 
 #include "conformance/components.h"
+#include "conformance/sch_case.h"
+#include "fec/sch/sch.h"
 #include "fec/small_block/small_block.h"
+#include "fec/uci/pusch_uci.h"
+#include "fec/uci/uci.h"
 
 namespace noroshi::conformance {
 namespace {
@@ -33,6 +38,24 @@ std::string difference_of_values(const std::vector<double>& got, const double* e
   return "";
 }
 
+std::vector<SoftBit> soft_bits_of(const std::vector<std::uint8_t>& coded, std::size_t bits) {
+  std::vector<SoftBit> soft_bits(bits);
+  for (std::size_t i = 0; i < bits; ++i) {
+    soft_bits[i] = bit_at(coded.data(), i) ? SoftBit{-9} : SoftBit{9};
+  }
+  return soft_bits;
+}
+
+// Whether uci_decode() finds the message in these coded bits.
+std::string decoding_difference(const fec::UciCode& code, View<const SoftBit, 1> soft_bits,
+                                const std::vector<std::uint8_t>& message) {
+  fec::PolarWorkspace workspace;
+  std::vector<std::uint8_t> decoded(message.size());
+  const auto result = fec::uci_decode(code, soft_bits, {}, decoded, workspace);
+  if (!result.ok) return "decoding: not ok";
+  return decoded == message ? "" : "decoding: another message";
+}
+
 }  // namespace
 
 Outcome check_small_block(const VectorCase& c) {
@@ -58,13 +81,231 @@ Outcome check_small_block(const VectorCase& c) {
     if (!wrong.empty()) return failed(std::string(what) + ": " + wrong);
   }
   // And back.
-  std::vector<SoftBit> soft_bits(expected->size());
-  for (std::size_t i = 0; i < soft_bits.size(); ++i) {
-    soft_bits[i] = bit_at(cpu.data(), i) ? SoftBit{-9} : SoftBit{9};
-  }
   std::vector<std::uint8_t> decoded(message.size());
-  fec::cpu::small_block_decode(block, soft_bits, decoded);
+  fec::cpu::small_block_decode(block, soft_bits_of(cpu, expected->size()), decoded);
   return decoded == message ? passed() : failed("decoded to another word");
+}
+
+Outcome check_polar_segment(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(bits, c.integer("A"));
+  NOROSHI_CASE_VALUE(coded_bits, c.integer("Euci"));
+  NOROSHI_CASE_VALUE(blocks, c.integer("C"));
+  NOROSHI_CASE_VALUE(block_coded_bits, c.integer("Er"));
+  NOROSHI_CASE_VALUE(in, c.array("in"));
+  NOROSHI_CASE_VALUE(expected, c.array("outd"));
+  NOROSHI_CASE_VALUE(code, fec::make_uci_code({.bits = bits, .coded_bits = coded_bits}));
+  if (bits <= fec::small_block_bits_max || in->size() != static_cast<std::size_t>(bits)) {
+    return failed("in is not A > 11 bits");
+  }
+  const auto block_bits = static_cast<std::size_t>(code.polar.config.message_bits);
+  if (code.code_blocks != blocks || code.polar.config.coded_bits != block_coded_bits ||
+      expected->size() != static_cast<std::size_t>(blocks) * block_bits) {
+    return failed(std::to_string(code.code_blocks) + " code blocks of " +
+                  std::to_string(block_bits) + " bits, expected another shape");
+  }
+  const std::vector<std::uint8_t> message = packed(bits_of(*in, 0, in->size()));
+  for (int block = 0; block < blocks; ++block) {
+    std::vector<std::uint8_t> out(bytes_for_bits(block_bits));
+    fec::uci_code_block(code, message, block, out);
+    const std::string wrong =
+        difference(unpacked(out, block_bits),
+                   bits_of(*expected, static_cast<std::size_t>(block) * block_bits, block_bits));
+    if (!wrong.empty()) return failed("block " + std::to_string(block) + ": " + wrong);
+  }
+  return passed();
+}
+
+Outcome check_polar_uci(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(bits, c.integer("A"));
+  NOROSHI_CASE_VALUE(coded_bits, c.integer("E"));
+  NOROSHI_CASE_VALUE(in, c.array("u"));
+  NOROSHI_CASE_VALUE(expected, c.array("c"));
+  NOROSHI_CASE_VALUE(code, fec::make_uci_code({.bits = bits, .coded_bits = coded_bits}));
+  const std::size_t words = in->shape.size() == 2 ? in->shape[0] : 1;
+  const auto width = static_cast<std::size_t>(bits);
+  const auto coded_width = static_cast<std::size_t>(coded_bits);
+  if (in->size() != words * width || expected->size() != words * coded_width) {
+    return failed("u or c has not the length of the code");
+  }
+  for (std::size_t word = 0; word < words; ++word) {
+    const auto message = packed(bits_of(*in, word * width, width));
+    std::vector<std::uint8_t> coded(bytes_for_bits(coded_width));
+    fec::uci_encode(code, message, coded, 0);
+    std::string wrong = difference(unpacked(coded, coded_width),
+                                   bits_of(*expected, word * coded_width, coded_width));
+    if (wrong.empty()) {
+      wrong = decoding_difference(code, soft_bits_of(coded, coded_width), message);
+    }
+    if (!wrong.empty()) return failed("word " + std::to_string(word) + ": " + wrong);
+  }
+  return passed();
+}
+
+namespace {
+
+struct UciArrays {
+  const char* enabled;
+  const char* bits;
+  const char* coded;
+};
+// In the order of PuschPart.
+constexpr UciArrays uci_arrays[] = {{"EnableULSCH", "trblk_out", "codedULSCH_out"},
+                                    {"EnableACK", "effACK_out", "codedACK_out"},
+                                    {"EnableCSI1", "csi1_out", "codedCSI1_out"},
+                                    {"EnableCSI2", "csi2_out", "codedCSI2_out"}};
+
+Result<fec::PuschUciConfig> ulsch_uci_config(const VectorCase& c,
+                                             const nr::SharedChannel& channel) {
+  auto config = fec::pusch_uci_config(channel);
+  if (!config) return config.error();
+  const auto bits_of_part = [&](const UciArrays& part) {
+    const auto enabled = c.integer(part.enabled);
+    const auto array = c.array(part.bits);
+    return enabled && *enabled != 0 && array ? static_cast<int>((*array)->shape.back()) : 0;
+  };
+  config->harq_bits = bits_of_part(uci_arrays[1]);
+  config->csi1_bits = bits_of_part(uci_arrays[2]);
+  config->csi2_bits = bits_of_part(uci_arrays[3]);
+  const std::pair<const char*, int*> betas[] = {{"BetaOffsetACK", &config->harq_beta_x8},
+                                                {"BetaOffsetCSI1", &config->csi1_beta_x8},
+                                                {"BetaOffsetCSI2", &config->csi2_beta_x8}};
+  for (const auto& [key, beta_x8] : betas) {
+    const auto beta = c.number(key);
+    if (!beta) return beta.error();
+    *beta_x8 = static_cast<int>(std::lround(*beta * 8));
+  }
+  const auto alpha = c.number("UCIScaling");
+  if (!alpha) return alpha.error();
+  config->alpha_x100 = static_cast<int>(std::lround(*alpha * 100));
+  return config;
+}
+
+// One slot's row of a [slot, bit] array.
+Result<std::vector<std::uint8_t>> row_of(const VectorCase& c, const char* name, std::size_t row) {
+  const auto array = c.array(name);
+  if (!array) return array.error();
+  const std::size_t rows = (*array)->shape.size() == 2 ? (*array)->shape[0] : 1;
+  const std::size_t bits = (*array)->shape.back();
+  return bits_of(**array, rows == 1 ? 0 : row * bits, bits);
+}
+
+struct CodedParts {
+  std::array<std::vector<std::uint8_t>, fec::pusch_parts> packed;
+  std::array<std::vector<double>, fec::pusch_parts> values;  // with placeholders
+};
+
+// Codes every part of one slot, compares it, and decodes UCI again.
+std::string code_parts(const VectorCase& c, const fec::PuschUciLayout& layout,
+                       const fec::SchConfig& sch, std::size_t row, CodedParts& parts) {
+  for (std::size_t p = 0; p < fec::pusch_parts; ++p) {
+    const auto part = static_cast<fec::PuschPart>(p);
+    const auto coded_bits = static_cast<std::size_t>(layout.coded_bits(part));
+    parts.packed[p].assign(bytes_for_bits(coded_bits), 0);
+    parts.values[p].clear();
+    if (coded_bits == 0) continue;
+    const UciArrays& names = uci_arrays[p];
+    const auto bits = row_of(c, names.bits, row);
+    if (!bits) return bits.error().message;
+    const std::vector<std::uint8_t> message = packed(*bits);
+    const auto expected = c.array(names.coded);
+    if (!expected) return expected.error().message;
+    if ((*expected)->shape.back() != coded_bits) {
+      return std::string(names.coded) + ": " + std::to_string(coded_bits) + " bits, expected " +
+             std::to_string((*expected)->shape.back());
+    }
+    const fec::SmallBlock block{static_cast<int>(bits->size()), layout.coded_bits(part),
+                                layout.bits_per_symbol()};
+    if (part == fec::PuschPart::ul_sch) {
+      fec::SchWorkspace workspace;
+      fec::sch_encode(sch, message, parts.packed[p], workspace);
+      for (const auto bit : unpacked(parts.packed[p], coded_bits)) parts.values[p].push_back(bit);
+    } else {
+      const auto code = fec::make_uci_code({.bits = block.bits,
+                                            .coded_bits = block.coded_bits,
+                                            .bits_per_symbol = block.bits_per_symbol});
+      if (!code) return code.error().message;
+      fec::uci_encode(*code, message, parts.packed[p], 0);
+      if (block.bits <= 2) {
+        parts.values[p] = with_placeholders(block, parts.packed[p]);
+      } else {
+        for (const auto bit : unpacked(parts.packed[p], coded_bits)) parts.values[p].push_back(bit);
+      }
+      const std::string wrong =
+          decoding_difference(*code, soft_bits_of(parts.packed[p], coded_bits), message);
+      if (!wrong.empty()) return std::string(names.bits) + ": " + wrong;
+    }
+    const std::string wrong =
+        difference_of_values(parts.values[p], (*expected)->real.data() + row * coded_bits);
+    if (!wrong.empty()) return std::string(names.coded) + ": " + wrong;
+  }
+  return "";
+}
+
+// The multiplexed codeword with its placeholders, and its bits.
+std::string codeword_difference(const Array& expected, const fec::PuschUciLayout& layout,
+                                const CodedParts& parts, std::size_t row) {
+  const auto bits = static_cast<std::size_t>(layout.coded_bits());
+  if (expected.shape.back() != bits) {
+    return std::to_string(bits) + " bits, expected " + std::to_string(expected.shape.back());
+  }
+  std::vector<double> values(bits);
+  fec::PuschCodedBits coded;
+  for (const std::size_t p : {0u, 2u, 3u, 1u}) {  // HARQ-ACK overwrites
+    coded.of[p] = parts.packed[p];
+    std::size_t from = 0;
+    for (const auto& run : layout.runs(static_cast<fec::PuschPart>(p))) {
+      const auto count = static_cast<std::size_t>(run.count * layout.element_bits());
+      std::copy_n(parts.values[p].begin() + static_cast<std::ptrdiff_t>(from), count,
+                  values.begin() + run.first * layout.element_bits());
+      from += count;
+    }
+  }
+  const double* want = expected.real.data() + row * bits;
+  if (const std::string wrong = difference_of_values(values, want); !wrong.empty()) return wrong;
+  std::vector<std::uint8_t> codeword(bytes_for_bits(bits));
+  fec::pusch_uci_multiplex(layout, coded, codeword);
+  for (std::size_t i = 0; i < bits; ++i) {
+    if (want[i] >= 0 && bit_at(codeword.data(), i) != (want[i] > 0)) {
+      return "multiplexing: bit " + std::to_string(i);
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+Outcome check_ulsch_uci(const VectorCase& c) {
+  NOROSHI_CASE_VALUE(channel, matlab_shared_channel(c));
+  NOROSHI_CASE_VALUE(config, ulsch_uci_config(c, channel));
+  NOROSHI_CASE_VALUE(versions, c.numbers("rv_out"));
+  NOROSHI_CASE_VALUE(buffer_bits, c.integer("N_ref_LBRM"));
+  NOROSHI_CASE_VALUE(expected, c.array("codeword_out"));
+  fec::PuschUciLayout layout;
+  if (const auto made = fec::make_pusch_uci_layout(config, layout); !made) {
+    return failed(made.error().message);
+  }
+  fec::SchConfig sch{.tb_bits = channel.tb_bits,
+                     .code_rate_x10240 = channel.code_rate_x10240,
+                     .bits_per_symbol = layout.bits_per_symbol(),
+                     .layers = channel.layers,
+                     .rv = 0,
+                     .coded_bits = layout.coded_bits(fec::PuschPart::ul_sch),
+                     .limited_buffer_bits = buffer_bits};
+  const std::size_t rows = expected->shape.size() == 2 ? expected->shape[0] : 1;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t slot =
+        row < expected->slots.size() ? static_cast<std::size_t>(expected->slots[row]) : row;
+    if (slot >= versions.size()) return failed("no rv for slot " + std::to_string(slot));
+    sch.rv = static_cast<int>(versions[slot]);
+    if (channel.tb_bits > 0) {
+      if (const auto allowed = fec::check(sch); !allowed) return failed(allowed.error().message);
+    }
+    CodedParts parts;
+    std::string wrong = code_parts(c, layout, sch, row, parts);
+    if (wrong.empty()) wrong = codeword_difference(*expected, layout, parts, row);
+    if (!wrong.empty()) return failed("slot " + std::to_string(slot) + ": " + wrong);
+  }
+  return passed();
 }
 
 }  // namespace noroshi::conformance
