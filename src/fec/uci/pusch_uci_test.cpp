@@ -98,7 +98,7 @@ TEST(PuschUci, EveryElementHasOneOwnerBesidesPunctures) {
 // The clause in floating point, for cases whose result is no whole number before the ceiling.
 TEST(PuschUci, RatesAreTheFormulas) {
   PuschUciLayout layout;
-  PuschUciConfig config = full_pusch(20, 0b00000000000100);
+  PuschUciConfig config = full_pusch(21, 0b00000000000100);
   config.code_block_bits = 9152;
   config.bits_per_symbol = 4;
   config.harq_bits = 5;
@@ -108,7 +108,7 @@ TEST(PuschUci, RatesAreTheFormulas) {
   config.csi2_bits = 40;
   config.csi2_beta_x8 = 13;
   config.alpha_x100 = 65;
-  const double m = 13 * 240;
+  const double m = 13 * 252;
   ASSERT_TRUE(make_pusch_uci_layout(config, layout).ok());
   EXPECT_EQ(layout.elements(PuschPart::harq), std::ceil(5 * 12.625 * m / 9152));
   EXPECT_EQ(layout.elements(PuschPart::csi1), std::ceil((20 + 11) * 2.5 * m / 9152));
@@ -120,10 +120,10 @@ TEST(PuschUci, RatesAreTheFormulas) {
   config.harq_bits = 500;
   config.csi2_bits = 1000;
   ASSERT_TRUE(make_pusch_uci_layout(config, layout).ok());
-  EXPECT_EQ(layout.elements(PuschPart::harq), std::ceil(0.65 * 11 * 240));
+  EXPECT_EQ(layout.elements(PuschPart::harq), std::ceil(0.65 * 11 * 252));
   EXPECT_EQ(layout.elements(PuschPart::csi1), std::ceil((20 + 11) * 2.5 * m / 9152));
   EXPECT_EQ(layout.elements(PuschPart::csi2),
-            std::ceil(0.65 * m) - std::ceil(0.65 * 11 * 240) - std::ceil(31 * 2.5 * m / 9152));
+            std::ceil(0.65 * m) - std::ceil(0.65 * 11 * 252) - std::ceil(31 * 2.5 * m / 9152));
   // Without UL-SCH.
   config.harq_bits = 15;
   config.csi2_bits = 40;
@@ -159,6 +159,54 @@ TEST(PuschUci, PlacesBySymbolAndSpacing) {
   EXPECT_EQ(elements_of(layout, PuschPart::harq), (std::vector<int>{0, 2, 4, 6, 8, 10}));
   EXPECT_EQ(elements_of(layout, PuschPart::csi1), (std::vector<int>{1, 7}));
   EXPECT_EQ(layout.elements(PuschPart::ul_sch), 16);
+}
+
+// Two hops of 4 symbols of 12 elements, DM-RS first in each: 36 + 36 elements for UCI, numbered
+// from symbol 1 on; symbol 5 starts with 36.
+TEST(PuschUci, HopsShareAsTheClauseSays) {
+  PuschUciConfig config = full_pusch(1, 0b00010001);
+  config.symbols = 8;
+  config.hop_symbol = 4;
+  config.bits_per_symbol = 1;
+  config.code_block_bits = 50;  // 3 * 72 / 50 = 4.3
+  config.harq_bits = 3;
+  config.harq_beta_x8 = config.csi1_beta_x8 = config.csi2_beta_x8 = 8;
+  PuschUciLayout layout;
+  ASSERT_TRUE(make_pusch_uci_layout(config, layout).ok());
+  EXPECT_EQ(elements_of(layout, PuschPart::harq), (std::vector<int>{0, 6, 36, 40, 44}));
+  // Without UL-SCH, R = 0.6: HARQ-ACK has 5 elements, CSI part 1 what is left, each hop its share.
+  config.code_block_bits = 0;
+  config.code_rate_x10240 = 6144;
+  config.csi1_bits = 4;
+  ASSERT_TRUE(make_pusch_uci_layout(config, layout).ok());
+  EXPECT_EQ(elements_of(layout, PuschPart::harq), (std::vector<int>{0, 6, 36, 40, 44}));
+  EXPECT_EQ(layout.elements(PuschPart::csi1), 67);
+  EXPECT_EQ(elements_of(layout, PuschPart::csi1)[33], 35);
+  EXPECT_EQ(elements_of(layout, PuschPart::csi1)[34], 37);
+  // With CSI part 2 part 1 has 7 elements: 3 and 4.
+  config.csi2_bits = 4;
+  ASSERT_TRUE(make_pusch_uci_layout(config, layout).ok());
+  EXPECT_EQ(elements_of(layout, PuschPart::csi1), (std::vector<int>{1, 4, 8, 37, 39, 42, 45}));
+  EXPECT_EQ(layout.elements(PuschPart::csi2), 60);
+  EXPECT_EQ(elements_of(layout, PuschPart::csi2)[30], 35);
+  EXPECT_EQ(elements_of(layout, PuschPart::csi2)[31], 38);
+  // Two bits: 4 elements are reserved, 2 in each hop, and used.
+  config.harq_bits = 2;
+  config.csi2_bits = 0;
+  ASSERT_TRUE(make_pusch_uci_layout(config, layout).ok());
+  EXPECT_EQ(elements_of(layout, PuschPart::harq), (std::vector<int>{0, 6, 36, 42}));
+  EXPECT_EQ(layout.elements(PuschPart::csi1), 68);
+  EXPECT_EQ(elements_of(layout, PuschPart::csi1)[33], 35);
+  EXPECT_EQ(elements_of(layout, PuschPart::csi1)[34], 37);
+  // Nothing of the first hop lies behind its DM-RS: all HARQ-ACK goes to the second.
+  config.dmrs_mask = 0b00011000;
+  config.data_elements[0] = 12;
+  config.data_elements[3] = 0;
+  config.harq_bits = 3;
+  ASSERT_TRUE(make_pusch_uci_layout(config, layout).ok());
+  EXPECT_EQ(elements_of(layout, PuschPart::harq), (std::vector<int>{36, 38, 40, 42, 44}));
+  EXPECT_EQ(elements_of(layout, PuschPart::csi1)[35], 35);
+  EXPECT_EQ(elements_of(layout, PuschPart::csi1)[36], 37);
 }
 
 TEST(PuschUci, PartsComeBackAndOverwrittenSoftBitsAreForgotten) {
