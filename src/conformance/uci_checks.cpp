@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "conformance/components.h"
 #include "conformance/sch_case.h"
@@ -10,6 +11,8 @@
 #include "fec/small_block/small_block.h"
 #include "fec/uci/pusch_uci.h"
 #include "fec/uci/uci.h"
+#include "nr/prbs/prbs.h"
+#include "phy/modulation/modulation.h"
 
 namespace noroshi::conformance {
 namespace {
@@ -185,6 +188,9 @@ Result<std::vector<std::uint8_t>> row_of(const VectorCase& c, const char* name, 
   const auto array = c.array(name);
   if (!array) return array.error();
   const std::size_t rows = (*array)->shape.size() == 2 ? (*array)->shape[0] : 1;
+  if ((*array)->is_complex || (*array)->size() == 0 || (rows > 1 && row >= rows)) {
+    return Error{std::string(name) + " has no bits of slot row " + std::to_string(row)};
+  }
   const std::size_t bits = (*array)->shape.back();
   return bits_of(**array, rows == 1 ? 0 : row * bits, bits);
 }
@@ -209,7 +215,7 @@ std::string code_parts(const VectorCase& c, const fec::PuschUciLayout& layout,
     const std::vector<std::uint8_t> message = packed(*bits);
     const auto expected = c.array(names.coded);
     if (!expected) return expected.error().message;
-    if ((*expected)->shape.back() != coded_bits) {
+    if ((*expected)->size() < (row + 1) * coded_bits || (*expected)->shape.back() != coded_bits) {
       return std::string(names.coded) + ": " + std::to_string(coded_bits) + " bits, expected " +
              std::to_string((*expected)->shape.back());
     }
@@ -243,10 +249,11 @@ std::string code_parts(const VectorCase& c, const fec::PuschUciLayout& layout,
 
 // The multiplexed codeword with its placeholders, and its bits.
 std::string codeword_difference(const Array& expected, const fec::PuschUciLayout& layout,
-                                const CodedParts& parts, std::size_t row) {
+                                const CodedParts& parts, std::size_t row,
+                                std::vector<std::uint8_t>& codeword) {
   const auto bits = static_cast<std::size_t>(layout.coded_bits());
-  if (expected.shape.back() != bits) {
-    return std::to_string(bits) + " bits, expected " + std::to_string(expected.shape.back());
+  if (expected.is_complex || expected.size() < (row + 1) * bits || expected.shape.back() != bits) {
+    return "codeword_out has not " + std::to_string(bits) + " bits a slot";
   }
   std::vector<double> values(bits);
   fec::PuschCodedBits coded;
@@ -262,7 +269,7 @@ std::string codeword_difference(const Array& expected, const fec::PuschUciLayout
   }
   const double* want = expected.real.data() + row * bits;
   if (const std::string wrong = difference_of_values(values, want); !wrong.empty()) return wrong;
-  std::vector<std::uint8_t> codeword(bytes_for_bits(bits));
+  codeword.assign(bytes_for_bits(bits), 0);
   fec::pusch_uci_multiplex(layout, coded, codeword);
   for (std::size_t i = 0; i < bits; ++i) {
     if (want[i] >= 0 && bit_at(codeword.data(), i) != (want[i] > 0)) {
@@ -270,6 +277,59 @@ std::string codeword_difference(const Array& expected, const fec::PuschUciLayout
     }
   }
   return "";
+}
+
+// TS 38.211 6.3.1.4 by its formula: each stretch of `width` symbols.
+void transform_precode(std::vector<cf64>& symbols, std::size_t width) {
+  std::vector<cf64> turns(width);
+  const double scale = 1 / std::sqrt(static_cast<double>(width));
+  for (std::size_t i = 0; i < width; ++i) {
+    turns[i] = std::polar(
+        scale, -2 * std::numbers::pi * static_cast<double>(i) / static_cast<double>(width));
+  }
+  for (std::size_t first = 0; first + width <= symbols.size(); first += width) {
+    const std::vector<cf64> in(symbols.begin() + static_cast<std::ptrdiff_t>(first),
+                               symbols.begin() + static_cast<std::ptrdiff_t>(first + width));
+    for (std::size_t k = 0; k < width; ++k) {
+      cf64 sum = 0;
+      for (std::size_t i = 0; i < width; ++i) sum += in[i] * turns[i * k % width];
+      symbols[first + k] = sum;
+    }
+  }
+}
+
+// The codeword scrambled, with its placeholders, on two antenna ports: layer i on port i (TPMI 0 of
+// TS 38.211 tables 6.3.1.5-1 and -4).
+std::string symbols_difference(const VectorCase& c, const nr::SharedChannel& channel,
+                               const fec::PuschUciLayout& layout,
+                               std::vector<std::uint8_t> codeword, std::size_t slot) {
+  const auto expected = c.array("layermap_out");
+  const auto rnti = c.integer("RNTI");
+  const auto id = c.integer("NID");
+  const auto precoding = c.integer("TransformPrecoding");
+  if (!expected || !rnti || !id || !precoding) return "layermap_out or its parameters are missing";
+  const Array& want = **expected;
+  const auto row = std::ranges::find(want.slots, static_cast<int>(slot));
+  if (row == want.slots.end()) return "";  // not given for this slot
+  const auto bits = static_cast<std::size_t>(layout.coded_bits());
+  nr::cpu::scramble(static_cast<std::uint32_t>(*rnti) << 15 | static_cast<std::uint32_t>(*id),
+                    codeword, bits);
+  fec::pusch_uci_scramble_placeholders(layout, codeword);
+  std::vector<cf64> symbols(bits / static_cast<std::size_t>(layout.bits_per_symbol()));
+  phy::ref::modulate(channel.modulation, codeword, std::numbers::sqrt2 / 2, symbols);
+  if (*precoding != 0) transform_precode(symbols, 12 * channel.rbs.count());
+  const auto layers = static_cast<std::size_t>(channel.layers);
+  const std::size_t each = symbols.size() / layers;
+  if (want.shape.size() != 3 || want.shape[1] != 2 || want.shape[2] != each) {
+    return "not two ports of " + std::to_string(each) + " symbols";
+  }
+  std::vector<cf32> ports(2 * each);
+  for (std::size_t i = 0; i < symbols.size(); ++i) {
+    ports[i % layers * each + i / layers] = cf32(symbols[i]);
+  }
+  const auto from = static_cast<std::size_t>(row - want.slots.begin()) * ports.size();
+  if (want.complex.size() < from + ports.size()) return "layermap_out is too small";
+  return difference(ports, want.complex.data() + from, ports.size(), 1e-5);
 }
 
 }  // namespace
@@ -302,7 +362,9 @@ Outcome check_ulsch_uci(const VectorCase& c) {
     }
     CodedParts parts;
     std::string wrong = code_parts(c, layout, sch, row, parts);
-    if (wrong.empty()) wrong = codeword_difference(*expected, layout, parts, row);
+    std::vector<std::uint8_t> codeword;
+    if (wrong.empty()) wrong = codeword_difference(*expected, layout, parts, row, codeword);
+    if (wrong.empty()) wrong = symbols_difference(c, channel, layout, codeword, slot);
     if (!wrong.empty()) return failed("slot " + std::to_string(slot) + ": " + wrong);
   }
   return passed();
