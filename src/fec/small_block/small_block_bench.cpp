@@ -21,6 +21,7 @@ NOROSHI_BENCH(small_block) {
       cpu::small_block_encode(block, message, coded, 0);
       return hash_bytes(coded.data(), coded.size());
     });
+    cpu::small_block_encode(block, message, coded, 0);
     std::vector<SoftBit> soft_bits(coded_bits);
     for (std::size_t i = 0; i < coded_bits; ++i) {
       const double sent = bit_at(coded.data(), i) ? -20.0 : 20.0;

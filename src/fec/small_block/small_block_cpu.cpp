@@ -76,13 +76,16 @@ int Combine(const SmallBlock& block, const SoftBit* soft_bits, SmallBlockSums& r
   const int codeword = small_block_codeword_bits(block.bits, block.bits_per_symbol);
   int period = codeword;
   while (period % lanes != 0) period += codeword;
+  const int whole = block.coded_bits / period;
+  if (whole == 0) return 0;
   alignas(64) std::int16_t counts[period_max];  // -1: counts
-  for (int k = 0; k < period; ++k) {
-    counts[k] = small_block_coded_bit(block, k) == CodedBit::one ? 0 : -1;
+  const int symbol = block.bits > 2 ? 1 : block.bits_per_symbol;
+  for (int k = 0, in_symbol = 0; k < period; ++k, ++in_symbol) {
+    if (in_symbol == symbol) in_symbol = 0;
+    counts[k] = in_symbol < 2 ? -1 : 0;
   }
   alignas(64) std::int16_t lane_sums[32];
   alignas(64) std::int32_t lane_energies[16];
-  const int whole = block.coded_bits / period;
   for (int at = 0; at < period; at += lanes) {
     const auto mask = hn::Load(d16, counts + at);
     for (int turn = 0; turn < whole;) {
@@ -98,8 +101,9 @@ int Combine(const SmallBlock& block, const SoftBit* soft_bits, SmallBlockSums& r
         energy0 = hn::ReorderWidenMulAccumulate(d32, soft, soft, energy0, energy1);
       }
       hn::Store(sum, d16, lane_sums);
-      for (int i = 0; i < lanes; ++i) {
-        result.sums[static_cast<std::size_t>((at + i) % codeword)] += lane_sums[i];
+      for (int i = 0, position = at % codeword; i < lanes; ++i, ++position) {
+        if (position == codeword) position = 0;
+        result.sums[static_cast<std::size_t>(position)] += lane_sums[i];
       }
       hn::Store(hn::Add(energy0, energy1), d32, lane_energies);
       for (std::size_t i = 0; i < hn::Lanes(d32); ++i) result.energy += lane_energies[i];
@@ -177,10 +181,15 @@ namespace {
 // The soft bits behind the last whole period of the vectors.
 void add_rest(const SmallBlock& block, const SoftBit* soft_bits, int from, SmallBlockSums& sums) {
   const int codeword = small_block_codeword_bits(block.bits, block.bits_per_symbol);
-  for (int k = from; k < block.coded_bits; ++k) {
-    if (small_block_coded_bit(block, k) == CodedBit::one) continue;
+  const int symbol = block.bits > 2 ? 1 : block.bits_per_symbol;
+  int position = 0;  // `from` is a multiple of the codeword, that of the symbol
+  int in_symbol = 0;
+  for (int k = from; k < block.coded_bits; ++k, ++position, ++in_symbol) {
+    if (position == codeword) position = 0;
+    if (in_symbol == symbol) in_symbol = 0;
+    if (in_symbol >= 2) continue;
     const int soft = std::max<int>(soft_bits[k], -soft_bit_max);
-    sums.sums[static_cast<std::size_t>(k % codeword)] += soft;
+    sums.sums[static_cast<std::size_t>(position)] += soft;
     sums.energy += soft * soft;
   }
 }

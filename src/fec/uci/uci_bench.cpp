@@ -49,6 +49,22 @@ NOROSHI_BENCH(uci_decode) {
   decode_case(bench, "pucch k1000 e3000 l8", {.bits = 1000, .coded_bits = 3000}, 8);
 }
 
+// Outside of the slot: what a new configuration costs.
+NOROSHI_BENCH(uci_make) {
+  const auto make = [&](const char* name, const UciConfig& config) {
+    bench.time_us(name, [&] {
+      const auto code = make_uci_code(config);
+      return static_cast<std::uint64_t>(code->polar.config.coded_bits) +
+             static_cast<std::uint64_t>(1e6 * code->threshold);
+    });
+  };
+  make("1 bit e24", {.bits = 1, .coded_bits = 24});
+  make("11 bit e64", {.bits = 11, .coded_bits = 64});
+  make("4 bit e4000", {.bits = 4, .coded_bits = 4000});
+  make("k100 e400", {.bits = 100, .coded_bits = 400});
+  make("k1000 e3000", {.bits = 1000, .coded_bits = 3000});
+}
+
 // 273 PRB, 14 symbols of which 2 are DM-RS, 64QAM, 2 layers.
 PuschUciConfig wide_pusch() {
   PuschUciConfig config;
