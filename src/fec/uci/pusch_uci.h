@@ -48,7 +48,7 @@ struct PuschUciConfig {
   int code_block_bits = 0;   // sum of K_r, fillers and CRC included; 0: no UL-SCH
   int code_rate_x10240 = 0;  // R; matters without UL-SCH
 
-  int harq_bits = 0;  // O_ACK; 6.3.2.1.1: at least 2 with CSI part 1 alone and without UL-SCH
+  int harq_bits = 0;  // O_ACK, see pusch_harq_bits()
   int csi1_bits = 0;
   int csi2_bits = 0;     // needs CSI part 1
   int harq_beta_x8 = 0;  // beta offset times 8; for HARQ-ACK of 0 bits too, which reserves
@@ -56,6 +56,12 @@ struct PuschUciConfig {
   int csi2_beta_x8 = 0;
   int alpha_x100 = 100;  // 50, 65, 80, 100
 };
+
+// O_ACK as it is sent (6.3.2.1.1): at least 2 with CSI part 1 alone and without UL-SCH, zeros
+// behind the given bits.
+constexpr int pusch_harq_bits(int harq_bits, bool ul_sch, int csi1_bits, int csi2_bits) {
+  return !ul_sch && csi1_bits > 0 && csi2_bits == 0 && harq_bits < 2 ? 2 : harq_bits;
+}
 
 // TS 38.213 tables 9.3-1 and 9.3-2, times 8. Errors: a reserved or nonexistent index.
 Result<int> harq_beta_offset_x8(int index);

@@ -351,6 +351,15 @@ TEST(PuschUci, ElementsOfAnAllocation) {
   EXPECT_EQ(pusch_uci_config(pusch)->code_block_bits, 0);
 }
 
+TEST(PuschUci, HarqBitsBesideCsiPart1Alone) {
+  EXPECT_EQ(pusch_harq_bits(0, false, 5, 0), 2);
+  EXPECT_EQ(pusch_harq_bits(1, false, 5, 0), 2);
+  EXPECT_EQ(pusch_harq_bits(3, false, 5, 0), 3);
+  EXPECT_EQ(pusch_harq_bits(0, true, 5, 0), 0);
+  EXPECT_EQ(pusch_harq_bits(1, false, 5, 4), 1);
+  EXPECT_EQ(pusch_harq_bits(1, false, 0, 0), 1);
+}
+
 TEST(PuschUci, BetaOffsetsOfTheTables) {
   EXPECT_EQ(*harq_beta_offset_x8(0), 8);
   EXPECT_EQ(*harq_beta_offset_x8(15), 126 * 8);
