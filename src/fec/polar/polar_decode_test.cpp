@@ -107,6 +107,13 @@ TEST(PolarRateRecover, IsTheReferenceInItsOwnScale) {
             std::clamp(sums[i] * polar_mean_magnitude * known / total, -127.0, 127.0);
         ASSERT_NEAR(actual[i], expected, 0.502) << "bit " << i;
       }
+      // -128 is -127.
+      for (auto& soft : coded) soft = soft < 0 ? SoftBit{-127} : soft;
+      cpu::polar_rate_recover(code, coded, actual, workspace);
+      for (auto& soft : coded) soft = soft < 0 ? SoftBit{-128} : soft;
+      std::vector<SoftBit> same(n);
+      cpu::polar_rate_recover(code, coded, same, workspace);
+      ASSERT_EQ(same, actual);
     }
   });
 }

@@ -7,10 +7,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/prng.h"
+#include "fec/polar/polar_tables.h"
 #include "fec/polar/polar_test_configs.h"
 
 namespace noroshi::fec {
@@ -41,6 +44,75 @@ TEST(PolarCode, EncoderIsTheReference) {
     ASSERT_EQ(also_sent, sent);
     ASSERT_EQ(encoded, sent);
   }
+}
+
+// The clauses once more, word by word and as slowly as they are written.
+struct ByTheClause {
+  int n = 0;
+  std::set<int> information;
+  std::set<int> parity;
+};
+
+ByTheClause by_the_clause(const PolarConfig& c) {
+  const double e = c.coded_bits;
+  const double k = c.message_bits;
+  const double log_e = std::ceil(std::log2(e));
+  const double n1 = e <= 9.0 / 8 * std::exp2(log_e - 1) && k / e < 9.0 / 16 ? log_e - 1 : log_e;
+  const double n2 = std::ceil(std::log2(k * 8));
+  ByTheClause out;
+  out.n = 1 << std::max(static_cast<int>(std::min({n1, n2, static_cast<double>(c.n_max)})), 5);
+  const auto j = [&](int i) {
+    return polar_subblock_interleaver[32 * i / out.n] * (out.n / 32) + i % (out.n / 32);
+  };
+  std::set<int> frozen;
+  if (e < out.n && k / e <= 7.0 / 16) {
+    for (int i = 0; i < out.n - c.coded_bits; ++i) frozen.insert(j(i));
+    const double first =
+        e >= 0.75 * out.n ? std::ceil(0.75 * out.n - e / 2) : std::ceil(9.0 / 16 * out.n - e / 4);
+    for (int i = 0; i < first; ++i) frozen.insert(i);
+  } else if (e < out.n) {
+    for (int i = c.coded_bits; i < out.n; ++i) frozen.insert(j(i));
+  }
+  const int n_pc = c.interleave_input || c.message_bits < 18 || c.message_bits > 25 ? 0 : 3;
+  std::vector<int> ascending;  // Q_I by reliability
+  for (const int q : polar_sequence) {
+    if (q < out.n && !frozen.contains(q)) ascending.push_back(q);
+  }
+  ascending.erase(ascending.begin(), ascending.end() - (c.message_bits + n_pc));
+  out.information = {ascending.begin(), ascending.end()};
+  if (n_pc == 0) return out;
+  const int by_weight = e - k + 3 > 192 ? 1 : 0;
+  out.parity = {ascending.begin(), ascending.begin() + n_pc - by_weight};
+  const auto weight = [&](int row) {
+    int ones = 0;
+    for (int column = 0; column < out.n; ++column) ones += (row & column) == column ? 1 : 0;
+    return ones;
+  };
+  int best = ascending[static_cast<std::size_t>(n_pc)];
+  for (std::size_t i = static_cast<std::size_t>(n_pc); i < ascending.size(); ++i) {
+    if (weight(ascending[i]) <= weight(best)) best = ascending[i];
+  }
+  if (by_weight != 0) out.parity.insert(best);
+  return out;
+}
+
+TEST(PolarCode, ConstructionIsTheClauses) {
+  constexpr std::uint64_t seed = 40;
+  RecordProperty("seed", std::to_string(seed));
+  Prng prng(seed);
+  int by_weight = 0;
+  for (int round = 0; round < 600; ++round) {
+    const PolarCode code = random_polar_code(prng);
+    SCOPED_TRACE(describe(code));
+    const ByTheClause expected = by_the_clause(code.config);
+    ASSERT_EQ(code.block_bits, expected.n);
+    ASSERT_EQ(std::set<int>(code.information.begin(), code.information.end()),
+              expected.information);
+    ASSERT_EQ(std::set<int>(code.parity_position.begin(), code.parity_position.end()),
+              expected.parity);
+    by_weight += code.parity_bits != 0 && code.config.coded_bits > 220 ? 1 : 0;
+  }
+  EXPECT_GT(by_weight, 10);
 }
 
 // What 5.4.1 promises whatever the table says: shortened bits are zero, punctured ones are not
