@@ -96,23 +96,31 @@ ByTheClause by_the_clause(const PolarConfig& c) {
   return out;
 }
 
+void expect_the_clauses(const PolarCode& code) {
+  SCOPED_TRACE(describe(code));
+  const ByTheClause expected = by_the_clause(code.config);
+  ASSERT_EQ(code.block_bits, expected.n);
+  ASSERT_EQ(std::set<int>(code.information.begin(), code.information.end()), expected.information);
+  ASSERT_EQ(std::set<int>(code.parity_position.begin(), code.parity_position.end()),
+            expected.parity);
+}
+
 TEST(PolarCode, ConstructionIsTheClauses) {
   constexpr std::uint64_t seed = 40;
   RecordProperty("seed", std::to_string(seed));
   Prng prng(seed);
-  int by_weight = 0;
-  for (int round = 0; round < 600; ++round) {
-    const PolarCode code = random_polar_code(prng);
-    SCOPED_TRACE(describe(code));
-    const ByTheClause expected = by_the_clause(code.config);
-    ASSERT_EQ(code.block_bits, expected.n);
-    ASSERT_EQ(std::set<int>(code.information.begin(), code.information.end()),
-              expected.information);
-    ASSERT_EQ(std::set<int>(code.parity_position.begin(), code.parity_position.end()),
-              expected.parity);
-    by_weight += code.parity_bits != 0 && code.config.coded_bits > 220 ? 1 : 0;
+  for (int round = 0; round < 300; ++round) expect_the_clauses(random_polar_code(prng));
+  // All borders: of parity-check bits, of N, of puncturing and shortening.
+  for (int k = 18; k <= 25; ++k) {
+    for (int e = k + 3; e < 230; ++e) {
+      if (const auto code = make_polar_code({k, e, 10, false, true}); code.ok()) {
+        expect_the_clauses(*code);
+      }
+    }
   }
-  EXPECT_GT(by_weight, 10);
+  for (int e = 64; e < 1200; ++e) {
+    expect_the_clauses(*make_polar_code({64, e, 9, true, false}));
+  }
 }
 
 // What 5.4.1 promises whatever the table says: shortened bits are zero, punctured ones are not
