@@ -74,6 +74,8 @@ void add_bench(CLI::App& app, int& exit_code) {
                     "colocate: off, static, os, lease (with commas; default all)");
   bench->add_option("--load", arguments->colocate.loads,
                     "colocate: low, diurnal, bursty, full (with commas; default all)");
+  bench->add_flag("!--one-engine", arguments->colocate.split,
+                  "colocate: one engine for all processors instead of one a kind");
   bench->add_option("--plot", arguments->colocate.plot_path,
                     "colocate: write one second of bursty load under the lease as SVG");
   bench->add_option("--model", arguments->colocate.model_path,

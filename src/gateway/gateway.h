@@ -51,6 +51,8 @@ struct Upstream {
   std::vector<std::string> models = {};
   int places = 0;    // requests at once that it works on; 0: no limit known
   double share = 1;  // of them, that the lease leaves it now
+  // Lives as long as the request that goes there: whoever chooses may count.
+  std::shared_ptr<void> hold = {};
 };
 
 struct GatewayCounters {

@@ -171,7 +171,10 @@ net::awaitable<bool> ask(Session& client, const Asked& asked, const Upstream& en
     co_return co_await respond(client, asked, std::move(reply));
   }
   const Place place(client.shared.admission);
-  const Relayed relayed = co_await relay(client, asked, engine, body, received);
+  // While it waited another may have become the better one.
+  const Upstream chosen = client.shared.upstream();
+  const Relayed relayed =
+      co_await relay(client, asked, chosen.ready ? chosen : engine, body, received);
   if (relayed.client_left) {
     client.shared.metrics.clients_left.fetch_add(1);
     co_return false;
@@ -226,7 +229,8 @@ net::awaitable<bool> serve(Session& client, RequestParser& parser) {
   }
 
   // Fleet's choice of site: there is one site until src/fleet stands, so the choice is its engine.
-  const Upstream engine = shared.upstream();
+  Upstream engine = shared.upstream();
+  engine.hold.reset();  // it is chosen again when its turn comes
   if (auto refusal = refusal_of(engine, std::get<Question>(parsed))) {
     Reply reply = reply_of(*refusal);
     co_return co_await respond(client, asked, std::move(reply));

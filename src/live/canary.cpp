@@ -7,7 +7,7 @@
 
 namespace noroshi::live {
 namespace {
-constexpr std::int64_t period_ns = 100'000;
+constexpr std::int64_t period_ns = 250'000;
 constexpr std::size_t stalls_max = 200'000;
 }  // namespace
 

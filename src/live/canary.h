@@ -22,7 +22,7 @@ struct Stall {
 
 class Canary {
  public:
-  // Wakes every 100 us. Warnings of what the system refused are in warning().
+  // Wakes every 250 us. Warnings of what the system refused are in warning().
   Canary(int processor, int fifo_priority);
   ~Canary();  // stop()
   Canary(const Canary&) = delete;

@@ -27,7 +27,7 @@ namespace noroshi::live {
 namespace json = boost::json;
 namespace {
 
-constexpr int streams = 4;
+constexpr int streams = 16;        // so many that batches are large on few and on many engines
 constexpr int prompt_tokens = 16;  // few: tokens flow evenly
 constexpr std::int64_t look_ns = 50'000'000;
 constexpr double ready_timeout_s = 120;
@@ -59,25 +59,28 @@ struct Outcome {
   std::uint64_t cost_over = 0, cost_slots = 0;
 };
 
-site::AiSection ai_section(const ColocateOptions& options, site::LeasePolicy policy) {
+site::AiSection ai_section(const ColocateOptions& options) {
   site::AiSection ai;
   ai.engine.model_path = options.model_path;
   ai.gateway.port = 0;
   ai.load.concurrency = streams;
   ai.load.prompt_tokens = prompt_tokens;
-  if (policy == site::LeasePolicy::fixed_split)
-    ai.engine.threads = std::max(1, static_cast<int>(site::usable_processors().size()) - 1);
   return ai;
 }
 
 // An engine that answers, with its load.
-Result<std::unique_ptr<Service>> start_saturated(const site::AiSection& ai, std::uint64_t seed) {
+Result<std::unique_ptr<Service>> start_saturated(const ColocateOptions& options,
+                                                 site::LeasePolicy policy) {
+  site::AiSection ai = ai_section(options);
+  const std::vector<int> usable = site::usable_processors();
+  const auto homes = engine_homes(usable, {usable.back()}, policy, options.split);
+  ai.engine.parallel = streams / static_cast<int>(homes.size());
   auto service = start_service(
-      ai, [] { return std::string(); }, [] { return 1.0; });
+      ai, homes, [] { return std::string(); }, [] { return 1.0; });
   if (!service) return service;
-  if (const auto ready = (*service)->engine->wait_ready(ready_timeout_s); !ready)
+  if (const auto ready = (*service)->engines->wait_ready(ready_timeout_s); !ready)
     return ready.error();
-  if (const auto load = start_load(**service, ai, seed); !load) return load.error();
+  if (const auto load = start_load(**service, ai, options.seed); !load) return load.error();
   // Measured from the first whole answer on.
   MonotonicClock clock;
   while ((*service)->load->counters().requests == 0) clock.sleep_until_ns(clock.now_ns() + look_ns);
@@ -89,7 +92,7 @@ double tokens_of(const Service& service) {
 }
 
 Result<double> engine_alone(const ColocateOptions& options) {
-  auto service = start_saturated(ai_section(options, site::LeasePolicy::os), options.seed);
+  auto service = start_saturated(options, site::LeasePolicy::os);
   if (!service) return service.error();
   MonotonicClock clock;
   const double before = tokens_of(**service);
@@ -136,15 +139,14 @@ Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
   config->lease.policy = policy;
   std::unique_ptr<Service> service;
   if (policy != site::LeasePolicy::off) {
-    auto started = start_saturated(ai_section(options, policy), options.seed);
+    auto started = start_saturated(options, policy);
     if (!started) return started.error();
     service = *std::move(started);
   }
   site::SiteOptions site_options;
   site_options.duration_s = options.seconds;
   site_options.seed = options.seed;
-  if (service)
-    site_options.engines = [&service] { return std::vector<int>{service->engine->status().pid}; };
+  if (service) site_options.engines = [&service] { return service->engines->processes(); };
   const int radio_processor = site::usable_processors().back();
   auto site = site::Site::make(*config, site_options);
   if (!site) return site.error();
@@ -153,9 +155,9 @@ Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
   outcome.load = load;
   outcome.policy = site::name_of(policy);
   Canary canary(radio_processor, config->realtime_priority + 1);
-  const engine::Engine* engine = service ? service->engine.get() : nullptr;
+  const Engines* engines = service ? service->engines.get() : nullptr;
   const gateway::Gateway* gateway = service ? service->gateway_or_null() : nullptr;
-  const Totals from = take_totals(site->counters(), engine, gateway);
+  const Totals from = take_totals(site->counters(), engines, gateway);
   const double tokens_before = service ? tokens_of(*service) : 0;
   std::vector<site::LateSlot> late;
   std::atomic<bool> done{false};
@@ -175,7 +177,7 @@ Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
   radio.join();
   drain();
   const double tokens_after = service ? tokens_of(*service) : 0;
-  const Totals to = take_totals(site->counters(), engine, gateway);
+  const Totals to = take_totals(site->counters(), engines, gateway);
   canary.stop();
   if (!ran) return ran.error();
   for (const std::string& warning : site->warnings())
@@ -202,12 +204,12 @@ Result<void> write_plot(const ColocateOptions& options) {
   constexpr double plot_s = 2.5;
   const auto config = colocate_site(load, plot_s);
   if (!config) return config.error();
-  auto service = start_saturated(ai_section(options, config->lease.policy), options.seed);
+  auto service = start_saturated(options, config->lease.policy);
   if (!service) return service.error();
-  const engine::Engine* engine = (*service)->engine.get();
+  const Engines* engines = (*service)->engines.get();
   site::SiteOptions site_options;
   site_options.duration_s = plot_s;
-  site_options.engines = [engine] { return std::vector<int>{engine->status().pid}; };
+  site_options.engines = [engines] { return engines->processes(); };
   auto site = site::Site::make(*config, site_options);
   if (!site) return site.error();
   const std::vector<int> usable = site::usable_processors();
@@ -216,7 +218,7 @@ Result<void> write_plot(const ColocateOptions& options) {
   input.processors = usable.back() + 1;
   input.radio_processor = usable.back();
   input.air_processor = usable[usable.size() >= 2 ? usable.size() - 2 : 0];
-  EngineSampler sampler(engine->status().pid, input.processors, site->counters());
+  EngineSampler sampler(engines->processes(), input.processors, site->counters());
   const Result<void> ran = site->run();
   sampler.stop();
   if (!ran) return ran;

@@ -4,8 +4,8 @@
 // lease policy and several radio loads, in one process tree and one run.
 //
 // The cell: 40 MHz at 30 kHz, TDD DDDSU, two antennas, two handsets, light air (site/site.h). The
-// engine: llama-server with a load model, kept busy by four streams. Each policy also runs with the
-// engine alone and the radio alone, so that shares have a base. A canary (canary.h) tells the
+// engine: llama-server with a load model, kept busy by sixteen streams. Each policy also runs with
+// the engine alone and the radio alone, so that shares have a base. A canary (canary.h) tells the
 // host's stalls from our own lateness.
 
 #include <string>
@@ -15,6 +15,7 @@ namespace noroshi::live {
 struct ColocateOptions {
   std::string policies = "all";  // "all", or some of off, static, os, lease with commas
   std::string loads = "all";     // "all", or some of low, diurnal, bursty, full with commas
+  bool split = true;             // engines by processor (engines.h); false: one for all
   double seconds = 10;           // of each run
   std::string model_path = {};   // GGUF; empty: a tiny load model, made for the run
   std::string plot_path = {};    // SVG of one second under `lease` and bursty load; empty: none

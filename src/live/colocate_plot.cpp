@@ -42,8 +42,11 @@ int processor_of(pid_t thread) {
 
 }  // namespace
 
-EngineSampler::EngineSampler(pid_t engine, int processors, const site::SiteCounters& counters)
-    : thread_([this, engine, processors, &counters] { run(engine, processors, counters); }) {}
+EngineSampler::EngineSampler(std::vector<site::HeldProcess> engines, int processors,
+                             const site::SiteCounters& counters)
+    : thread_([this, engines = std::move(engines), processors, &counters] {
+        run(engines, processors, counters);
+      }) {}
 
 EngineSampler::~EngineSampler() { stop(); }
 
@@ -52,7 +55,8 @@ void EngineSampler::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void EngineSampler::run(pid_t engine, int processors, const site::SiteCounters& counters) {
+void EngineSampler::run(const std::vector<site::HeldProcess>& engines, int processors,
+                        const site::SiteCounters& counters) {
   MonotonicClock clock;
   std::map<pid_t, std::int64_t> before;
   std::int64_t threads_ns = 0;
@@ -63,7 +67,10 @@ void EngineSampler::run(pid_t engine, int processors, const site::SiteCounters& 
     clock.sleep_until_ns(due);
     const std::int64_t now = clock.now_ns();
     if (now >= threads_ns) {
-      threads = site::threads_of(engine);
+      threads.clear();
+      for (const site::HeldProcess& engine : engines) {
+        for (const pid_t thread : site::threads_of(engine.process)) threads.push_back(thread);
+      }
       threads_ns = now + look_for_threads_ns;
     }
     Look look{now, std::vector<double>(static_cast<std::size_t>(processors), 0.0), 0};

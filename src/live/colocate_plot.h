@@ -26,7 +26,8 @@ class EngineSampler {
     double air_ns = 0;                 // of the emulated air, likewise
   };
 
-  EngineSampler(pid_t engine, int processors, const site::SiteCounters& counters);
+  EngineSampler(std::vector<site::HeldProcess> engines, int processors,
+                const site::SiteCounters& counters);
   ~EngineSampler();  // stop()
   EngineSampler(const EngineSampler&) = delete;
   EngineSampler& operator=(const EngineSampler&) = delete;
@@ -34,7 +35,8 @@ class EngineSampler {
   const std::vector<Look>& looks() const { return looks_; }  // after stop()
 
  private:
-  void run(pid_t engine, int processors, const site::SiteCounters& counters);
+  void run(const std::vector<site::HeldProcess>& engines, int processors,
+           const site::SiteCounters& counters);
 
   std::vector<Look> looks_;
   std::atomic<bool> stopping_{false};

@@ -1,7 +1,7 @@
 #pragma once
 
-// The AI side of a site: its engine, the gateway before it, and the load generator, from the file's
-// `ai` section.
+// The AI side of a site: its engines, the gateway before them, and the load generator, from the
+// file's `ai` section.
 
 #include <functional>
 #include <memory>
@@ -9,15 +9,15 @@
 #include <string>
 
 #include "base/result.h"
-#include "engine/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/load.h"
+#include "live/engines.h"
 #include "site/config.h"
 
 namespace noroshi::live {
 
 struct Service {
-  std::unique_ptr<engine::Engine> engine;
+  std::unique_ptr<Engines> engines;
   std::optional<gateway::Gateway> gateway;
   std::optional<gateway::LoadGenerator> load;
   std::string url;    // of the gateway
@@ -26,11 +26,13 @@ struct Service {
   const gateway::Gateway* gateway_or_null() const { return gateway ? &*gateway : nullptr; }
 };
 
-// Starts engine and gateway; the engine may still be loading its model afterwards. Errors: what
+// Starts engines and gateway; the engines may still be loading their model afterwards. Errors: what
 // keeps either from starting at all (no llama-server, no model, a truncated one, a port in use).
 //
-// share: of the engine's processors, that the radio leaves it now; asked for each request.
+// homes: of each engine, see engine_homes(). share: of the engine's processors, that the radio
+// leaves it now; asked for each request.
 Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
+                                               const std::vector<std::vector<int>>& homes,
                                                std::function<std::string()> extra_metrics,
                                                std::function<double()> share);
 

@@ -78,7 +78,7 @@ class Observer {
  private:
   Totals totals() const {
     const Service* service = service_.load();
-    return take_totals(counters_, service != nullptr ? service->engine.get() : nullptr,
+    return take_totals(counters_, service != nullptr ? service->engines.get() : nullptr,
                        service != nullptr ? service->gateway_or_null() : nullptr);
   }
 
@@ -100,7 +100,7 @@ class Observer {
     s.lease = lease();
     if (const Service* service = service_.load(); service != nullptr) {
       s.has_engine = true;
-      s.engine = service->engine->status();
+      s.engine = service->engines->status();
       s.url = service->url;
       if (const gateway::Gateway* gateway = service->gateway_or_null(); gateway != nullptr) {
         s.ttft_ms_p50 = us(gateway->time_to_first_token_ns().quantile(0.5)) / 1e3;
@@ -211,17 +211,18 @@ bool write_report(const std::string& path, const Snapshot& snapshot) {
 void apply(const SiteCommand& command, site::SiteFile& file) {
   if (command.no_ai || file.site.lease.policy == site::LeasePolicy::off) file.ai.reset();
   if (!file.ai) return;
-  site::AiSection::Engine& engine = file.ai->engine;
-  if (file.site.lease.policy == site::LeasePolicy::fixed_split && engine.threads == 0) {
-    const std::size_t radio = std::max<std::size_t>(1, file.site.radio_processors.size());
-    const std::size_t usable = site::usable_processors().size();
-    engine.threads = static_cast<int>(usable > radio ? usable - radio : 1);
-  }
   if (!command.model_path.empty()) {
     file.ai->engine.model_path = command.model_path;
     file.ai->engine.model_name.clear();
   }
   if (command.ai_load) file.ai->load.concurrency = *command.ai_load;
+}
+
+// What says where the engine runs, or that it runs elsewhere, leaves one engine there.
+std::vector<std::vector<int>> homes_of(const site::SiteFile& file, const std::vector<int>& radio) {
+  const site::AiSection::Engine& engine = file.ai->engine;
+  if (!engine.url.empty() || !engine.processors.empty() || engine.threads != 0) return {{}};
+  return engine_homes(site::usable_processors(), radio, file.site.lease.policy, engine.split);
 }
 
 // Looks once a second until a signal comes, from a person or from the end of the run.
@@ -230,9 +231,9 @@ void watch(const Signals& signals, const site::Site& site, Observer& observer, D
   bool announced = service == nullptr;
   while (!signals.wait(1.0)) {
     display.warn(site.warnings());
-    if (!announced && service->engine->status().state == engine::EngineState::ready) {
+    if (!announced && service->engines->status().state == engine::EngineState::ready) {
       announced = true;
-      service->model = service->engine->status().model_name;
+      service->model = service->engines->status().model_name;
       display.ready(*service);
       if (ai->load.concurrency > 0) {
         if (const auto loaded = start_load(*service, *ai, seed); !loaded) {
@@ -258,7 +259,7 @@ int run_site(const SiteCommand& command) {
   options.pace = command.free_pace ? site::Pace::free : site::Pace::real;
   options.seed = command.seed;
   if (file->ai) {
-    options.engines = [&service] { return std::vector<int>{service->engine->status().pid}; };
+    options.engines = [&service] { return service->engines->processes(); };
   }
   auto site = site::Site::make(file->site, options);
   if (!site) return failure("", site.error(), 1);
@@ -267,8 +268,9 @@ int run_site(const SiteCommand& command) {
 
   if (file->ai) {
     auto started = start_service(
-        *file->ai, [&observer] { return radio_metrics(observer.since_start()); },
-        [&site, radio = site->radio_processors()] {
+        *file->ai, homes_of(*file, site->radio_processors()),
+        [&observer] { return radio_metrics(observer.since_start()); },
+        [&site, radio = site->radio_processors().size()] {
           return engine_share(site->counters(), radio);
         });
     if (!started) return failure("", started.error(), 1);

@@ -38,7 +38,7 @@ double ratio(std::uint64_t part, std::uint64_t whole) {
 
 }  // namespace
 
-Totals take_totals(const site::SiteCounters& radio, const engine::Engine* engine,
+Totals take_totals(const site::SiteCounters& radio, const Engines* engines,
                    const gateway::Gateway* gateway) {
   const auto get = [](const std::atomic<std::uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);
@@ -62,7 +62,7 @@ Totals take_totals(const site::SiteCounters& radio, const engine::Engine* engine
   t.payload_mismatches = get(radio.payload_mismatches);
   t.radio_cpu_s = static_cast<double>(get(radio.radio_cpu_ns)) / 1e9;
   t.air_cpu_s = static_cast<double>(get(radio.air_cpu_ns)) / 1e9;
-  if (engine != nullptr) t.ai_cpu_s = engine->status().cpu_seconds;
+  if (engines != nullptr) t.ai_cpu_s = engines->status().cpu_seconds;
   if (gateway != nullptr) {
     const gateway::GatewayCounters counters = gateway->counters();
     t.requests = counters.requests;
@@ -76,12 +76,12 @@ Totals take_totals(const site::SiteCounters& radio, const engine::Engine* engine
   return t;
 }
 
-double engine_share(const site::SiteCounters& radio, int radio_processors) {
+double engine_share(const site::SiteCounters& radio, std::size_t radio_processors) {
   const auto all = static_cast<double>(site::usable_processors().size());
   const std::uint64_t taken = radio.lease.taken.load(std::memory_order_relaxed);
   const double left = radio.left.load(std::memory_order_relaxed);
-  double have = all - radio_processors;
-  for (int worker = 0; worker < radio_processors; ++worker)
+  double have = all - static_cast<double>(radio_processors);
+  for (std::size_t worker = 0; worker < radio_processors; ++worker)
     have += (taken >> worker & 1) != 0 ? 0 : std::clamp(left, 0.0, 1.0);
   return std::clamp(have / all, 0.0, 1.0);
 }

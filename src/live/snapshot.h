@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <string>
 
-#include "engine/engine.h"
 #include "gateway/gateway.h"
+#include "live/engines.h"
 #include "site/site.h"
 
 namespace noroshi::live {
@@ -25,12 +25,12 @@ struct Totals {
 };
 
 // Anything but the site may be absent (nullptr).
-Totals take_totals(const site::SiteCounters& radio, const engine::Engine* engine,
+Totals take_totals(const site::SiteCounters& radio, const Engines* engines,
                    const gateway::Gateway* gateway);
 
 // Of the processors that engines may use at best, how many they have now: those of the radio count
 // by the share that the known slots leave, and not at all while they are taken back.
-double engine_share(const site::SiteCounters& radio, int radio_processors);
+double engine_share(const site::SiteCounters& radio, std::size_t radio_processors);
 
 struct Rates {
   double seconds = 0;

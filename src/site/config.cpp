@@ -215,12 +215,27 @@ void Parser::ai(const YAML::Node& node) {
 }
 
 void Parser::engine(const YAML::Node& node, AiSection::Engine& engine) {
-  YamlSection section(
-      reader, node, "ai.engine",
-      {"name", "url", "api_key", "executable", "model_path", "model_name", "threads",
-       "context_tokens", "parallel", "embeddings", "arguments", "processors", "idle_class",
-       "memory_mib", "start_timeout_s", "health_interval_s", "health_timeout_s", "backoff_first_s",
-       "backoff_max_s"});
+  YamlSection section(reader, node, "ai.engine",
+                      {"name",
+                       "url",
+                       "api_key",
+                       "executable",
+                       "model_path",
+                       "model_name",
+                       "threads",
+                       "context_tokens",
+                       "parallel",
+                       "embeddings",
+                       "split",
+                       "arguments",
+                       "processors",
+                       "idle_class",
+                       "memory_mib",
+                       "start_timeout_s",
+                       "health_interval_s",
+                       "health_timeout_s",
+                       "backoff_first_s",
+                       "backoff_max_s"});
   section.text("name", engine.name);
   section.text("url", engine.url);
   section.text("api_key", engine.api_key);
@@ -231,6 +246,7 @@ void Parser::engine(const YAML::Node& node, AiSection::Engine& engine) {
   section.integer("context_tokens", engine.context_tokens, 64, 10'000'000);
   section.integer("parallel", engine.parallel, 1, 1024);
   section.boolean("embeddings", engine.embeddings);
+  section.boolean("split", engine.split);
   section.texts("arguments", engine.arguments, 64);
   section.integers("processors", engine.processors, 0, processor_max, 1024);
   section.boolean("idle_class", engine.idle_class);

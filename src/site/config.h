@@ -24,6 +24,7 @@ struct AiSection {
     int context_tokens = 4096;
     int parallel = 4;
     bool embeddings = true;
+    bool split = true;
     std::vector<std::string> arguments;
     std::vector<int> processors;
     bool idle_class = true;

@@ -322,7 +322,7 @@ Result<Site> Site::make(SiteConfig config, SiteOptions options) {
   mac.receive_antennas = cell.receive_antennas;
   mac.seed = options.seed;
   state.config = std::move(config);
-  state.options = options;
+  state.options = std::move(options);
   state.processors = *std::move(processors);
   state.loop.emplace(
       state.config, mac, *std::move(emulation), state.recorder ? &*state.recorder : nullptr,
@@ -344,7 +344,7 @@ Result<void> Site::run() {
 
 void Site::stop() { state_->stopping.store(true, std::memory_order_relaxed); }
 
-int Site::radio_processors() const { return static_cast<int>(state_->processors.radio.size()); }
+const std::vector<int>& Site::radio_processors() const { return state_->processors.radio; }
 
 bool Site::take_trace(SlotTrace& trace) {
   const SlotTrace* next = state_->traces.front();

@@ -72,7 +72,7 @@ struct SiteOptions {
   Clock* clock = nullptr;
   // The engines' processes that the lease is to hold, asked from a thread of its own. Empty: there
   // are no engines here. Not used at free pace.
-  std::function<std::vector<int>()> engines;
+  std::function<std::vector<HeldProcess>()> engines;
 };
 
 // What anyone may read while it runs: written with relaxed atomics by the slot path.
@@ -140,7 +140,7 @@ class Site {
   Result<void> run();  // returns after the duration or stop()
   void stop();         // any thread, signal-safe
   const SiteCounters& counters() const;
-  int radio_processors() const;  // how many it works on
+  const std::vector<int>& radio_processors() const;  // that it works on
   // Hands over the next late slot; false when there is none. One caller. What nobody takes is
   // dropped after some thousands.
   bool take_late(LateSlot& late);

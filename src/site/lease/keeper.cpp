@@ -31,7 +31,7 @@ void wait(std::atomic<std::uint32_t>& futex, std::uint32_t seen, std::int64_t ti
 }  // namespace
 
 LeaseKeeper::LeaseKeeper(Config config, std::unique_ptr<Mechanism> mechanism,
-                         std::function<std::vector<pid_t>()> engines, LeaseCounters& counters,
+                         std::function<std::vector<HeldProcess>()> engines, LeaseCounters& counters,
                          Clock& clock, std::function<void(const std::string&)> warn)
     : config_(std::move(config)),
       mechanism_(std::move(mechanism)),

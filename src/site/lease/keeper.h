@@ -39,8 +39,8 @@ class LeaseKeeper {
   };
   // engines: the processes to hold, asked from the keeper's thread every 100 ms.
   LeaseKeeper(Config config, std::unique_ptr<Mechanism> mechanism,
-              std::function<std::vector<pid_t>()> engines, LeaseCounters& counters, Clock& clock,
-              std::function<void(const std::string&)> warn);
+              std::function<std::vector<HeldProcess>()> engines, LeaseCounters& counters,
+              Clock& clock, std::function<void(const std::string&)> warn);
   ~LeaseKeeper();  // gives everything back
   LeaseKeeper(const LeaseKeeper&) = delete;
   LeaseKeeper& operator=(const LeaseKeeper&) = delete;
@@ -56,7 +56,7 @@ class LeaseKeeper {
 
   Config config_;
   std::unique_ptr<Mechanism> mechanism_;
-  std::function<std::vector<pid_t>()> engines_;
+  std::function<std::vector<HeldProcess>()> engines_;
   LeaseCounters& counters_;
   Clock& clock_;
   std::function<void(const std::string&)> warn_;

@@ -65,7 +65,7 @@ void hold_and_let_go(Mechanism& mechanism) {
   if (all.size() < 2) GTEST_SKIP() << "one processor: nothing to move between";
   const Spinner spinner;
   ASSERT_GE(spinner.threads().size(), 2u);
-  const auto adopted = mechanism.adopt({spinner.pid(), 0});
+  const auto adopted = mechanism.adopt({{spinner.pid(), {}}, {0, {}}});
   ASSERT_TRUE(adopted) << adopted.error().message;
   const auto confined = mechanism.confine({all.front()});
   ASSERT_TRUE(confined) << confined.error().message;
@@ -94,18 +94,48 @@ TEST(Mechanism, CpusetHoldsAProcessTree) {
   hold_and_let_go(**mechanism);
 }
 
+// Away while it is not allowed there, and back home afterwards.
+void go_home(Mechanism& mechanism) {
+  const std::vector<int> all = usable_processors();
+  if (all.size() < 2) GTEST_SKIP() << "one processor: nothing to move between";
+  const Spinner spinner;
+  ASSERT_TRUE(mechanism.confine(all));
+  ASSERT_TRUE(mechanism.adopt({{spinner.pid(), {all.back()}}}));
+  const auto all_on = [&](int processor) {
+    for (const pid_t thread : spinner.threads())
+      EXPECT_EQ(processors_of(thread), std::vector<int>{processor});
+  };
+  all_on(all.back());
+  ASSERT_TRUE(mechanism.confine({all.front()}));
+  all_on(all.front());
+  ASSERT_TRUE(mechanism.confine(all));
+  ASSERT_TRUE(mechanism.adopt({{spinner.pid(), {all.back()}}}));  // before Linux 6.2: only then
+  all_on(all.back());
+}
+
+TEST(Mechanism, AffinityKnowsAHome) {
+  const auto mechanism = make_affinity_mechanism();
+  go_home(*mechanism);
+}
+
+TEST(Mechanism, CpusetKnowsAHome) {
+  auto mechanism = make_cpuset_mechanism("/sys/fs/cgroup");
+  if (!mechanism) GTEST_SKIP() << mechanism.error().message;
+  go_home(**mechanism);
+}
+
 TEST(Mechanism, AnEngineThatMovesItselfIsFoundAndPutBack) {
   const std::vector<int> all = usable_processors();
   if (all.size() < 2) GTEST_SKIP() << "one processor: nowhere to escape to";
   const Spinner spinner;
   const auto mechanism = make_affinity_mechanism();
-  ASSERT_TRUE(mechanism->adopt({spinner.pid()}));
+  ASSERT_TRUE(mechanism->adopt({{spinner.pid(), {}}}));
   ASSERT_TRUE(mechanism->confine({all.front()}));
   cpu_set_t everywhere;
   CPU_ZERO(&everywhere);
   for (const int p : all) CPU_SET(p, &everywhere);
   ASSERT_EQ(sched_setaffinity(spinner.pid(), sizeof everywhere, &everywhere), 0);
-  const auto strays = mechanism->adopt({spinner.pid()});
+  const auto strays = mechanism->adopt({{spinner.pid(), {}}});
   ASSERT_TRUE(strays);
   EXPECT_EQ(*strays, 1);
   EXPECT_EQ(processors_of(spinner.pid()), std::vector<int>{all.front()});
@@ -127,7 +157,7 @@ TEST(Mechanism, WhatCannotBeSaysWhy) {
 class FakeMechanism final : public Mechanism {
  public:
   std::string name() const override { return "fake"; }
-  Result<int> adopt(const std::vector<pid_t>&) override { return 3; }
+  Result<int> adopt(const std::vector<HeldProcess>&) override { return 3; }
   Result<void> confine(const std::vector<int>& processors) override {
     const std::lock_guard lock(mutex);
     told.push_back(processors);
@@ -157,7 +187,7 @@ TEST(LeaseKeeper, CarriesOutEachDecisionAndGivesAllBackAtTheEnd) {
          .engine_processors = {0, 1, 2, 3},
          .own_processors = {},
          .fifo_priority = 0},
-        std::move(owned), [] { return std::vector<pid_t>{}; }, counters, clock,
+        std::move(owned), [] { return std::vector<HeldProcess>{}; }, counters, clock,
         [](const std::string&) {});
     fake.wait_for(1);
     keeper.decide(0b01);
@@ -192,7 +222,7 @@ TEST(LeaseKeeper, ARefusalIsAWarningOnceAndACount) {
          .engine_processors = {0},
          .own_processors = {},
          .fifo_priority = 0},
-        std::move(owned), [] { return std::vector<pid_t>{}; }, counters, clock,
+        std::move(owned), [] { return std::vector<HeldProcess>{}; }, counters, clock,
         [&](const std::string& text) {
           if (!text.empty()) warnings.push_back(text);
         });

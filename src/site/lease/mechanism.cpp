@@ -11,6 +11,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+
+#include "site/realtime.h"
 
 namespace noroshi::site {
 namespace {
@@ -51,8 +54,9 @@ std::string list_of(const std::vector<int>& processors) {
 // Stops and continues process groups; an engine leads its own (engine/process.h).
 class Standstill {
  public:
-  void adopt(const std::vector<pid_t>& processes) {
-    processes_ = processes;
+  void adopt(const std::vector<HeldProcess>& processes) {
+    processes_.clear();
+    for (const HeldProcess& held : processes) processes_.push_back(held.process);
     if (stopped_) signal_all(SIGSTOP);
   }
   void set(bool stopped) {
@@ -71,25 +75,36 @@ class Standstill {
   bool stopped_ = false;
 };
 
+// Where a process runs when these processors are allowed.
+cpu_set_t place_of(const std::vector<int>& home, const cpu_set_t& allowed) {
+  cpu_set_t place = set_of(home);
+  CPU_AND(&place, &place, &allowed);
+  return CPU_COUNT(&place) > 0 ? place : allowed;
+}
+
 class Affinity final : public Mechanism {
  public:
   ~Affinity() override { standstill_.set(false); }
   std::string name() const override { return "affinity"; }
 
-  Result<int> adopt(const std::vector<pid_t>& processes) override {
+  Result<int> adopt(const std::vector<HeldProcess>& processes) override {
     standstill_.adopt(processes);
-    std::vector<pid_t> threads;
-    for (const pid_t process : processes) {
-      if (process > 0) add_threads(process, threads);
+    std::vector<Thread> threads;
+    for (const HeldProcess& held : processes) {
+      if (held.process <= 0) continue;
+      std::vector<pid_t> found;
+      add_threads(held.process, found);
+      for (const pid_t id : found) threads.push_back({id, held.home});
     }
+    std::ranges::sort(threads, {}, &Thread::id);
     int strays = 0;
-    std::ranges::sort(threads);
-    for (const pid_t thread : threads) {
+    for (const Thread& thread : threads) {
       cpu_set_t is;
-      if (!confined_ || sched_getaffinity(thread, sizeof is, &is) != 0) continue;
-      if (CPU_EQUAL(&is, &wanted_)) continue;
-      strays += std::ranges::binary_search(threads_, thread) ? 1 : 0;
-      if (sched_setaffinity(thread, sizeof wanted_, &wanted_) != 0 && errno != ESRCH)
+      if (!confined_ || sched_getaffinity(thread.id, sizeof is, &is) != 0) continue;
+      const cpu_set_t place = place_of(thread.home, allowed_);
+      if (CPU_EQUAL(&is, &place)) continue;
+      strays += std::ranges::binary_search(threads_, thread.id, {}, &Thread::id) ? 1 : 0;
+      if (sched_setaffinity(thread.id, sizeof place, &place) != 0 && errno != ESRCH)
         return refusal();
     }
     threads_ = std::move(threads);
@@ -101,27 +116,31 @@ class Affinity final : public Mechanism {
       standstill_.set(true);
       return {};
     }
-    wanted_ = set_of(processors);
+    allowed_ = set_of(processors);
     confined_ = true;
-    bool refused = false;
-    for (const pid_t thread : threads_) {
-      if (sched_setaffinity(thread, sizeof wanted_, &wanted_) != 0 && errno != ESRCH)
-        refused = true;
+    std::optional<Error> refused;
+    for (const Thread& thread : threads_) {
+      const cpu_set_t place = place_of(thread.home, allowed_);
+      if (sched_setaffinity(thread.id, sizeof place, &place) != 0 && errno != ESRCH)
+        refused = refusal();
     }
-    const Error error = refusal();
     standstill_.set(false);
-    if (refused) return error;
+    if (refused) return *refused;
     return {};
   }
 
  private:
+  struct Thread {
+    pid_t id;
+    std::vector<int> home;
+  };
   static Error refusal() {
     return Error{std::string("cannot move an engine's thread: sched_setaffinity: ") +
                  std::strerror(errno)};
   }
   Standstill standstill_;
-  std::vector<pid_t> threads_;  // ascending
-  cpu_set_t wanted_{};
+  std::vector<Thread> threads_;  // ascending
+  cpu_set_t allowed_{};
   bool confined_ = false;
 };
 
@@ -159,17 +178,25 @@ class Cpuset final : public Mechanism {
   }
   std::string name() const override { return "cpuset (control groups " + version_ + ")"; }
 
-  Result<int> adopt(const std::vector<pid_t>& processes) override {
+  Result<int> adopt(const std::vector<HeldProcess>& processes) override {
     standstill_.adopt(processes);
-    for (const pid_t process : processes) {
-      if (process <= 0) continue;
+    for (const HeldProcess& held : processes) {
+      if (held.process <= 0) continue;
       // Descendants that were born before their parent came in.
-      std::vector<pid_t> tree = {process};
-      add_threads(process, tree);
+      std::vector<pid_t> tree = {held.process};
+      add_threads(held.process, tree);
       for (const pid_t one : tree) {
-        if (inside(one)) continue;
-        if (!write_text(group_ / "cgroup.procs", std::to_string(one)) && errno != ESRCH)
+        if (!inside(one) && !write_text(group_ / "cgroup.procs", std::to_string(one)) &&
+            errno != ESRCH)
           return refusal("cgroup.procs");
+        // A thread's own affinity says where in the group it runs. Linux before 6.2 forgets it when
+        // the group shrinks.
+        cpu_set_t is;
+        const cpu_set_t place = place_of(held.home, allowed_);
+        if (held.home.empty() || sched_getaffinity(one, sizeof is, &is) != 0 ||
+            CPU_EQUAL(&is, &place))
+          continue;
+        sched_setaffinity(one, sizeof place, &place);  // refused or ended: the group holds it
       }
     }
     return 0;
@@ -180,6 +207,7 @@ class Cpuset final : public Mechanism {
       standstill_.set(true);
       return {};
     }
+    allowed_ = set_of(processors);
     const std::string list = list_of(processors);
     if (pwrite(file_, list.data(), list.size(), 0) != static_cast<ssize_t>(list.size()))
       return refusal("cpuset.cpus");
@@ -202,6 +230,7 @@ class Cpuset final : public Mechanism {
   fs::path group_;
   std::string version_;
   int file_ = -1;
+  cpu_set_t allowed_ = set_of(usable_processors());
   Standstill standstill_;
 };
 

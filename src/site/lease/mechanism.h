@@ -20,6 +20,13 @@
 
 namespace noroshi::site {
 
+// An engine's process, and where it runs as long as it may: one whose threads wait for one another
+// has processors of its own (docs/decisions/0014-engines-by-processor.md). Empty: anywhere.
+struct HeldProcess {
+  pid_t process = 0;  // <= 0: not there now
+  std::vector<int> home;
+};
+
 class Mechanism {
  public:
   virtual ~Mechanism() = default;
@@ -28,11 +35,11 @@ class Mechanism {
   // From now on these processes and all their descendants are held; others no more. To be called
   // now and then: finds new threads. Returns how many threads were where they may not be and had
   // not been new. Slow: reads /proc. Processes that have ended are no error.
-  virtual Result<int> adopt(const std::vector<pid_t>& processes) = 0;
+  virtual Result<int> adopt(const std::vector<HeldProcess>& processes) = 0;
 
-  // When it returns, no thread that adopt() found runs on another processor. Empty: none runs at
-  // all. Allocates nothing that grows. Errors: what the system refused; threads that have ended
-  // are none.
+  // When it returns, no thread that adopt() found runs on another processor. Each runs on those of
+  // its home that are allowed, or, when none is, on any that is allowed. Empty: none runs at all.
+  // Errors: what the system refused; threads that have ended are none.
   virtual Result<void> confine(const std::vector<int>& processors) = 0;
 };
 
