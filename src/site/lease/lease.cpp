@@ -8,10 +8,10 @@ namespace noroshi::site {
 namespace {
 
 // What "a little more" is, for a processor to be given back.
-constexpr double risk_less = 0.5;
+constexpr double budget_share = 0.25;  // of the whole budget
 constexpr double left_more = 0.1;
 
-constexpr std::uint64_t all(int workers) {
+constexpr std::uint64_t all(std::size_t workers) {
   return workers >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << workers) - 1;
 }
 
@@ -40,19 +40,20 @@ std::string_view name_of(LeasePolicy policy) {
 }
 
 Lease::Lease(const LeaseConfig& config, int workers)
-    : config_(config), workers_(workers), taken_(all(workers)) {
+    : config_(config), workers_(static_cast<std::size_t>(workers)), taken_(all(workers_)) {
   assert(0 < workers && workers <= workers_max);
+  budget_.fill(config.risk_max * config.budget_slots);
 }
 
 // Whether the radio keeps this worker's processor to itself.
-bool Lease::keep(int worker, std::int64_t now_ns, std::int64_t until_ns,
-                 View<const RadioWork, 1> work, LeaseDecision& decision) const {
+bool Lease::keep(std::size_t worker, std::int64_t now_ns, std::int64_t until_ns,
+                 View<const RadioWork, 1> work, LeaseDecision& decision) {
   std::int64_t free_at_ns = now_ns;  // when the work before is done
   std::int64_t asked_ns = 0;
   double risk = 0;
   for (std::size_t i = 0; i < work.size(); ++i) {
     const RadioWork& piece = work.data()[i];
-    if (piece.worker != worker) continue;
+    if (static_cast<std::size_t>(piece.worker) != worker) continue;
     const std::int64_t start_ns = std::max(free_at_ns, piece.release_ns);
     const std::int64_t time_ns = piece.deadline_ns - start_ns;
     risk = std::max(risk,
@@ -64,16 +65,22 @@ bool Lease::keep(int worker, std::int64_t now_ns, std::int64_t until_ns,
                               static_cast<double>(std::max<std::int64_t>(until_ns - now_ns, 1));
   decision.risk = std::max(decision.risk, risk);
   decision.left = std::min(decision.left, left);
+  const double whole = config_.risk_max * config_.budget_slots;
+  double& budget = budget_[worker];
+  budget = std::min(budget + config_.risk_max, whole);
   const bool is_taken = (taken_ >> worker & 1) != 0;
-  return risk > config_.risk_max * (is_taken ? risk_less : 1) ||
-         left < config_.left_min + (is_taken ? left_more : 0);
+  if (budget < risk + (is_taken ? budget_share * whole : 0) ||
+      left < config_.left_min + (is_taken ? left_more : 0))
+    return true;
+  budget -= risk;
+  return false;
 }
 
 LeaseDecision Lease::decide(std::int64_t now_ns, std::int64_t until_ns,
                             View<const RadioWork, 1> work) {
   LeaseDecision decision;
   std::uint64_t taken = 0;
-  for (int worker = 0; worker < workers_; ++worker) {
+  for (std::size_t worker = 0; worker < workers_; ++worker) {
     if (keep(worker, now_ns, until_ns, work, decision)) taken |= std::uint64_t{1} << worker;
   }
   switch (config_.policy) {

@@ -11,15 +11,19 @@
 //          not: P(deadline - margin < finish <= deadline), of the piece with the largest
 //   left   the share of the time to the end of the known slots that all of it leaves, at p50
 //
-//   lent  <=>  risk <= risk_max  and  left >= left_min
+//   lent  <=>  the budget covers the risk  and  left >= left_min
+//
+// The budget grows by risk_max a slot, up to that of budget_slots slots, and pays the risk of every
+// slot that is lent: in the long run an engine makes no more than risk_max of all slots late.
 //
 // The margin is what an engine on the processor can cost the radio: the switch, its cache, a kernel
 // section that cannot be preempted. Slots that are late without an engine too (a host that stalls)
 // say nothing against lending: only those count that the engine would make late. An engine's
 // threads wait for one another at every layer of the model, so a processor that the radio leaves a
-// sliver of slows the engine more than it helps: left_min. A taken processor is given back when
-// both hold by a little more, at once.
+// sliver of slows the engine more than it helps: left_min. A taken processor is given back as soon
+// as both hold by a little more.
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -43,6 +47,7 @@ struct LeaseConfig {
   LeasePolicy policy = LeasePolicy::lease;
   std::int64_t margin_ns = 60'000;
   double risk_max = 1e-4;
+  int budget_slots = 2000;
   double left_min = 0.3;
 };
 
@@ -74,12 +79,13 @@ class Lease {
   LeaseDecision decide(std::int64_t now_ns, std::int64_t until_ns, View<const RadioWork, 1> work);
 
  private:
-  bool keep(int worker, std::int64_t now_ns, std::int64_t until_ns, View<const RadioWork, 1> work,
-            LeaseDecision& decision) const;
+  bool keep(std::size_t worker, std::int64_t now_ns, std::int64_t until_ns,
+            View<const RadioWork, 1> work, LeaseDecision& decision);
 
   LeaseConfig config_;
-  int workers_;
+  std::size_t workers_;
   std::uint64_t taken_;
+  std::array<double, workers_max> budget_;  // of each worker, in slots
 };
 
 }  // namespace noroshi::site
