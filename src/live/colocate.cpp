@@ -133,10 +133,11 @@ void take_figures(const site::SiteCounters& counters, const site::SiteConfig& co
 }
 
 Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
-                        site::LeasePolicy policy) {
+                        site::LeasePolicy policy, const std::string& cost_model_path) {
   Result<site::SiteConfig> config = colocate_site(load, options.seconds);
   if (!config) return config.error();
   config->lease.policy = policy;
+  config->cost_model_path = cost_model_path;
   std::unique_ptr<Service> service;
   if (policy != site::LeasePolicy::off) {
     auto started = start_saturated(options, policy);
@@ -318,25 +319,31 @@ int failure(const std::string& message) {
   return 1;
 }
 
-// A load model beside nothing of the user's, removed at the end.
-class TemporaryModel {
+// What the runs share and nobody keeps: a load model where none was given, and what slots cost, so
+// that only the first run has to learn it.
+class Temporary {
  public:
-  Result<std::string> make() {
-    path_ = std::filesystem::temp_directory_path() /
-            ("noroshi-colocate-" + std::to_string(getpid()) + ".gguf");
+  Temporary()
+      : stem_(std::filesystem::temp_directory_path() /
+              ("noroshi-colocate-" + std::to_string(getpid()))) {}
+  ~Temporary() {
+    std::error_code ignored;
+    std::filesystem::remove(model_path(), ignored);
+    std::filesystem::remove(cost_model_path(), ignored);
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  Result<void> make_model() const {
     const auto shape = engine::model_preset("tiny");
     if (!shape) return shape.error();
-    if (const auto made = engine::model_make(*shape, 1, path_, [](double) {}); !made)
-      return made.error();
-    return path_.string();
+    return engine::model_make(*shape, 1, model_path(), [](double) {});
   }
-  ~TemporaryModel() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove(path_, ignored);
-  }
+  std::string model_path() const { return stem_.string() + ".gguf"; }
+  std::string cost_model_path() const { return stem_.string() + ".cost"; }
 
  private:
-  std::filesystem::path path_;
+  std::filesystem::path stem_;
 };
 
 }  // namespace
@@ -354,11 +361,10 @@ int run_colocate(const ColocateOptions& asked) {
   for (const std::string& load : loads) {
     if (const auto site = colocate_site(load, 1); !site) return failure(site.error().message);
   }
-  TemporaryModel temporary;
+  const Temporary temporary;
   if (options.model_path.empty()) {
-    const auto made = temporary.make();
-    if (!made) return failure(made.error().message);
-    options.model_path = *made;
+    if (const auto made = temporary.make_model(); !made) return failure(made.error().message);
+    options.model_path = temporary.model_path();
   }
   const auto alone = engine_alone(options);
   if (!alone) return failure(alone.error().message);
@@ -368,7 +374,7 @@ int run_colocate(const ColocateOptions& asked) {
     for (const site::LeasePolicy policy : policies) {
       if (options.json)
         std::fprintf(stderr, "%s, %s\n", load.c_str(), std::string(name_of(policy)).c_str());
-      const auto outcome = run_one(options, load, policy);
+      const auto outcome = run_one(options, load, policy, temporary.cost_model_path());
       if (!outcome) return failure(outcome.error().message);
       if (options.json) {
         results.push_back(outcome_json(*outcome, *alone));
