@@ -13,9 +13,11 @@
 // cpu:: never allocates after construction, locks, or throws; ref::ldpc_decode allocates its own
 // scratch.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
+#include "base/result.h"
 #include "base/units.h"
 #include "base/view.h"
 
@@ -42,18 +44,23 @@ constexpr int ldpc_codeword_bits(int base_graph, int zc) {
 }
 
 struct LdpcDecodeConfig {
-  int base_graph = 1;          // 1 or 2
-  int zc = 0;                  // a lifting size
-  int filler_bits = 0;         // the last of the information bits, known to be 0
-  int iterations_max = 8;      // >= 1
-  int min_sum_scale_x16 = 12;  // 16 * the factor of normalised min-sum, 8..16
-  bool early_stop = true;      // when all parities hold and, if given, `accept` agrees
+  int base_graph = 1;         // 1 or 2
+  int zc = 0;                 // a lifting size
+  int filler_bits = 0;        // the last of the information bits, known to be 0
+  int iterations_max = 8;     // >= 1
+  int min_sum_scale_x16 = 0;  // 16 * the factor of normalised min-sum, 8..16; 0: by code rate
+  bool early_stop = true;     // when all parities hold and, if given, `accept` agrees
 
   // Asked with the information bits (packed, fillers included) when all parities hold; false goes
   // on. Null: parity is enough.
   bool (*accept)(const std::uint8_t* bits_packed, void* context) = nullptr;
   void* accept_context = nullptr;
 };
+
+// Errors name the field and its value: a base graph or lifting size that does not exist, fillers
+// that leave no information bit, no iteration, a factor that is neither 0 nor 8 to 16, or a count
+// of soft bits outside 1..N.
+Result<void> check(const LdpcDecodeConfig& config, std::size_t llr_size);
 
 struct LdpcDecodeResult {
   int iterations = 0;
@@ -92,9 +99,15 @@ void ldpc_encode(int base_graph, int zc, View<const std::uint8_t, 1> bits,
 
 // Layered normalised min-sum. llr: the soft bits of d_0 .. d_(llr.size() - 1), 0 < size <= N; the
 // rest of the codeword counts as not received, and parity rows that only it would feed are left
-// out, so a shorter llr is faster. Values at filler positions are not looked at. The common scale
-// of the soft bits does not matter. bits: bytes_for_bits(K) bytes, decisions with fillers as 0,
-// written in full whatever the outcome.
+// out, so a shorter llr is faster. Values at filler positions are not looked at. bits:
+// bytes_for_bits(K) bytes, decisions with fillers as 0, written in full whatever the outcome.
+// Precondition: check(config, llr.size()).
+//
+// Every int8 is a soft bit: 0 knows nothing, 127 is the most certain 0, -127 the most certain 1,
+// and -128 counts like -127 (ref:: takes its value). The common scale does not matter: cpu:: brings
+// the mean magnitude of what is not 0 to its own. Only zeros decode to zeros, with all parities
+// held. Amplitudes from 2 to 200, the mean of what saturation would not have cut, decode alike; at
+// either end only signs are left, which costs what hard decisions cost.
 namespace ref {
 LdpcDecodeResult ldpc_decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> llr,
                              View<std::uint8_t, 1> bits, LdpcWorkspace& workspace);

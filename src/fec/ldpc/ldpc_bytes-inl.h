@@ -23,6 +23,9 @@
 #endif
 #endif
 
+#undef NOROSHI_LDPC_AVX512
+#define NOROSHI_LDPC_AVX512 (HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL)
+
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::fec {
 namespace HWY_NAMESPACE {
@@ -67,45 +70,126 @@ HWY_INLINE Bytes if_equal(Bytes a, Bytes b, Bytes yes, Bytes no) {
 }
 HWY_INLINE bool any_negative(Bytes a) { return !hn::AllFalse(Tag(), hn::Lt(a, zero())); }
 
-// round(a * scale / 16), halves up, of magnitudes; 0 <= scale <= 16.
-HWY_INLINE Bytes scaled_magnitude(Bytes a, int scale) {
+// What a row's answer needs besides its smallest magnitude: how a magnitude is scaled.
+struct Scaling {
+  explicit Scaling(int x16) : scale_x16(x16) {
+#if HWY_TARGET == HWY_AVX3_DL
+    alignas(64) std::int8_t entries[64];
+    for (int i = 0; i < 64; ++i) entries[i] = static_cast<std::int8_t>(i * x16 / 16);
+    table = load(entries);
+#endif
+  }
+  int scale_x16;
+#if HWY_TARGET == HWY_AVX3_DL
+  Bytes table;
+#endif
+};
+
+// floor(a * scale / 16) of magnitudes up to 63; 0 <= scale <= 16.
+HWY_INLINE Bytes scaled_magnitude(Bytes a, const Scaling& scaling) {
+#if HWY_TARGET == HWY_AVX3_DL
+  return Bytes{_mm512_permutexvar_epi8(a.raw, scaling.table.raw)};
+#else
   const UnsignedTag u;
   const hn::Repartition<std::uint16_t, Tag> u16;
-  if (HWY_LIKELY(scale == 12)) {  // a - floor((a + 1) / 4)
-    const auto half = hn::AverageRound(hn::BitCast(u, a), hn::Zero(u));
-    const auto quarter = hn::And(hn::BitCast(u, hn::ShiftRight<1>(hn::BitCast(u16, half))),
-                                 hn::Set(u, std::uint8_t{0x7f}));
-    return hn::BitCast(Tag(), hn::Sub(hn::BitCast(u, a), quarter));
+  if (HWY_LIKELY(scaling.scale_x16 == 12 || scaling.scale_x16 == 14)) {
+    // a - ceil(a / 4) or a - ceil(a / 8): averages with zero round up.
+    auto part = hn::AverageRound(hn::BitCast(u, a), hn::Zero(u));
+    part = hn::AverageRound(part, hn::Zero(u));
+    if (scaling.scale_x16 == 14) part = hn::AverageRound(part, hn::Zero(u));
+    return hn::BitCast(Tag(), hn::Sub(hn::BitCast(u, a), part));
   }
-  const auto factor = hn::Set(u16, static_cast<std::uint16_t>(scale));
-  const auto rounding = hn::Set(u16, std::uint16_t{8});
+  const auto factor = hn::Set(u16, static_cast<std::uint16_t>(scaling.scale_x16));
   const auto pairs = hn::BitCast(u16, a);
   const auto even = hn::And(pairs, hn::Set(u16, std::uint16_t{0xff}));
   const auto odd = hn::ShiftRight<8>(pairs);
-  const auto even_scaled = hn::ShiftRight<4>(hn::Add(hn::Mul(even, factor), rounding));
-  const auto odd_scaled = hn::ShiftRight<4>(hn::Add(hn::Mul(odd, factor), rounding));
+  const auto even_scaled = hn::ShiftRight<4>(hn::Mul(even, factor));
+  const auto odd_scaled = hn::ShiftRight<4>(hn::Mul(odd, factor));
   return hn::BitCast(Tag(), hn::Or(even_scaled, hn::ShiftLeft<8>(odd_scaled)));
+#endif
 }
 
-// round(a * gain / 2048), saturated; 0 < gain < 32768.
+// What a row answers to the bit that told it x: `second` where |x| is the row's minimum, else
+// `first`, with its sign flipped where x is negative. 0 <= minimum <= min(|x|, 63).
+//
+// AVX-512 in its own instructions: of the two ports for 512-bit vectors only the first takes
+// saturating, minimum and absolute operations, and it is the full one. Here everything can use the
+// second. Measured against the plain form below: docs/measurements/ldpc-floor.md.
+HWY_INLINE Bytes answer_to(Bytes x, Bytes minimum, Bytes first, Bytes second) {
+#if NOROSHI_LDPC_AVX512
+  const __m512i none = _mm512_setzero_si512();
+  const __mmask64 is_minimum = _mm512_cmple_epu8_mask(_mm512_add_epi8(x.raw, minimum.raw),
+                                                      _mm512_add_epi8(minimum.raw, minimum.raw));
+  const __mmask64 negative = _mm512_cmplt_epi8_mask(x.raw, none);
+  const __m512i answer = _mm512_mask_blend_epi8(is_minimum, first.raw, second.raw);
+  return Bytes{_mm512_mask_sub_epi8(answer, negative, none, answer)};
+#elif HWY_TARGET == HWY_AVX2
+  const Bytes answer = if_equal(magnitude(x), minimum, second, first);
+  return Bytes{_mm256_sign_epi8(answer.raw, _mm256_or_si256(x.raw, _mm256_set1_epi8(1)))};
+#else
+  const Bytes answer = if_equal(magnitude(x), minimum, second, first);
+  return if_negative(x, negated(answer), answer);
+#endif
+}
+
+// [l] = v[index[l]]; only where has_permute.
+#if HWY_TARGET == HWY_AVX3_DL
+inline constexpr bool has_permute = true;
+HWY_INLINE Bytes permuted(Bytes v, Bytes index) {
+  return Bytes{_mm512_permutexvar_epi8(index.raw, v.raw)};
+}
+#else
+inline constexpr bool has_permute = false;
+HWY_INLINE Bytes permuted(Bytes v, Bytes /*index*/) { return v; }
+#endif
+
+// round(a * gain / 128), saturated; 0 < gain < 32768. Highway has no demotion of two vectors to one
+// of bytes in every block, hence x86's own.
 HWY_INLINE Bytes amplified(const std::int8_t* p, int gain) {
+#if NOROSHI_LDPC_AVX512
+  const __m512i factor = _mm512_set1_epi16(static_cast<std::int16_t>(gain));
+  const __m512i a = load_unaligned(p).raw;
+  const __m512i low = _mm512_unpacklo_epi8(_mm512_setzero_si512(), a);  // 256 a
+  const __m512i high = _mm512_unpackhi_epi8(_mm512_setzero_si512(), a);
+  return Bytes{
+      _mm512_packs_epi16(_mm512_mulhrs_epi16(low, factor), _mm512_mulhrs_epi16(high, factor))};
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i factor = _mm256_set1_epi16(static_cast<std::int16_t>(gain));
+  const __m256i a = load_unaligned(p).raw;
+  const __m256i low = _mm256_unpacklo_epi8(_mm256_setzero_si256(), a);
+  const __m256i high = _mm256_unpackhi_epi8(_mm256_setzero_si256(), a);
+  return Bytes{
+      _mm256_packs_epi16(_mm256_mulhrs_epi16(low, factor), _mm256_mulhrs_epi16(high, factor))};
+#else
   const hn::Half<Tag> half;
   const hn::Rebind<std::int16_t, decltype(half)> wide;
   const auto factor = hn::Set(wide, static_cast<std::int16_t>(gain));
-  const auto low = hn::ShiftLeft<4>(hn::PromoteTo(wide, hn::LoadU(half, p)));
-  const auto high = hn::ShiftLeft<4>(hn::PromoteTo(wide, hn::LoadU(half, p + lanes / 2)));
+  const auto low = hn::ShiftLeft<8>(hn::PromoteTo(wide, hn::LoadU(half, p)));
+  const auto high = hn::ShiftLeft<8>(hn::PromoteTo(wide, hn::LoadU(half, p + lanes / 2)));
   return hn::Combine(Tag(), hn::DemoteTo(half, hn::MulFixedPoint15(high, factor)),
                      hn::DemoteTo(half, hn::MulFixedPoint15(low, factor)));
+#endif
 }
 
-// Adds the magnitudes of one vector to `sum` and its non-zero lanes to `count`.
-HWY_INLINE void add_magnitudes(const std::int8_t* p, std::uint64_t& sum, std::uint64_t& count) {
-  const Bytes a = load_unaligned(p);
-  const UnsignedTag u;
-  const hn::Repartition<std::uint64_t, Tag> u64;
-  sum += hn::GetLane(hn::SumOfLanes(u64, hn::SumsOf8(hn::BitCast(u, hn::Abs(a)))));
-  count += lanes - hn::CountTrue(Tag(), hn::Eq(a, zero()));
-}
+// The sum of magnitudes and the count of what is not zero.
+class MagnitudeSum {
+ public:
+  // Not implicit: that one would lack the target's instructions.
+  HWY_INLINE MagnitudeSum() : sum_(hn::Zero(Wide())), count_(sum_) {}
+  HWY_INLINE void add(const std::int8_t* p) {
+    const UnsignedTag u;
+    const auto size = hn::BitCast(u, hn::Abs(load_unaligned(p)));
+    sum_ = hn::Add(sum_, hn::SumsOf8(size));
+    count_ = hn::Add(count_, hn::SumsOf8(hn::Min(size, hn::Set(u, std::uint8_t{1}))));
+  }
+  HWY_INLINE std::uint64_t sum() const { return hn::GetLane(hn::SumOfLanes(Wide(), sum_)); }
+  HWY_INLINE std::uint64_t count() const { return hn::GetLane(hn::SumOfLanes(Wide(), count_)); }
+
+ private:
+  using Wide = hn::Repartition<std::uint64_t, Tag>;
+  hn::Vec<Wide> sum_;
+  hn::Vec<Wide> count_;
+};
 
 // The signs of one vector as lanes / 8 packed bytes, the first lane in the most significant bit.
 HWY_INLINE void store_signs(const std::int8_t* p, std::uint8_t* packed) {
@@ -191,18 +275,38 @@ inline bool any_negative(const Bytes& a) {
   for (std::int8_t lane : a.lane) any |= lane;
   return any < 0;
 }
-inline Bytes scaled_magnitude(const Bytes& a, int scale) {
-  return each([&](std::size_t i) { return (unsigned_of(a.lane[i]) * scale + 8) >> 4; });
+struct Scaling {
+  explicit Scaling(int x16) : scale_x16(x16) {}
+  int scale_x16;
+};
+inline Bytes scaled_magnitude(const Bytes& a, const Scaling& scaling) {
+  return each([&](std::size_t i) { return unsigned_of(a.lane[i]) * scaling.scale_x16 >> 4; });
 }
+inline Bytes answer_to(const Bytes& x, const Bytes& minimum, const Bytes& first,
+                       const Bytes& second) {
+  const Bytes answer = if_equal(magnitude(x), minimum, second, first);
+  return if_negative(x, negated(answer), answer);
+}
+inline constexpr bool has_permute = false;
+inline Bytes permuted(const Bytes& v, const Bytes& /*index*/) { return v; }
 inline Bytes amplified(const std::int8_t* p, int gain) {
-  return each([&](std::size_t i) { return clamped((p[i] * gain + 1024) >> 11); });
+  return each([&](std::size_t i) { return clamped((p[i] * gain + 64) >> 7); });
 }
-inline void add_magnitudes(const std::int8_t* p, std::uint64_t& sum, std::uint64_t& count) {
-  for (std::size_t i = 0; i < lanes; ++i) {
-    sum += static_cast<std::uint64_t>(p[i] < 0 ? -p[i] : p[i]);
-    count += p[i] != 0;
+class MagnitudeSum {
+ public:
+  void add(const std::int8_t* p) {
+    for (std::size_t i = 0; i < lanes; ++i) {
+      sum_ += static_cast<std::uint64_t>(p[i] < 0 ? -p[i] : p[i]);
+      count_ += p[i] != 0;
+    }
   }
-}
+  std::uint64_t sum() const { return sum_; }
+  std::uint64_t count() const { return count_; }
+
+ private:
+  std::uint64_t sum_ = 0;
+  std::uint64_t count_ = 0;
+};
 inline void store_signs(const std::int8_t* p, std::uint8_t* packed) {
   for (std::size_t i = 0; i < lanes / 8; ++i) {
     unsigned byte = 0;

@@ -9,6 +9,9 @@
 // The parity column of an extension row has that row as its only neighbour: its message to the row
 // is always the channel's, and only its decision needs the row's answer.
 
+// Permutations of bytes across 64 lanes, for narrow columns.
+#define HWY_WANT_AVX3_DL
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fec/ldpc/ldpc_decode_cpu.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
@@ -16,11 +19,13 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <iterator>
 
 #include <hwy/highway.h>
 #include "fec/ldpc/ldpc.h"
 #include "fec/ldpc/ldpc_bytes-inl.h"
 #include "fec/ldpc/ldpc_graph.h"
+#include "fec/ldpc/ldpc_row-inl.h"
 #include "fec/ldpc/ldpc_workspace.h"
 
 #ifndef NOROSHI_FEC_LDPC_DECODE_CPU_ONCE
@@ -30,8 +35,7 @@ namespace noroshi::fec {
 // The scale that the decoder works in, chosen by block error rate at 8 iterations against ref::
 // (docs/measurements/ldpc-floor.md). Soft bits are amplified to a mean magnitude: the finer the
 // better, but with many rows a posterior sums up to 30 messages and must not live at its limit of
-// 127. Messages are limited so that a known zero, at 127, outweighs its own row's last message.
-inline constexpr int ldpc_message_max = 63;  // before the min-sum factor
+// 127.
 constexpr int ldpc_mean_magnitude(int rows) {
   return rows <= 20 ? 22 : std::max(15, 22 - (rows - 20) * 7 / 20);
 }
@@ -53,17 +57,22 @@ inline std::size_t bank_at(const State& state, std::size_t column, std::size_t b
 }
 
 void plan(State& state, int base_graph, int zc, int rows) {
+  const bool narrow = has_permute && zc <= static_cast<int>(lanes);
   if (state.base_graph == base_graph && state.zc == zc && state.rows == rows &&
-      state.vector_bytes == static_cast<int>(lanes)) {
+      state.vector_bytes == static_cast<int>(lanes) && state.narrow == narrow) {
     return;
   }
   state.base_graph = base_graph;
   state.zc = zc;
   state.rows = rows;
   state.vector_bytes = static_cast<int>(lanes);
+  state.narrow = narrow;
   const LdpcGraph graph = ldpc_graph(base_graph, zc);
   const auto size = static_cast<std::size_t>(zc);
   const std::size_t vectors = vectors_of(state);
+  for (std::size_t i = 0; i < std::size(state.periodic); ++i) {
+    state.periodic[i] = static_cast<std::int8_t>(i % size);
+  }
 
   // Each column's rotation after its last row is the one that the first row finds.
   std::fill_n(state.rotation, ldpc_core_columns_max, std::uint16_t{0});
@@ -74,7 +83,7 @@ void plan(State& state, int base_graph, int zc, int rows) {
         static_cast<std::uint8_t>(graph.row_begin[row + 1] - graph.row_begin[row] - extension);
     for (int e = graph.row_begin[row]; e < graph.row_begin[row + 1] - extension; ++e) {
       state.rotation[graph.column[e]] = graph.shift_mod_zc[e];
-      state.visits_odd[graph.column[e]] ^= 1;
+      if (!state.narrow) state.visits_odd[graph.column[e]] ^= 1;
     }
   }
   for (std::size_t odd = 0; odd < 2; ++odd) {
@@ -95,11 +104,11 @@ void plan(State& state, int base_graph, int zc, int rows) {
         std::size_t from = (shift + size - rotation[c]) % size;
         for (std::size_t k = 0; k < vectors; ++k) {
           read[k * static_cast<std::size_t>(degree) + static_cast<std::size_t>(i)] =
-              static_cast<std::uint16_t>(bank_at(state, c, bank[c]) + from);
+              static_cast<std::uint16_t>(state.narrow ? from : bank_at(state, c, bank[c]) + from);
           from += lanes;
           if (from >= size) from -= size;
         }
-        bank[c] ^= 1;
+        if (!state.narrow) bank[c] ^= 1;
         *write++ = static_cast<std::uint16_t>(bank_at(state, c, bank[c]));
         rotation[c] = shift;
       }
@@ -108,115 +117,16 @@ void plan(State& state, int base_graph, int zc, int rows) {
   }
 }
 
-// What one row's update walks through.
-struct RowWalk {
-  std::size_t vectors;
-  std::size_t wrap;  // zc: where a column's first vector is repeated
-  int scale;
-  const std::uint16_t* read;
-  const std::uint16_t* write;
-  std::int8_t* posterior;
-  std::int8_t* message;
-  const std::int8_t* extension_llr;
-  std::int8_t* extension_posterior;
-};
-
-// first: the messages are all zero and not yet stored.
-template <int degree, bool extension, bool first>
-HWY_NOINLINE void update_row(const RowWalk& walk) {
-  const std::uint16_t* HWY_RESTRICT read = walk.read;
-  const std::uint16_t* HWY_RESTRICT write = walk.write;
-  std::int8_t* posterior = walk.posterior;
-  std::int8_t* message = walk.message;
-  for (std::size_t at = 0; at < walk.vectors * lanes; at += lanes) {
-    Bytes x[degree];
-    Bytes min1 = set(ldpc_message_max);
-    Bytes min2 = min1;
-    Bytes sign = zero();
-    Bytes channel = zero();
-    if (extension) {
-      channel = load(walk.extension_llr + at);
-      min1 = smaller(min1, magnitude(channel));
-      sign = channel;
-    }
-    NOROSHI_UNROLL
-    for (int i = 0; i < degree; ++i) {
-      x[i] = load_unaligned(posterior + read[i]);
-      if (!first) {
-        x[i] = sub_saturated(x[i], load(message + static_cast<std::size_t>(i) * lanes));
-      }
-      const Bytes size = magnitude(x[i]);
-      min2 = smaller(min2, larger(min1, size));
-      min1 = smaller(min1, size);
-      sign = exclusive_or(sign, x[i]);
-    }
-    const Bytes scaled1 = scaled_magnitude(min1, walk.scale);
-    const Bytes scaled2 = scaled_magnitude(min2, walk.scale);
-    const Bytes answer1 = if_negative(sign, negated(scaled1), scaled1);
-    const Bytes answer2 = if_negative(sign, negated(scaled2), scaled2);
-    NOROSHI_UNROLL
-    for (int i = 0; i < degree; ++i) {
-      const Bytes answer = if_equal(magnitude(x[i]), min1, answer2, answer1);
-      const Bytes signed_answer = if_negative(x[i], negated(answer), answer);
-      store(signed_answer, message + static_cast<std::size_t>(i) * lanes);
-      store(add_saturated(x[i], signed_answer), posterior + write[i] + at);
-    }
-    if (extension) {
-      const Bytes answer = if_equal(magnitude(channel), min1, answer2, answer1);
-      store(add_saturated(channel, if_negative(channel, negated(answer), answer)),
-            walk.extension_posterior + at);
-    }
-    read += degree;
-    message += static_cast<std::size_t>(degree) * lanes;
-  }
-  for (int i = 0; i < degree; ++i) {
-    std::int8_t* column = posterior + write[i];
-    store_unaligned(load(column), column + walk.wrap);
-  }
-}
-
-template <bool first>
-void update_row(int degree, bool extension, const RowWalk& walk) {
-  if (extension) {
-    switch (degree) {
-      case 2:
-        return update_row<2, true, first>(walk);
-      case 3:
-        return update_row<3, true, first>(walk);
-      case 4:
-        return update_row<4, true, first>(walk);
-      case 5:
-        return update_row<5, true, first>(walk);
-      case 6:
-        return update_row<6, true, first>(walk);
-      case 7:
-        return update_row<7, true, first>(walk);
-      case 8:
-        return update_row<8, true, first>(walk);
-      case 9:
-        return update_row<9, true, first>(walk);
-    }
-  } else {
-    switch (degree) {
-      case 8:
-        return update_row<8, false, first>(walk);
-      case 10:
-        return update_row<10, false, first>(walk);
-      case 19:
-        return update_row<19, false, first>(walk);
-    }
-  }
-  assert(false);
-}
-
-void iterate(State& state, int iteration, int scale) {
+template <class Kind>
+void iterate(State& state, int iteration, const Scaling& scaling) {
   const std::size_t odd = static_cast<std::size_t>(iteration) & 1;
   const std::size_t vectors = vectors_of(state);
   RowWalk walk{vectors,
                static_cast<std::size_t>(state.zc),
-               scale,
+               scaling,
                state.read_offset[odd],
                state.write_offset[odd],
+               state.periodic,
                state.posterior,
                state.message,
                state.extension_llr,
@@ -224,11 +134,7 @@ void iterate(State& state, int iteration, int scale) {
   for (int row = 0; row < state.rows; ++row) {
     const bool extension = row >= ldpc_core_rows;
     const auto degree = static_cast<std::size_t>(state.degree[row]);
-    if (iteration == 0) {
-      update_row<true>(state.degree[row], extension, walk);
-    } else {
-      update_row<false>(state.degree[row], extension, walk);
-    }
+    update_row<Kind>(state.degree[row], extension, walk);
     walk.read += degree * vectors;
     walk.write += degree;
     walk.message += degree * vectors * lanes;
@@ -239,20 +145,39 @@ void iterate(State& state, int iteration, int scale) {
   }
 }
 
-// The gain, in 1 / 2048, that brings the mean magnitude of the non-zero soft bits to the decoder's.
-int gain_for(View<const SoftBit, 1> llr, int rows) {
-  std::uint64_t sum = 0;
-  std::uint64_t count = 0;
-  std::size_t i = 0;
-  for (; i + lanes <= llr.size(); i += lanes) add_magnitudes(llr.data() + i, sum, count);
-  for (; i < llr.size(); ++i) {
-    sum += static_cast<std::uint64_t>(std::abs(llr.data()[i]));
-    count += llr.data()[i] != 0;
+template <bool exact, bool narrow>
+void iterate(State& state, int iteration, const Scaling& scaling) {
+  if (iteration == 0) {
+    iterate<Kind<true, exact, narrow>>(state, iteration, scaling);
+  } else {
+    iterate<Kind<false, exact, narrow>>(state, iteration, scaling);
   }
-  if (sum == 0) return 2048;
+}
+
+void iterate(State& state, int iteration, const Scaling& scaling) {
+  const bool exact = state.rows > ldpc_rows_few;
+  if (has_permute && state.narrow) {
+    if (exact) return iterate<true, has_permute>(state, iteration, scaling);
+    return iterate<false, has_permute>(state, iteration, scaling);
+  }
+  if (exact) return iterate<true, false>(state, iteration, scaling);
+  iterate<false, false>(state, iteration, scaling);
+}
+
+// The gain, in 1 / 128, that brings the mean magnitude of the non-zero soft bits to the decoder's.
+int gain_for(View<const SoftBit, 1> llr, int rows) {
+  MagnitudeSum total;
+  std::size_t i = 0;
+  for (; i + lanes <= llr.size(); i += lanes) total.add(llr.data() + i);
+  if (i < llr.size()) {
+    alignas(64) std::int8_t tail[State::vector_bytes_max] = {};
+    std::memcpy(tail, llr.data() + i, llr.size() - i);
+    total.add(tail);
+  }
+  const std::uint64_t sum = total.sum();
+  if (sum == 0) return 128;
   const auto mean = static_cast<std::uint64_t>(ldpc_mean_magnitude(rows));
-  return static_cast<int>(
-      std::clamp<std::uint64_t>((2048 * mean * count + sum / 2) / sum, 1, 32767));
+  return static_cast<int>((128 * mean * total.count() + sum / 2) / sum);  // mean..128 mean
 }
 
 // out[0, count) = amplified in[0, count); may write up to a vector more.
@@ -265,6 +190,22 @@ void amplify(const SoftBit* in, std::size_t count, int gain, std::int8_t* out) {
   store_unaligned(amplified(tail, gain), out + i);
 }
 
+// Column c of the natural order, rotated as the first row will look for it.
+void load_column(State& state, std::size_t c) {
+  const auto zc = static_cast<std::size_t>(state.zc);
+  const std::size_t rotation = state.rotation[c];
+  const std::int8_t* from = state.natural + c * zc;
+  std::int8_t* column = state.posterior + bank_at(state, c, 0);
+  if (state.narrow) {
+    store(permuted(load_unaligned(from), load_unaligned(state.periodic + rotation)), column);
+    return;
+  }
+  std::memcpy(column, from + rotation, zc - rotation);
+  std::memcpy(column + zc - rotation, from, rotation);
+  store_unaligned(load(column), column + zc);
+}
+
+// What was not received is zero, fillers are known.
 void load_soft_bits(State& state, const LdpcDecodeConfig& config, View<const SoftBit, 1> llr,
                     const LdpcGraph& graph) {
   const auto zc = static_cast<std::size_t>(state.zc);
@@ -281,26 +222,55 @@ void load_soft_bits(State& state, const LdpcDecodeConfig& config, View<const Sof
   std::memset(natural + 2 * zc + in_core, 0, core - 2 * zc - in_core);
   std::memset(natural + information - filler, soft_bit_max, filler);
   for (std::size_t c = 0; c < static_cast<std::size_t>(graph.core_columns); ++c) {
-    std::int8_t* column = state.posterior + bank_at(state, c, 0);
-    const std::size_t rotation = state.rotation[c];
-    std::memcpy(column, natural + c * zc + rotation, zc - rotation);
-    std::memcpy(column + zc - rotation, natural + c * zc, rotation);
-    store_unaligned(load(column), column + zc);
+    load_column(state, c);
   }
-  for (int row = ldpc_core_rows; row < state.rows; ++row) {
-    const auto r = static_cast<std::size_t>(row - ldpc_core_rows);
-    const std::size_t from = core - 2 * zc + r * zc;
-    const std::size_t count = std::min(zc, llr.size() - from);
+  if (state.rows == ldpc_core_rows) return;
+  const std::size_t rest = llr.size() - in_core;  // > 0: the last row is needed
+  if (zc % lanes == 0) {
+    amplify(llr.data() + in_core, rest, gain, state.extension_llr);
+    const std::size_t columns = static_cast<std::size_t>(state.rows - ldpc_core_rows) * zc;
+    std::memset(state.extension_llr + rest, 0, columns - rest);
+    return;
+  }
+  for (std::size_t r = 0; r * zc < rest; ++r) {
+    // Lanes past zc hold the next column's soft bits or zeros; nothing reads their results.
     std::int8_t* column = state.extension_llr + r * column_span;
-    std::memset(column, 0, column_span);
-    amplify(llr.data() + from, count, gain, column);
+    const std::size_t count = std::min(column_span, rest - r * zc);
+    amplify(llr.data() + in_core + r * zc, count, gain, column);
+    if (count < zc) std::memset(column + count, 0, zc - count);
   }
+}
+
+bool narrow_parities_hold(const State& state, const LdpcGraph& graph) {
+  const auto zc = static_cast<std::size_t>(state.zc);
+  alignas(64) std::int8_t outside[State::vector_bytes_max] = {};  // -1: not a bit of the code
+  std::memset(outside, -1, lanes);
+  std::memset(outside, 0, zc);
+  Bytes any_odd = zero();
+  for (int row = 0; row < state.rows; ++row) {
+    Bytes odd = zero();
+    if (row >= ldpc_core_rows) {
+      odd =
+          load(state.extension_posterior + static_cast<std::size_t>(row - ldpc_core_rows) * lanes);
+    }
+    for (int i = 0; i < state.degree[row]; ++i) {
+      const int e = graph.row_begin[row] + i;
+      const std::size_t c = graph.column[e];
+      const std::size_t at = graph.shift_mod_zc[e] + zc - state.rotation[c];  // < 2 zc
+      odd = exclusive_or(odd, permuted(load(state.posterior + bank_at(state, c, 0)),
+                                       load_unaligned(state.periodic + at)));
+    }
+    any_odd = if_negative(odd, odd, any_odd);
+    if (row % 8 == 3 && any_negative(if_negative(load(outside), zero(), any_odd))) return false;
+  }
+  return !any_negative(if_negative(load(outside), zero(), any_odd));
 }
 
 bool parities_hold(const State& state, const LdpcGraph& graph, int iterations) {
   const auto zc = static_cast<std::size_t>(state.zc);
   const std::size_t vectors = vectors_of(state);
   const std::int8_t* extension_posterior = state.extension_posterior;
+  if (state.narrow) return narrow_parities_hold(state, graph);
   for (int row = 0; row < state.rows; ++row) {
     const std::int8_t* columns[ldpc_row_degree_max];
     std::size_t at[ldpc_row_degree_max];
@@ -346,6 +316,11 @@ void store_decisions(State& state, const LdpcDecodeConfig& config, const LdpcGra
     const std::size_t bank = static_cast<std::size_t>(iterations) & state.visits_odd[c];
     const std::int8_t* column = state.posterior + bank_at(state, c, bank);
     std::size_t at = state.rotation[c] == 0 ? 0 : zc - state.rotation[c];
+    if (state.narrow) {
+      store_unaligned(permuted(load(column), load_unaligned(state.periodic + at)),
+                      state.natural + c * zc);
+      continue;
+    }
     for (std::size_t k = 0; k < vectors; ++k) {
       store_unaligned(load_unaligned(column + at), state.natural + c * zc + k * lanes);
       at += lanes;
@@ -369,9 +344,10 @@ LdpcDecodeResult decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> l
   plan(state, config.base_graph, config.zc,
        ldpc_rows_needed(config.base_graph, config.zc, static_cast<int>(llr.size())));
   load_soft_bits(state, config, llr, graph);
+  const Scaling scaling(ldpc_min_sum_scale_x16(config, state.rows));
   LdpcDecodeResult result;
   while (result.iterations < config.iterations_max && !result.accepted) {
-    iterate(state, result.iterations, config.min_sum_scale_x16);
+    iterate(state, result.iterations, scaling);
     ++result.iterations;
     const bool last = result.iterations == config.iterations_max;
     if (!config.early_stop && !last) continue;
@@ -402,16 +378,9 @@ namespace cpu {
 
 LdpcDecodeResult ldpc_decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> llr,
                              View<std::uint8_t, 1> bits, LdpcWorkspace& workspace) {
-  assert(config.base_graph == 1 || config.base_graph == 2);
-  assert(ldpc_is_lifting_size(config.zc));
-  const auto information =
-      static_cast<std::size_t>(ldpc_information_bits(config.base_graph, config.zc));
-  assert(!llr.empty() &&
-         llr.size() <= static_cast<std::size_t>(ldpc_codeword_bits(config.base_graph, config.zc)));
-  assert(bits.size() >= bytes_for_bits(information));
-  assert(config.filler_bits >= 0 && static_cast<std::size_t>(config.filler_bits) < information);
-  assert(config.iterations_max >= 1);
-  assert(config.min_sum_scale_x16 >= 8 && config.min_sum_scale_x16 <= 16);
+  assert(check(config, llr.size()).ok());
+  assert(bits.size() >= bytes_for_bits(static_cast<std::size_t>(
+                            ldpc_information_bits(config.base_graph, config.zc))));
   return HWY_DYNAMIC_DISPATCH(decode)(config, llr, bits, workspace.state());
 }
 

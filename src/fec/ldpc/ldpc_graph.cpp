@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstddef>
 #include <iterator>
+#include <string>
 
 #include "fec/ldpc/ldpc_tables.h"
 
@@ -77,6 +78,35 @@ LdpcGraph ldpc_graph(int base_graph, int zc) {
 int ldpc_rows_needed(int base_graph, int zc, int codeword_bits) {
   const int columns = 2 + (codeword_bits + zc - 1) / zc;
   return std::max(ldpc_core_rows, columns - ldpc_information_columns(base_graph));
+}
+
+Result<void> check(const LdpcDecodeConfig& c, std::size_t llr_size) {
+  const auto wrong = [](const char* field, auto value, const std::string& why) {
+    return Error{"ldpc decoder: " + std::string(field) + " is " + std::to_string(value) + "; " +
+                 why};
+  };
+  if (c.base_graph != 1 && c.base_graph != 2) {
+    return wrong("base_graph", c.base_graph, "there are 1 and 2");
+  }
+  if (!ldpc_is_lifting_size(c.zc)) {
+    return wrong("zc", c.zc, "it must be a lifting size of TS 38.212 table 5.3.2-1");
+  }
+  const int information = ldpc_information_bits(c.base_graph, c.zc);
+  if (c.filler_bits < 0 || c.filler_bits >= information) {
+    return wrong("filler_bits", c.filler_bits,
+                 "fillers are some of " + std::to_string(information) + " information bits");
+  }
+  if (c.iterations_max < 1) return wrong("iterations_max", c.iterations_max, "it is at least 1");
+  const int scale = c.min_sum_scale_x16;
+  if (scale != 0 && (scale < 8 || scale > 16)) {
+    return wrong("min_sum_scale_x16", scale, "it is 8 to 16, or 0 for the code rate's own");
+  }
+  const int full = ldpc_codeword_bits(c.base_graph, c.zc);
+  if (llr_size == 0 || llr_size > static_cast<std::size_t>(full)) {
+    return wrong("the count of soft bits", llr_size,
+                 "a codeword has 1 to " + std::to_string(full) + " of them");
+  }
+  return {};
 }
 
 }  // namespace noroshi::fec

@@ -146,16 +146,12 @@ LdpcDecodeResult ldpc_decode(const LdpcDecodeConfig& config, View<const SoftBit,
   const LdpcGraph& graph = decoder.graph;
   const auto information =
       static_cast<std::size_t>(ldpc_information_bits(config.base_graph, config.zc));
-  assert(!llr.empty() &&
-         llr.size() <= static_cast<std::size_t>(ldpc_codeword_bits(config.base_graph, config.zc)));
+  assert(check(config, llr.size()).ok());
   assert(bits.size() >= bytes_for_bits(information));
-  assert(config.filler_bits >= 0 && static_cast<std::size_t>(config.filler_bits) < information);
-  assert(config.iterations_max >= 1);
-  assert(config.min_sum_scale_x16 >= 8 && config.min_sum_scale_x16 <= 16);
 
   decoder.zc = static_cast<std::size_t>(config.zc);
-  decoder.scale = config.min_sum_scale_x16 / 16.0;
   decoder.rows = ldpc_rows_needed(config.base_graph, config.zc, static_cast<int>(llr.size()));
+  decoder.scale = ldpc_min_sum_scale_x16(config, decoder.rows) / 16.0;
   decoder.posterior.assign(
       static_cast<std::size_t>(graph.information_columns + graph.rows) * decoder.zc, 0.0);
   decoder.message.assign(graph.row_begin[decoder.rows] * decoder.zc, 0.0);

@@ -11,50 +11,12 @@
 #include <cmath>
 #include <vector>
 
-#include "base/every_target.h"
 #include "base/prng.h"
 #include "fec/ldpc/ldpc_graph.h"
+#include "fec/ldpc/ldpc_test_link.h"
 
 namespace noroshi::fec {
 namespace {
-
-using Bits = std::vector<std::uint8_t>;  // packed
-
-Bits random_bits(int count, int filler, Prng& prng) {
-  Bits packed(bytes_for_bits(static_cast<std::size_t>(count)));
-  for (int i = 0; i < count - filler; ++i) {
-    set_bit(packed.data(), static_cast<std::size_t>(i), (prng() & 1) != 0);
-  }
-  return packed;
-}
-
-Bits encode(int base_graph, int zc, const Bits& bits, int count) {
-  Bits codeword(bytes_for_bits(static_cast<std::size_t>(count)));
-  cpu::ldpc_encode(base_graph, zc, bits, codeword, count);
-  return codeword;
-}
-
-// Soft bits of the codeword's first `count` bits over BPSK and white noise: mean `amplitude`,
-// standard deviation amplitude * sigma.
-std::vector<SoftBit> soft_bits(const Bits& codeword, int count, double amplitude, double sigma,
-                               Prng& prng) {
-  std::vector<SoftBit> llr(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < llr.size(); ++i) {
-    const double sent = bit_at(codeword.data(), i) ? -1.0 : 1.0;
-    const double value = amplitude * (sent + sigma * prng.normal());
-    llr[i] = static_cast<SoftBit>(std::clamp(std::round(value), -127.0, 127.0));
-  }
-  return llr;
-}
-
-// Runs `f` with each instruction set that this machine and build have.
-template <class F>
-void on_each_target(F f) {
-  on_every_target([&](const char* name) {
-    SCOPED_TRACE(name);
-    f();
-  });
-}
 
 TEST(LdpcGraph, HasTheSizesAndShapesOfTheStandard) {
   EXPECT_EQ(ldpc_lifting_sizes().size(), 51u);
@@ -131,21 +93,6 @@ TEST(LdpcEncode, EqualsReferenceForAllSizesAndLengths) {
   });
 }
 
-struct Decoded {
-  LdpcDecodeResult result;
-  Bits bits;
-};
-
-Decoded decode(const LdpcDecodeConfig& config, const std::vector<SoftBit>& llr,
-               LdpcWorkspace& workspace) {
-  Decoded decoded;
-  decoded.bits.assign(
-      bytes_for_bits(static_cast<std::size_t>(ldpc_information_bits(config.base_graph, config.zc))),
-      0xff);
-  decoded.result = cpu::ldpc_decode(config, llr, decoded.bits, workspace);
-  return decoded;
-}
-
 // Any count of received bits from the core's on, any filler, any size; barely any noise.
 TEST(LdpcDecode, RecoversCleanCodewordsOfAllSizesAndLengths) {
   Prng prng(13);
@@ -185,21 +132,8 @@ TEST(LdpcDecode, RecoversCleanCodewordsOfAllSizesAndLengths) {
   });
 }
 
-struct Link {
-  int base_graph;
-  int zc;
-  int count;     // bits received
-  double sigma;  // of the noise beside amplitude 1; block errors are then a few to some ten percent
-};
-
-constexpr Link links[] = {{1, 64, 24 * 64, 0.435},
-                          {1, 56, 44 * 56, 0.80},
-                          {1, 20, 66 * 20, 1.0},
-                          {2, 64, 12 * 64, 0.50},
-                          {2, 52, 50 * 52, 1.36}};
-
-// Against double precision on the same noise: quantisation may cost a little, never a lot. With
-// these seeds and frames ref:: fails 1 to 20 times in 100; the bound allows 0.1 to 0.15 dB.
+// Against double precision on the same noise. With these seeds and frames ref:: fails 1 to 20 times
+// in 100; the bound allows about 0.1 dB. The curves: docs/measurements/ldpc-bler.csv.
 TEST(LdpcDecode, LosesLittleAgainstDoublePrecision) {
   constexpr std::uint64_t seed = 14;
   constexpr int frames = 120;
@@ -226,40 +160,11 @@ TEST(LdpcDecode, LosesLittleAgainstDoublePrecision) {
                                     << cpu_errors << ", ref " << ref_errors << " of " << frames);
     EXPECT_GT(ref_errors, 0);
     EXPECT_LT(ref_errors, frames / 3);
-    EXPECT_LE(cpu_errors, 2 * ref_errors + 6);
+    EXPECT_LE(cpu_errors, ref_errors + ref_errors / 2 + 4);
   }
 }
 
-// The same noise at amplitudes 2 to 200, so from soft bits of a few steps to nearly all saturated:
-// 40 dB. In between, quantisation costs nothing that would show in a few frames.
-TEST(LdpcDecode, WorksAtEveryScaleOfTheSoftBits) {
-  constexpr std::uint64_t seed = 15;
-  constexpr int frames = 20;
-  LdpcWorkspace workspace;
-  for (const Link& link : links) {
-    for (double amplitude : {2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 200.0}) {
-      const bool coarse = amplitude < 4 || amplitude > 100;
-      Prng prng(seed);
-      int errors = 0;
-      for (int frame = 0; frame < frames; ++frame) {
-        LdpcDecodeConfig config;
-        config.base_graph = link.base_graph;
-        config.zc = link.zc;
-        const int information = ldpc_information_bits(link.base_graph, link.zc);
-        const Bits bits = random_bits(information, 0, prng);
-        const Bits codeword = encode(link.base_graph, link.zc, bits, link.count);
-        // 1.4 dB above where the links stand; hard decisions want 2 dB more.
-        const double sigma = link.sigma * (coarse ? 0.68 : 0.85);
-        const auto llr = soft_bits(codeword, link.count, amplitude, sigma, prng);
-        errors += decode(config, llr, workspace).bits != bits;
-      }
-      EXPECT_LE(errors, 1) << "seed " << seed << " base graph " << link.base_graph << " zc "
-                           << link.zc << " bits " << link.count << " amplitude " << amplitude;
-    }
-  }
-}
-
-// Every factor of min-sum decodes; 12 has a path of its own.
+// Every factor of min-sum decodes; 12 and 14 have a path of their own.
 TEST(LdpcDecode, WorksWithEveryMinSumFactor) {
   Prng prng(16);
   LdpcWorkspace workspace;
@@ -274,29 +179,6 @@ TEST(LdpcDecode, WorksWithEveryMinSumFactor) {
       EXPECT_EQ(decode(config, llr, workspace).bits, bits) << scale;
     }
   });
-}
-
-// All instruction sets give the same bits, iterations and verdict, also where decoding fails.
-TEST(LdpcDecode, IsTheSameWithEveryInstructionSet) {
-  Prng prng(17);
-  LdpcWorkspace workspace;
-  for (const Link& link : links) {
-    LdpcDecodeConfig config;
-    config.base_graph = link.base_graph;
-    config.zc = link.zc;
-    const Bits bits = random_bits(ldpc_information_bits(link.base_graph, link.zc), 0, prng);
-    const Bits codeword = encode(link.base_graph, link.zc, bits, link.count);
-    for (double more_noise : {0.7, 1.0, 1.3}) {
-      const auto llr = soft_bits(codeword, link.count, 20, link.sigma * more_noise, prng);
-      const Decoded best = decode(config, llr, workspace);
-      on_each_target([&] {
-        const Decoded other = decode(config, llr, workspace);
-        EXPECT_EQ(other.bits, best.bits);
-        EXPECT_EQ(other.result.iterations, best.result.iterations);
-        EXPECT_EQ(other.result.parity_ok, best.result.parity_ok);
-      });
-    }
-  }
 }
 
 struct Judge {

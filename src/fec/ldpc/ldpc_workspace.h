@@ -18,6 +18,7 @@ struct LdpcWorkspace::State {
   int zc = 0;
   int rows = 0;
   int vector_bytes = 0;
+  bool narrow = false;  // a column is one vector, not repeated, in one bank; offsets are rotations
 
   // Offsets in bytes into `posterior`, for even and odd iterations; a column's bank alternates with
   // every row that visits it. Extension edges are not in the plan.
@@ -26,6 +27,8 @@ struct LdpcWorkspace::State {
   std::uint8_t visits_odd[ldpc_core_columns_max];  // 1: even and odd iterations end in other banks
   std::uint16_t write_offset[2][ldpc_edges_max];   // [edge]: the column's other bank
   std::uint16_t read_offset[2][ldpc_edges_max * vectors_max];  // in the order of reading
+
+  alignas(64) std::int8_t periodic[3 * vector_bytes_max];  // i mod zc, where narrow
 
   // A stored column: bit (l + rotation) mod zc at byte l, then its first vector once more.
   alignas(64) std::int8_t posterior[2 * ldpc_core_columns_max * column_bytes];  // [column, bank]

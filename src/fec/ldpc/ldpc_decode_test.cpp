@@ -1,0 +1,183 @@
+// Catches: an instruction set that decodes differently, a plan taken from another one, a decoder
+// that depends on the soft bits' scale, has an error floor from saturation, or misreads 0, full
+// scale or -128; a configuration that is not refused.
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/every_target.h"
+#include "base/prng.h"
+#include "fec/ldpc/ldpc.h"
+#include "fec/ldpc/ldpc_test_link.h"
+
+namespace noroshi::fec {
+namespace {
+
+// The same noise at amplitudes 2 to 200, so from soft bits of a few steps to nearly all saturated:
+// 40 dB. In between, quantisation costs nothing that would show in a few frames.
+TEST(LdpcDecode, WorksAtEveryScaleOfTheSoftBits) {
+  constexpr std::uint64_t seed = 15;
+  constexpr int frames = 20;
+  LdpcWorkspace workspace;
+  for (const Link& link : links) {
+    for (double amplitude : {2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 200.0}) {
+      const bool coarse = amplitude < 4 || amplitude > 100;
+      Prng prng(seed);
+      int errors = 0;
+      for (int frame = 0; frame < frames; ++frame) {
+        LdpcDecodeConfig config;
+        config.base_graph = link.base_graph;
+        config.zc = link.zc;
+        const int information = ldpc_information_bits(link.base_graph, link.zc);
+        const Bits bits = random_bits(information, 0, prng);
+        const Bits codeword = encode(link.base_graph, link.zc, bits, link.count);
+        // 1.4 dB above where the links stand; hard decisions want 2 dB more.
+        const double sigma = link.sigma * (coarse ? 0.68 : 0.85);
+        const auto llr = soft_bits(codeword, link.count, amplitude, sigma, prng);
+        errors += decode(config, llr, workspace).bits != bits;
+      }
+      EXPECT_LE(errors, 1) << "seed " << seed << " base graph " << link.base_graph << " zc "
+                           << link.zc << " bits " << link.count << " amplitude " << amplitude;
+    }
+  }
+}
+
+void expect_the_same(const LdpcDecodeConfig& config, const std::vector<SoftBit>& llr,
+                     LdpcWorkspace& workspace) {
+  const Decoded best = decode(config, llr, workspace);
+  SCOPED_TRACE(testing::Message() << "base graph " << config.base_graph << " zc " << config.zc
+                                  << " soft bits " << llr.size());
+  on_each_target([&] {
+    const Decoded other = decode(config, llr, workspace);
+    EXPECT_EQ(other.bits, best.bits);
+    EXPECT_EQ(other.result.iterations, best.result.iterations);
+    EXPECT_EQ(other.result.parity_ok, best.result.parity_ok);
+    // The workspace's plan is another set's now, which the best one may not take for its own.
+    use_target(0);
+    EXPECT_EQ(decode(config, llr, workspace).bits, best.bits);
+  });
+}
+
+// All instruction sets give the same bits, iterations and verdict, also where decoding fails.
+TEST(LdpcDecode, IsTheSameWithEveryInstructionSet) {
+  Prng prng(17);
+  LdpcWorkspace workspace;
+  for (const Link& link : links) {
+    LdpcDecodeConfig config;
+    config.base_graph = link.base_graph;
+    config.zc = link.zc;
+    const Bits bits = random_bits(ldpc_information_bits(link.base_graph, link.zc), 0, prng);
+    const Bits codeword = encode(link.base_graph, link.zc, bits, link.count);
+    for (double more_noise : {0.7, 1.0, 1.3}) {
+      const auto llr = soft_bits(codeword, link.count, 20, link.sigma * more_noise, prng);
+      expect_the_same(config, llr, workspace);
+    }
+  }
+}
+
+// The same for every size and any length, filler and factor, on soft bits that are no codeword's,
+// -128 among them.
+TEST(LdpcDecode, IsTheSameWithEveryInstructionSetOnAnything) {
+  constexpr std::uint64_t seed = 21;
+  Prng prng(seed);
+  LdpcWorkspace workspace;
+  for (int base_graph : {1, 2}) {
+    for (int zc : ldpc_lifting_sizes()) {
+      LdpcDecodeConfig config;
+      config.base_graph = base_graph;
+      config.zc = zc;
+      config.iterations_max = 3;
+      const auto information = static_cast<std::uint64_t>(ldpc_information_bits(base_graph, zc));
+      config.filler_bits = static_cast<int>(prng.below(information));
+      const int factor = static_cast<int>(prng.below(10));
+      config.min_sum_scale_x16 = factor == 9 ? 0 : 8 + factor;
+      const auto full = static_cast<std::uint64_t>(ldpc_codeword_bits(base_graph, zc));
+      std::vector<SoftBit> llr(1 + prng.below(full));
+      for (auto& soft_bit : llr) soft_bit = static_cast<SoftBit>(prng());
+      expect_the_same(config, llr, workspace);
+    }
+  }
+}
+
+// A posterior that loses what it cannot hold has an error floor here: one block in ten fails,
+// against one in a thousand.
+TEST(LdpcDecode, HasNoFloorFromFullPosteriors) {
+  constexpr std::uint64_t seed = 22;
+  constexpr int frames = 150;
+  Prng prng(seed);
+  LdpcWorkspace workspace;
+  LdpcDecodeConfig config;
+  config.base_graph = 2;
+  config.zc = 64;
+  config.iterations_max = 20;
+  int errors = 0;
+  for (int frame = 0; frame < frames; ++frame) {
+    const Bits bits = random_bits(10 * 64, 0, prng);
+    const auto llr = soft_bits(encode(2, 64, bits, 30 * 64), 30 * 64, 20, 1.0, prng);
+    errors += decode(config, llr, workspace).bits != bits;
+  }
+  EXPECT_LE(errors, 3) << "of " << frames << ", seed " << seed;
+}
+
+// What is special among soft bits: nothing known, everything certain, and the value that saturation
+// never makes.
+TEST(LdpcDecode, TakesZerosFullScaleAndMinus128) {
+  constexpr std::uint64_t seed = 23;
+  Prng prng(seed);
+  LdpcWorkspace workspace;
+  for (const Link& link : links) {
+    LdpcDecodeConfig config;
+    config.base_graph = link.base_graph;
+    config.zc = link.zc;
+    config.iterations_max = 20;
+    const auto count = static_cast<std::size_t>(link.count);
+    const std::vector<SoftBit> nothing(count, 0);
+    const Decoded zeros = decode(config, nothing, workspace);
+    EXPECT_TRUE(zeros.result.parity_ok);
+    EXPECT_EQ(zeros.bits, Bits(zeros.bits.size(), 0));
+
+    const Bits bits = random_bits(ldpc_information_bits(link.base_graph, link.zc), 0, prng);
+    const Bits codeword = encode(link.base_graph, link.zc, bits, link.count);
+    for (const int one : {-127, -128}) {
+      std::vector<SoftBit> llr(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        llr[i] = static_cast<SoftBit>(bit_at(codeword.data(), i) ? one : 127);
+      }
+      EXPECT_EQ(decode(config, llr, workspace).bits, bits) << one << ", seed " << seed;
+    }
+  }
+}
+
+TEST(LdpcDecode, RefusesWhatDoesNotExist) {
+  const auto error = [](const LdpcDecodeConfig& config, std::size_t llr_size) {
+    const auto result = check(config, llr_size);
+    return result ? std::string() : result.error().message;
+  };
+  LdpcDecodeConfig good;
+  good.base_graph = 2;
+  good.zc = 7;
+  EXPECT_EQ(error(good, 1), "");
+  EXPECT_EQ(error(good, 50 * 7), "");
+  EXPECT_NE(error(good, 0).find("soft bits is 0"), std::string::npos);
+  EXPECT_NE(error(good, 351).find("soft bits is 351"), std::string::npos);
+  LdpcDecodeConfig bad = good;
+  bad.base_graph = 3;
+  EXPECT_NE(error(bad, 1).find("base_graph is 3"), std::string::npos);
+  bad = good;
+  bad.zc = 17;
+  EXPECT_NE(error(bad, 1).find("zc is 17"), std::string::npos);
+  bad = good;
+  bad.filler_bits = 70;
+  EXPECT_NE(error(bad, 1).find("filler_bits is 70"), std::string::npos);
+  bad = good;
+  bad.iterations_max = 0;
+  EXPECT_NE(error(bad, 1).find("iterations_max is 0"), std::string::npos);
+  bad = good;
+  bad.min_sum_scale_x16 = 7;
+  EXPECT_NE(error(bad, 1).find("min_sum_scale_x16 is 7"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace noroshi::fec
