@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/bench.h"
@@ -20,7 +21,7 @@ std::vector<std::uint8_t> random_bits(std::size_t bits, Prng& prng) {
   return packed;
 }
 
-void bench_decode(Bench& bench, const char* name, int base_graph, int zc, double rate) {
+void bench_decode(Bench& bench, const std::string& name, int base_graph, int zc, double rate) {
   if (!bench.wants(name)) return;
   Prng prng(1);
   const int information = ldpc_information_bits(base_graph, zc);
@@ -70,6 +71,13 @@ NOROSHI_BENCH(ldpc_decode) {
   bench_decode(bench, "bg2 z384 r0.200 it6", 2, 384, 0.2);
   bench_decode(bench, "bg1 z64 r0.917 it6", 1, 64, 22.0 / 24);
   bench_decode(bench, "bg1 z64 r0.333 it6", 1, 64, 1.0 / 3);
+  for (int zc : {2, 4, 8, 16, 32}) {
+    const std::string size = " z" + std::to_string(zc);
+    bench_decode(bench, "bg1" + size + " r0.917 it6", 1, zc, 22.0 / 24);
+    bench_decode(bench, "bg1" + size + " r0.333 it6", 1, zc, 1.0 / 3);
+    bench_decode(bench, "bg2" + size + " r0.833 it6", 2, zc, 10.0 / 12);
+    bench_decode(bench, "bg2" + size + " r0.200 it6", 2, zc, 0.2);
+  }
 }
 
 NOROSHI_BENCH(ldpc_encode) {
