@@ -2,8 +2,11 @@
 // bits a second.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -19,6 +22,17 @@ std::vector<std::uint8_t> random_bits(std::size_t bits, Prng& prng) {
   for (auto& byte : packed) byte = static_cast<std::uint8_t>(prng());
   if (bits % 8 != 0) packed.back() &= static_cast<std::uint8_t>(0xff00 >> (bits % 8));
   return packed;
+}
+
+// Of all bytes, by words: byte by byte it would take an eighth of the decoder's time.
+std::uint64_t folded_hash(const std::vector<std::uint8_t>& bytes) {
+  std::uint64_t fold = 0;
+  for (std::size_t i = 0; i < bytes.size(); i += sizeof fold) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + i, std::min(sizeof word, bytes.size() - i));
+    fold = std::rotl(fold, 5) ^ word;
+  }
+  return hash_bytes(&fold, sizeof fold);
 }
 
 void bench_decode(Bench& bench, const std::string& name, int base_graph, int zc, double rate) {
@@ -44,7 +58,7 @@ void bench_decode(Bench& bench, const std::string& name, int base_graph, int zc,
   std::vector<std::uint8_t> decoded(bits.size());
   bench.rate_mbps(name, information, [&] {
     cpu::ldpc_decode(config, llr, decoded, workspace);
-    return hash_bytes(decoded.data(), decoded.size());
+    return folded_hash(decoded);
   });
 }
 
