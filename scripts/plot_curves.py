@@ -53,9 +53,11 @@ def panel_svg(name: str, curves: dict, colours: dict) -> list:
         y = y_of(10.0**-decade)
         out.append(f'<path class="grid" d="M{LEFT} {y:.1f}h{plot_width}"/>')
         out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{"1" if decade == 0 else f"1e-{decade}"}</text>')
-    for tick in range(math.ceil(x_min), math.floor(x_max) + 1):
+    step = next(s for s in (1, 0.5, 0.2, 0.1) if (x_max - x_min) / s >= 3 or s == 0.1)
+    for index in range(math.ceil(x_min / step - 1e-6), math.floor(x_max / step + 1e-6) + 1):
+        tick = round(index * step, 6)
         out.append(f'<path class="grid" d="M{x_of(tick):.1f} {TOP}v{plot_height}"/>')
-        out.append(f'<text x="{x_of(tick):.1f}" y="{TOP + plot_height + 16}" text-anchor="middle">{tick}</text>')
+        out.append(f'<text x="{x_of(tick):.1f}" y="{TOP + plot_height + 16}" text-anchor="middle">{tick:g}</text>')
     out.append(f'<text x="{LEFT + plot_width / 2}" y="{HEIGHT - 8}" text-anchor="middle">SNR (dB)</text>')
     for index, (curve, values) in enumerate(curves.items()):
         colour = colours[curve.removesuffix(" ref")]

@@ -37,6 +37,7 @@ namespace noroshi::fec {
 // better, but with many rows a posterior sums up to 30 messages and must not live at its limit of
 // 127.
 constexpr int ldpc_mean_magnitude(int rows) {
+  if (rows <= ldpc_core_rows) return 32;
   return rows <= 20 ? 22 : std::max(15, 22 - (rows - 20) * 7 / 20);
 }
 }  // namespace noroshi::fec
