@@ -92,14 +92,16 @@ HWY_INLINE Bytes scaled_magnitude(Bytes a, const Scaling& scaling) {
 #else
   const UnsignedTag u;
   const hn::Repartition<std::uint16_t, Tag> u16;
-  if (HWY_LIKELY(scaling.scale_x16 == 12 || scaling.scale_x16 == 14)) {
-    // a - ceil(a / 4) or a - ceil(a / 8): averages with zero round up.
+  const int scale = scaling.scale_x16;
+  if (HWY_LIKELY(scale == 12 || scale == 14 || scale == 11)) {
+    // a - ceil(a / 4), a - ceil(a / 8), a - ceil(5 a / 16): averages round up.
     auto part = hn::AverageRound(hn::BitCast(u, a), hn::Zero(u));
     part = hn::AverageRound(part, hn::Zero(u));
-    if (scaling.scale_x16 == 14) part = hn::AverageRound(part, hn::Zero(u));
+    if (scale == 11) part = hn::AverageRound(part, hn::BitCast(u, a));
+    if (scale != 12) part = hn::AverageRound(part, hn::Zero(u));
     return hn::BitCast(Tag(), hn::Sub(hn::BitCast(u, a), part));
   }
-  const auto factor = hn::Set(u16, static_cast<std::uint16_t>(scaling.scale_x16));
+  const auto factor = hn::Set(u16, static_cast<std::uint16_t>(scale));
   const auto pairs = hn::BitCast(u16, a);
   const auto even = hn::And(pairs, hn::Set(u16, std::uint16_t{0xff}));
   const auto odd = hn::ShiftRight<8>(pairs);

@@ -38,7 +38,7 @@ inline constexpr int ldpc_rows_few = 8;
 // block error rate at 8 iterations (docs/measurements/ldpc-floor.md).
 constexpr int ldpc_min_sum_scale_x16(const LdpcDecodeConfig& config, int rows) {
   if (config.min_sum_scale_x16 != 0) return config.min_sum_scale_x16;
-  return rows <= ldpc_rows_few ? 14 : 12;
+  return rows <= ldpc_rows_few ? 14 : rows <= 30 ? 12 : 11;
 }
 
 }  // namespace noroshi::fec
