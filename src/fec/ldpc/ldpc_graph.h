@@ -32,7 +32,7 @@ LdpcGraph ldpc_graph(int base_graph, int zc);
 // the core.
 int ldpc_rows_needed(int base_graph, int zc, int codeword_bits);
 
-// Up to so many rows (code rates above about 0.7 and 0.6) a bit sums few messages.
+// Up to so many rows (code rates from 0.79 and 0.63 on) a bit sums few messages.
 inline constexpr int ldpc_rows_few = 8;
 // 16 * the factor of normalised min-sum: the configuration's, or the best one for so many rows by
 // block error rate at 8 iterations (docs/measurements/ldpc-floor.md).
