@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <latch>
 #include <mutex>
@@ -21,16 +22,23 @@ namespace {
 // A shell with a child that both spin, in a group of their own, as an engine has.
 class Spinner {
  public:
-  Spinner() : pid_(fork()) {
-    if (pid_ != 0) {
-      setpgid(pid_, pid_);
-      // Until the child's child is there, so that adopt() sees both.
-      while (threads_of(pid_).size() < 2) sched_yield();
-      return;
+  Spinner() {
+    int ends[2];
+    if (pipe(ends) != 0) std::abort();
+    pid_ = fork();
+    if (pid_ == 0) {
+      setpgid(0, 0);
+      dup2(ends[1], STDOUT_FILENO);
+      close(ends[0]);
+      close(ends[1]);
+      execl("/bin/sh", "sh", "-c", "(while :; do :; done) & echo; while :; do :; done", nullptr);
+      _exit(127);
     }
-    setpgid(0, 0);
-    execl("/bin/sh", "sh", "-c", "(while :; do :; done) & while :; do :; done", nullptr);
-    _exit(127);
+    setpgid(pid_, pid_);
+    close(ends[1]);
+    char newline = 0;  // both are there
+    EXPECT_EQ(read(ends[0], &newline, 1), 1);
+    close(ends[0]);
   }
   ~Spinner() {
     kill(-pid_, SIGKILL);
@@ -40,7 +48,7 @@ class Spinner {
   std::vector<pid_t> threads() const { return threads_of(pid_); }
 
  private:
-  pid_t pid_;
+  pid_t pid_ = 0;
 };
 
 std::vector<int> processors_of(pid_t thread) {
