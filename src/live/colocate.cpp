@@ -203,8 +203,9 @@ Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
 Result<void> write_plot(const ColocateOptions& options) {
   constexpr const char* load = "bursty";
   constexpr double plot_s = 2.5;
-  const auto config = colocate_site(load, plot_s);
+  auto config = colocate_site(load, plot_s);
   if (!config) return config.error();
+  config->lease.policy = site::LeasePolicy::lease;
   auto service = start_saturated(options, config->lease.policy);
   if (!service) return service.error();
   const Engines* engines = (*service)->engines.get();

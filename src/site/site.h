@@ -58,9 +58,10 @@ struct SiteConfig {
   int uplink_deadline_slots = 4;      // CRC and payload, from the slot's tick
   std::string record_path;            // SigMF base path of uplink samples; empty: none
   std::string replay_path;            // .sigmf-meta to take uplink samples from; empty: air
-  LeaseConfig lease;
-  std::string lease_mechanism = "auto";  // "affinity", "cpuset"
-  std::string cost_model_path;           // kept there between runs; empty: learned anew each time
+  LeaseConfig lease{.policy =
+                        LeasePolicy::os};  // docs/measurements/2026-11-24-colocate.md says why
+  std::string lease_mechanism = "auto";    // "affinity", "cpuset"
+  std::string cost_model_path;             // kept there between runs; empty: learned anew each time
 };
 
 struct SiteOptions {
