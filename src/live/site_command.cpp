@@ -172,6 +172,14 @@ class Display {
     }
   }
 
+  // Once.
+  void lease(const std::string& words) {
+    if (lease_said_ || words.empty()) return;
+    lease_said_ = true;
+    std::fprintf(stderr, "noroshi site: lease: %s\n", words.c_str());
+    lines_ = 0;
+  }
+
   void show(const Snapshot& snapshot) {
     if (!terminal_) {
       std::printf("%s\n", status_line(snapshot).c_str());
@@ -190,6 +198,7 @@ class Display {
   bool terminal_;
   int lines_ = 0;
   std::size_t warned_ = 0;
+  bool lease_said_ = false;
 };
 
 int failure(const char* what, const Error& error, int code) {
@@ -231,6 +240,7 @@ void watch(const Signals& signals, const site::Site& site, Observer& observer, D
   bool announced = service == nullptr;
   while (!signals.wait(1.0)) {
     display.warn(site.warnings());
+    display.lease(site.lease_in_words());
     if (!announced && service->engines->status().state == engine::EngineState::ready) {
       announced = true;
       service->model = service->engines->status().model_name;

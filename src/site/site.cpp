@@ -83,6 +83,7 @@ struct Site::State {
 
   mutable std::mutex warnings_mutex;
   std::vector<std::string> warnings;
+  std::string lease_in_words;  // under warnings_mutex
 
   Clock& clock() {
     if (options.clock != nullptr) return *options.clock;
@@ -130,6 +131,11 @@ std::unique_ptr<LeaseKeeper> Site::State::make_keeper() {
   if (!mechanism) {
     warn("lease: " + mechanism.error().message + "; affinity instead");
     mechanism = make_affinity_mechanism();
+  }
+  {
+    const std::lock_guard lock(warnings_mutex);
+    lease_in_words = "policy " + std::string(name_of(config.lease.policy)) + ", engines held by " +
+                     (*mechanism)->name();
   }
   const std::vector<int> usable = usable_processors();
   LeaseKeeper::Config keeper;
@@ -357,6 +363,11 @@ bool Site::take_trace(SlotTrace& trace) {
 bool Site::take_late(LateSlot& late) { return state_->loop->take_late(late); }
 
 const SiteCounters& Site::counters() const { return state_->counters; }
+
+std::string Site::lease_in_words() const {
+  const std::lock_guard lock(state_->warnings_mutex);
+  return state_->lease_in_words;
+}
 
 std::vector<std::string> Site::warnings() const {
   const std::lock_guard lock(state_->warnings_mutex);

@@ -148,6 +148,9 @@ class Site {
   bool take_trace(SlotTrace& trace);  // as take_late, of every tick on the downlink's worker
   // Plain warnings of the start, once each ("no permission for SCHED_FIFO: ...").
   std::vector<std::string> warnings() const;
+  // How the lease holds the engines, once it does: "policy os, held by affinity". Empty: not at
+  // all.
+  std::string lease_in_words() const;
 
  private:
   Site();
