@@ -38,7 +38,13 @@ alignas(64) constexpr long long rotations[16] = {
     rotation(4), rotation(5), rotation(6), rotation(7)};
 
 HWY_INLINE __m512i rotated(__m512i bytes, long long matrix) {
-  return _mm512_gf2p8affine_epi64_epi8(bytes, _mm512_set1_epi64(matrix), 0);
+  __m512i matrices = _mm512_set1_epi64(matrix);
+#if defined(__clang__)
+  // clang 14 encodes a small offset of this instruction's broadcast operand wrongly (rotations[q +
+  // 1] reads rotations[q + 8]): the operand comes from a register.
+  __asm__("" : "+v"(matrices));
+#endif
+  return _mm512_gf2p8affine_epi64_epi8(bytes, matrices, 0);
 }
 
 alignas(64) constexpr std::array<std::uint8_t, 64> ascending = [] {
