@@ -27,7 +27,8 @@ TEXT
 # --- setup -------------------------------------------------------------------------------------
 
 packages_run=(g++ cmake ninja-build ca-certificates libboost1.81-dev libboost-json1.81-dev
-  libyaml-cpp-dev libcli11-dev libhwy-dev libgtest-dev mmdebstrap debian-archive-keyring curl)
+  libyaml-cpp-dev libcli11-dev libhwy-dev libgtest-dev mmdebstrap debian-archive-keyring curl
+  libnats-dev libssl-dev nats-server)
 packages_test=(git python3 clang clang-format clang-tidy libclang-rt-14-dev nodejs npm)
 
 as_root() {

@@ -6,6 +6,13 @@ find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(hwy REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+# Debian's cnats-config.cmake asks for a static library that its package has not.
+find_library(NOROSHI_NATS_LIBRARY nats REQUIRED)
+find_path(NOROSHI_NATS_INCLUDE nats/nats.h REQUIRED)
+add_library(noroshi_nats INTERFACE)
+target_link_libraries(noroshi_nats INTERFACE ${NOROSHI_NATS_LIBRARY} OpenSSL::SSL OpenSSL::Crypto)
+target_include_directories(noroshi_nats SYSTEM INTERFACE ${NOROSHI_NATS_INCLUDE})
 
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g")

@@ -1,0 +1,294 @@
+// The bus over a real nats-server, started, killed and started again: would catch a message lost or
+// doubled, a lost race taken for a broken bus, a watch that is silent after a restart, a handler
+// that runs after its subscription's end, a call that outlasts its time limit.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <map>
+#include <set>
+
+#include "base/prng.h"
+#include "fleet/real_server_test.h"
+
+namespace noroshi::fleet {
+namespace {
+
+class NatsBusTest : public testing::Test {
+ protected:
+  TemporaryFolder folder;
+  NatsServer server = start_server({.folder = (folder.path / "nats").string()});
+  std::unique_ptr<Bus> bus = connect_to(server.status().url, "test");
+
+  // kill -9, and the next life of the server.
+  void kill_and_restart() {
+    const NatsServerStatus before = server.status();
+    ASSERT_EQ(kill(before.pid, SIGKILL), 0);
+    ASSERT_TRUE(server.wait_until(
+        [&](const NatsServerStatus& s) { return s.ready && s.restarts > before.restarts; }, wait_s))
+        << server.status().last_error;
+    ASSERT_EQ(server.status().tcp_port, before.tcp_port);
+  }
+  void wait_connected() {
+    while (!bus->flush(1)) {
+    }
+  }
+};
+
+TEST_F(NatsBusTest, PublishesToEverySubscriptionAndOnceToAQueue) {
+  Watched<std::vector<std::string>> all;
+  Watched<int> queued;
+  const auto a = bus->subscribe("noroshi.*.site1.>", "", [&](const Message& m) {
+    all.change([&](auto& v) { v.push_back(m.subject + "=" + m.data); });
+  });
+  const auto count = [&](const Message&) { queued.change([](int& n) { ++n; }); };
+  const auto b = bus->subscribe("noroshi.>", "q", count);
+  const auto c = bus->subscribe("noroshi.>", "q", count);
+  ASSERT_TRUE(a && b && c);
+  ASSERT_TRUE(bus->flush(wait_s));
+  ASSERT_TRUE(bus->publish("noroshi.east.site1.beat", "x"));
+  ASSERT_TRUE(bus->publish("noroshi.east.site2.beat", "y"));
+  ASSERT_TRUE(all.wait([](const auto& v) { return v.size() == 1; }));
+  EXPECT_EQ(all.get()[0], "noroshi.east.site1.beat=x");
+  EXPECT_TRUE(queued.wait([](int n) { return n == 2; }));
+  ASSERT_TRUE(bus->flush(wait_s));
+  EXPECT_EQ(queued.get(), 2);
+}
+
+TEST_F(NatsBusTest, AnswersRequestsAndSaysWhenNobodyDoes) {
+  const auto echo = bus->subscribe("echo", "", [&](const Message& m) {
+    EXPECT_FALSE(m.reply.empty());
+    EXPECT_TRUE(bus->publish(m.reply, "<" + m.data + ">"));
+  });
+  const auto mute = bus->subscribe("mute", "", [](const Message&) {});
+  ASSERT_TRUE(echo && mute && bus->flush(wait_s));
+  const auto answer = bus->request("echo", "hello", wait_s);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(*answer, "<hello>");
+  const auto nobody = bus->request("nobody", "hello", wait_s);
+  ASSERT_FALSE(nobody);
+  EXPECT_NE(nobody.error().message.find("nobody listens"), std::string::npos);
+  const auto late = bus->request("mute", "hello", 0.05);
+  ASSERT_FALSE(late);
+  EXPECT_NE(late.error().message.find("no answer within 50 ms"), std::string::npos)
+      << late.error().message;
+}
+
+TEST_F(NatsBusTest, NoHandlerRunsAfterTheEndOfItsSubscription) {
+  for (int round = 0; round < 50; ++round) {
+    auto alive = std::make_shared<std::atomic<bool>>(true);
+    std::atomic<int> late{0};
+    auto subscription = bus->subscribe("burst", "", [&late, alive](const Message&) {
+      if (!alive->load()) late.fetch_add(1);
+    });
+    ASSERT_TRUE(subscription);
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(bus->publish("burst", "x"));
+    subscription->reset();
+    alive->store(false);
+    ASSERT_TRUE(bus->flush(wait_s));
+    EXPECT_EQ(late.load(), 0);
+  }
+}
+
+TEST_F(NatsBusTest, RefusesTooLargeMessagesByName) {
+  const auto sent = bus->publish("big", std::string((1 << 20) + 1, 'x'));
+  ASSERT_FALSE(sent);
+  EXPECT_NE(sent.error().message.find("1048577 bytes on big"), std::string::npos)
+      << sent.error().message;
+}
+
+TEST_F(NatsBusTest, KeepsEachMessageIdOnceOverARestart) {
+  ASSERT_TRUE(bus->ensure_stream({.name = "USAGE", .subjects = {"usage.>"}}, wait_s));
+  ASSERT_TRUE(bus->ensure_stream({.name = "USAGE", .subjects = {"usage.>"}}, wait_s)) << "again";
+  const auto first = bus->publish_kept("usage.site1", "one", "id1", wait_s);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_FALSE(first->duplicate);
+  const auto again = bus->publish_kept("usage.site1", "one", "id1", wait_s);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_TRUE(again->duplicate);
+  kill_and_restart();
+  wait_connected();
+  const auto third = bus->publish_kept("usage.site1", "one", "id1", wait_s);
+  ASSERT_TRUE(third) << third.error().message;
+  EXPECT_TRUE(third->duplicate);
+  ASSERT_TRUE(bus->publish_kept("usage.site2", "two", "id2", wait_s));
+  const auto state = bus->stream_state("USAGE", wait_s);
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->messages, 2u);
+  const auto lost = bus->publish_kept("elsewhere", "x", "", wait_s);
+  ASSERT_FALSE(lost);
+  EXPECT_NE(lost.error().message.find("elsewhere"), std::string::npos);
+}
+
+TEST_F(NatsBusTest, HandsOutUntilAcknowledged) {
+  ASSERT_TRUE(
+      bus->ensure_stream({.name = "WORK", .subjects = {"work.>"}, .until_acked = true}, wait_s));
+  std::vector<Bus::Kept> batch;
+  for (int i = 0; i < 20; ++i) {
+    batch.push_back(
+        {"work." + std::to_string(i), std::string(1000, 'x'), "id" + std::to_string(i)});
+  }
+  const auto kept = bus->publish_kept_all(batch, wait_s);
+  ASSERT_TRUE(kept) << kept.error().message;
+  ASSERT_TRUE(bus->publish_kept_all(batch, wait_s)) << "the same ids again add nothing";
+  auto consumer =
+      bus->consume({.stream = "WORK", .durable = "meter", .acknowledge_s = 0.2}, wait_s);
+  ASSERT_TRUE(consumer) << consumer.error().message;
+  const auto some = (*consumer)->fetch(8, wait_s);
+  ASSERT_TRUE(some) << some.error().message;
+  ASSERT_EQ(some->size(), 8u);
+  EXPECT_EQ((*some)[0].id, "id0");
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE((*consumer)->acknowledge((*some)[i], wait_s));
+  ASSERT_TRUE((*consumer)->hand_out_again((*some)[4]));
+  // 4 are gone, 4 come again, 12 were never handed out.
+  std::set<std::string> left;
+  bool again = false;
+  while (left.size() < 16) {
+    const auto more = (*consumer)->fetch(100, wait_s);
+    ASSERT_TRUE(more) << more.error().message;
+    ASSERT_FALSE(more->empty());
+    for (const Delivery& d : *more) {
+      ASSERT_TRUE((*consumer)->acknowledge(d, wait_s));
+      left.insert(d.id);
+      again |= d.deliveries > 1;
+    }
+  }
+  EXPECT_TRUE(again);
+  EXPECT_EQ(left.count("id3"), 0u);
+  const auto empty = (*consumer)->fetch(1, 0.05);
+  ASSERT_TRUE(empty) << empty.error().message;
+  EXPECT_TRUE(empty->empty());
+  EXPECT_EQ(bus->stream_state("WORK", wait_s)->messages, 0u);
+}
+
+TEST_F(NatsBusTest, OneWinsEachCompareAndSet) {
+  ASSERT_TRUE(bus->ensure_bucket({.name = "leader"}, wait_s));
+  ASSERT_FALSE(bus->kv_get("leader", "lease", wait_s)->has_value());
+  auto other = connect_to(server.status().url, "other");
+  const auto mine = bus->kv_update("leader", "lease", "a", 0, wait_s);
+  ASSERT_TRUE(mine) << mine.error().message;
+  ASSERT_TRUE(mine->has_value());
+  const auto theirs = other->kv_update("leader", "lease", "b", 0, wait_s);
+  ASSERT_TRUE(theirs) << theirs.error().message;
+  EXPECT_FALSE(theirs->has_value());
+  const auto next = other->kv_update("leader", "lease", "b", **mine, wait_s);
+  ASSERT_TRUE(next && next->has_value());
+  EXPECT_GT(**next, **mine);
+  EXPECT_FALSE(bus->kv_update("leader", "lease", "a", **mine, wait_s)->has_value()) << "fenced off";
+  EXPECT_EQ((*bus->kv_get("leader", "lease", wait_s))->value, "b");
+  ASSERT_TRUE(bus->kv_erase("leader", "lease", wait_s));
+  EXPECT_TRUE((*bus->kv_get("leader", "lease", wait_s))->erased);
+  const auto fresh = bus->kv_update("leader", "lease", "c", 0, wait_s);
+  ASSERT_TRUE(fresh && fresh->has_value()) << "an erased key is not there";
+}
+
+TEST_F(NatsBusTest, AWatchSeesEveryLastValueOverRestarts) {
+  struct Seen {
+    std::map<std::string, std::string> values;
+    std::map<std::string, std::uint64_t> revisions;
+    bool went_back = false;
+  };
+  Watched<Seen> seen;
+  auto watch = bus->kv_watch("models", ">", [&](const KvEntry& e) {
+    seen.change([&](Seen& s) {
+      s.went_back |= s.revisions[e.key] >= e.revision;
+      s.revisions[e.key] = e.revision;
+      s.values[e.key] = e.erased ? "(erased)" : e.value;
+    });
+  });
+  ASSERT_TRUE(watch);
+  ASSERT_TRUE(bus->ensure_bucket({.name = "models"}, wait_s)) << "after the watch";
+  ASSERT_TRUE(bus->kv_put("models", "east.a", "1", wait_s));
+  ASSERT_TRUE(bus->kv_put("models", "east.b", "1", wait_s));
+  EXPECT_TRUE(seen.wait([](const Seen& s) { return s.values.size() == 2; }));
+  kill_and_restart();
+  wait_connected();
+  ASSERT_TRUE(bus->kv_put("models", "east.a", "2", wait_s));
+  ASSERT_TRUE(bus->kv_erase("models", "east.b", wait_s));
+  EXPECT_TRUE(seen.wait([](const Seen& s) {
+    return s.values.at("east.a") == "2" && s.values.at("east.b") == "(erased)";
+  }));
+  EXPECT_FALSE(seen.get().went_back);
+}
+
+TEST_F(NatsBusTest, ObjectsComeBackWholeOrNotAtAll) {
+  constexpr std::uint64_t seed = 7;
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  Prng prng(seed);
+  ASSERT_TRUE(ensure_objects(*bus, "sessions", 60, 64 << 20, wait_s));
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{512 << 10}, std::size_t{3'000'001}}) {
+    std::string data(size, '\0');
+    for (char& c : data) c = static_cast<char>(prng());
+    const std::string name = "s" + std::to_string(size);
+    const auto put = put_object(*bus, "sessions", name, data, wait_s);
+    ASSERT_TRUE(put) << put.error().message;
+    const auto back = get_object(*bus, "sessions", name, wait_s);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_TRUE(*back == data) << size;
+  }
+  ASSERT_TRUE(erase_object(*bus, "sessions", "s3000001", wait_s));
+  const auto gone = get_object(*bus, "sessions", "s3000001", 0.1);
+  ASSERT_FALSE(gone);
+  EXPECT_NE(gone.error().message.find("is not there"), std::string::npos) << gone.error().message;
+  // A chunk that somebody else wrote between: the hash tells.
+  ASSERT_TRUE(bus->publish_kept("noroshi.object.sessions.evil.0", "abc", "", wait_s));
+  ASSERT_TRUE(bus->publish_kept("noroshi.object.sessions.evil.end", "3 0000", "", wait_s));
+  const auto forged = get_object(*bus, "sessions", "evil", wait_s);
+  ASSERT_FALSE(forged);
+  EXPECT_NE(forged.error().message.find("another size or hash"), std::string::npos);
+  EXPECT_FALSE(put_object(*bus, "sessions", "../x", "y", wait_s));
+}
+
+TEST_F(NatsBusTest, SaysAtOnceThatTheServerIsGone) {
+  Watched<int> heard;
+  const auto sub =
+      bus->subscribe("beat", "", [&](const Message&) { heard.change([](int& n) { ++n; }); });
+  ASSERT_TRUE(sub);
+  server.stop();
+  while (bus->connected()) {
+  }
+  for (const auto& error :
+       {bus->publish("beat", "x").error(), bus->request("beat", "x", 1).error(),
+        bus->publish_kept("beat", "x", "i", 1).error(), bus->kv_get("b", "k", 1).error()}) {
+    EXPECT_NE(error.message.find("no connection"), std::string::npos) << error.message;
+  }
+}
+
+TEST_F(NatsBusTest, ConnectsOnceAServerComes) {
+  const int tcp_port = free_tcp_port();
+  auto early =
+      connect_nats({.urls = {"nats://127.0.0.1:" + std::to_string(tcp_port)}, .name = "early"}, 0);
+  ASSERT_TRUE(early) << early.error().message;
+  EXPECT_FALSE((*early)->connected());
+  Watched<int> heard;
+  const auto sub =
+      (*early)->subscribe("beat", "", [&](const Message&) { heard.change([](int& n) { ++n; }); });
+  ASSERT_TRUE(sub);
+  NatsServer late = start_server({.folder = (folder.path / "late").string(), .tcp_port = tcp_port});
+  const auto other = connect_to(late.status().url, "other");
+  do {
+    ASSERT_TRUE(other->publish("beat", "x"));
+  } while (heard.get() == 0);
+}
+
+TEST(NatsServerTest, SaysWhyItCannotStart) {
+  TemporaryFolder folder;
+  const std::string place = (folder.path / "nats").string();
+  const auto nowhere =
+      NatsServer::start({.executable = "/no/nats-server", .folder = place}, wait_s);
+  ASSERT_FALSE(nowhere);
+  EXPECT_NE(nowhere.error().message.find("/no/nats-server"), std::string::npos);
+  const auto open = NatsServer::start({.folder = place, .address = "0.0.0.0"}, wait_s);
+  ASSERT_FALSE(open);
+  EXPECT_NE(open.error().message.find("needs TLS and keys"), std::string::npos);
+  NatsServer first = start_server({.folder = place});
+  const auto second = NatsServer::start(
+      {.folder = (folder.path / "second").string(), .tcp_port = first.status().tcp_port}, wait_s);
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().message.find("address already in use"), std::string::npos)
+      << second.error().message;
+}
+
+}  // namespace
+}  // namespace noroshi::fleet

@@ -1,0 +1,307 @@
+#include "fleet/nats_server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/clock.h"
+#include "engine/process.h"
+
+namespace noroshi::fleet {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double stop_grace_s = 5;
+constexpr double backoff_first_s = 0.1;
+constexpr double backoff_max_s = 5;
+constexpr double ready_s_max = 30;  // of one start; then it hangs and is killed
+
+Result<std::string> find_executable(const NatsServerConfig& config) {
+  if (!config.executable.empty()) return config.executable;
+  std::string folders = "/usr/sbin:/usr/local/sbin:/usr/local/bin";
+  if (const char* path = std::getenv("PATH"); path != nullptr) folders = path + (":" + folders);
+  for (std::size_t at = 0; at < folders.size();) {
+    const std::size_t end = std::min(folders.find(':', at), folders.size());
+    const std::string file = folders.substr(at, end - at) + "/nats-server";
+    if (access(file.c_str(), X_OK) == 0) return file;
+    at = end + 1;
+  }
+  return Error{"no nats-server on PATH: install Debian's nats-server (./do setup), or name an URL"};
+}
+
+// The client port in the server's own ports file; 0: it is not there, or not whole yet.
+int port_in(const std::string& path) {
+  std::ifstream file(path);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  boost::system::error_code error;
+  const boost::json::value value = boost::json::parse(text, error);
+  if (error || !value.is_object()) return 0;
+  const boost::json::value* urls = value.as_object().if_contains("nats");
+  if (urls == nullptr || !urls->is_array() || urls->as_array().empty()) return 0;
+  const boost::json::value& url = urls->as_array().front();
+  if (!url.is_string()) return 0;
+  const std::string words(url.as_string());
+  return std::atoi(words.c_str() + words.rfind(':') + 1);
+}
+
+}  // namespace
+
+int free_tcp_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return 0;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const bool ok = bind(fd, generic, size) == 0 && getsockname(fd, generic, &size) == 0;
+  close(fd);
+  return ok ? ntohs(address.sin_port) : 0;
+}
+
+struct NatsServer::State {
+  NatsServerConfig config;  // users: under mutex
+  std::string executable;
+  std::optional<engine::OutputLog> log;
+  int wake_fd = -1;  // readable once stop() was called
+  MonotonicClock clock;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  NatsServerStatus status;  // under mutex
+  bool stopping = false;    // under mutex
+  std::thread watch;
+
+  ~State() {
+    if (wake_fd >= 0) close(wake_fd);
+  }
+
+  double now_s() { return static_cast<double>(clock.now_ns()) * 1e-9; }
+  std::string conf_path() const { return config.folder + "/nats-server.conf"; }
+  std::string ports_folder() const { return config.folder + "/ports"; }
+  template <class F>
+  void update(F change) {
+    const std::lock_guard lock(mutex);
+    change(status);
+    changed.notify_all();
+  }
+
+  Result<void> write_conf();
+  void run();
+  Result<pid_t> spawn_one();
+  bool wait_ports(pid_t pid, int pid_fd);
+  void watch_one(pid_t pid);
+  bool pause(double seconds, int fd_a, int fd_b) const;
+};
+
+// Waits; true when it is time to stop. Returns early when either becomes readable.
+bool NatsServer::State::pause(double seconds, int fd_a, int fd_b) const {
+  pollfd fds[] = {{wake_fd, POLLIN, 0}, {fd_a, POLLIN, 0}, {fd_b, POLLIN, 0}};
+  const int rc = poll(fds, 3, std::max(0, static_cast<int>(seconds * 1e3) + 1));
+  return rc > 0 && fds[0].revents != 0;
+}
+
+// Whole or not at all: the server may read it again at any time.
+Result<void> NatsServer::State::write_conf() {
+  const Result<std::string> text = nats_server_text(config);
+  if (!text) return text.error();
+  const std::string fresh = conf_path() + ".new";
+  std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
+  file << *text;
+  file.close();
+  if (!file || std::rename(fresh.c_str(), conf_path().c_str()) != 0) {
+    return Error{conf_path() + ": cannot be written: " + std::strerror(errno)};
+  }
+  return {};
+}
+
+Result<pid_t> NatsServer::State::spawn_one() {
+  std::error_code ignored;
+  for (const auto& old : fs::directory_iterator(ports_folder(), ignored)) {
+    fs::remove(old.path(), ignored);
+  }
+  engine::SpawnOptions options;
+  options.arguments = {executable, "--config", conf_path(), "--ports_file_dir", ports_folder()};
+  options.output_fd = log->fd();
+  return engine::spawn(options);
+}
+
+// Until its ports file is there. False: it ended before, hangs, or we stop.
+bool NatsServer::State::wait_ports(pid_t pid, int pid_fd) {
+  const int notify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  const bool watched = inotify_add_watch(notify_fd, ports_folder().c_str(),
+                                         IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO) >= 0;
+  const std::string path = ports_folder() + "/nats-server_" + std::to_string(pid) + ".ports";
+  const double until_s = now_s() + ready_s_max;
+  bool ready = false;
+  while (watched && !ready && now_s() < until_s) {
+    const int tcp_port = port_in(path);
+    if (tcp_port > 0) {
+      config.tcp_port = tcp_port;  // and again after a restart
+      update([&](NatsServerStatus& s) {
+        s.ready = true;
+        s.tcp_port = tcp_port;
+        s.last_error.clear();
+        s.url = (config.certificate_path.empty() ? "nats://127.0.0.1:" : "tls://127.0.0.1:") +
+                std::to_string(tcp_port);
+      });
+      ready = true;
+      break;
+    }
+    if (pause(until_s - now_s(), notify_fd, pid_fd)) break;
+    pollfd ended{pid_fd, POLLIN, 0};
+    if (poll(&ended, 1, 0) > 0) break;
+    char events[4096];
+    while (read(notify_fd, events, sizeof events) > 0) {
+    }
+  }
+  if (notify_fd >= 0) close(notify_fd);
+  return ready;
+}
+
+void NatsServer::State::watch_one(pid_t pid) {
+  const int pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  bool stop = false;
+  if (wait_ports(pid, pid_fd)) {
+    while (!stop) {
+      stop = pause(1, pid_fd, -1);
+      pollfd ended{pid_fd, POLLIN, 0};
+      if (poll(&ended, 1, 0) > 0) break;
+      log->limit();
+    }
+  }
+  {
+    const std::lock_guard lock(mutex);
+    stop = stopping;
+  }
+  if (stop) {
+    kill(pid, SIGTERM);
+    pollfd ended{pid_fd, POLLIN, 0};
+    poll(&ended, 1, static_cast<int>(stop_grace_s * 1e3));
+  }
+  const engine::ExitStatus exit = engine::reap(pid);
+  close(pid_fd);
+  update([&](NatsServerStatus& s) {
+    s.ready = false;
+    s.pid = 0;
+    s.last_error = "nats-server " + exit.text + ": " + log->tail();
+    if (!stopping) ++s.restarts;
+  });
+}
+
+void NatsServer::State::run() {
+  double backoff_s = backoff_first_s;
+  while (true) {
+    const double started_s = now_s();
+    const Result<void> written = [&] {
+      const std::lock_guard lock(mutex);
+      return write_conf();
+    }();
+    const Result<pid_t> pid = written ? spawn_one() : Result<pid_t>(written.error());
+    if (pid) {
+      update([&](NatsServerStatus& s) { s.pid = *pid; });
+      watch_one(*pid);
+    } else {
+      update([&](NatsServerStatus& s) {
+        s.last_error = pid.error().message;
+        ++s.restarts;
+      });
+    }
+    if (now_s() - started_s > 10) backoff_s = backoff_first_s;
+    if (pause(backoff_s, -1, -1)) return;
+    backoff_s = std::min(backoff_max_s, 2 * backoff_s);
+  }
+}
+
+NatsServer::NatsServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+NatsServer::NatsServer(NatsServer&&) noexcept = default;
+NatsServer& NatsServer::operator=(NatsServer&& other) noexcept {
+  if (this != &other) {
+    stop();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+NatsServer::~NatsServer() { stop(); }
+
+Result<NatsServer> NatsServer::start(NatsServerConfig config, double wait_s) {
+  auto state = std::make_unique<State>();
+  const Result<std::string> executable = find_executable(config);
+  if (!executable) return executable.error();
+  if (const Result<std::string> text = nats_server_text(config); !text) return text.error();
+  std::error_code error;
+  fs::create_directories(config.folder + "/ports", error);
+  if (error) return Error{config.folder + ": cannot be made: " + error.message()};
+  Result<engine::OutputLog> log = engine::OutputLog::open(config.folder + "/nats-server.log");
+  if (!log) return log.error();
+  state->config = std::move(config);
+  state->executable = *executable;
+  state->log.emplace(*std::move(log));
+  state->wake_fd = eventfd(0, EFD_CLOEXEC);
+  State& running = *state;
+  NatsServer server(std::move(state));
+  running.watch = std::thread([&running] { running.run(); });
+  const auto settled = [](const NatsServerStatus& s) { return s.ready || s.restarts > 0; };
+  const bool in_time = server.wait_until(settled, wait_s);
+  const NatsServerStatus status = server.status();
+  if (status.ready) return server;
+  return Error{in_time ? status.last_error
+                       : "nats-server is not ready after " + std::to_string(wait_s) + " s"};
+}
+
+NatsServerStatus NatsServer::status() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->status;
+}
+
+bool NatsServer::wait_until(const std::function<bool(const NatsServerStatus&)>& condition,
+                            double timeout_s) {
+  std::unique_lock lock(state_->mutex);
+  return state_->changed.wait_for(lock, std::chrono::duration<double>(timeout_s),
+                                  [&] { return condition(state_->status); });
+}
+
+Result<void> NatsServer::set_users(std::vector<NatsUser> users) {
+  const std::lock_guard lock(state_->mutex);
+  std::swap(state_->config.users, users);
+  if (Result<void> written = state_->write_conf(); !written) {
+    std::swap(state_->config.users, users);
+    return written;
+  }
+  // Not yet started: it will read the new file.
+  if (state_->status.pid > 0 && kill(state_->status.pid, SIGHUP) != 0) {
+    return Error{std::string("nats-server: ") + std::strerror(errno)};
+  }
+  return {};
+}
+
+void NatsServer::stop() {
+  if (!state_ || !state_->watch.joinable()) return;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+  }
+  const std::uint64_t one = 1;
+  if (write(state_->wake_fd, &one, sizeof one) != sizeof one) std::abort();
+  state_->watch.join();
+}
+
+}  // namespace noroshi::fleet

@@ -1,0 +1,100 @@
+#pragma once
+
+// What the parts of the bus over NATS share. Nobody else includes it.
+
+#include <nats/nats.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "fleet/nats_bus.h"
+
+namespace noroshi::fleet {
+
+// "WHAT: the library's words for it".
+Error nats_error(std::string_view what, natsStatus status);
+Error jetstream_error(std::string_view what, natsStatus status, jsErrCode code);
+// At least one: to the library, 0 means its default.
+std::int64_t milliseconds(double seconds);
+
+struct MessageDeleter {
+  void operator()(natsMsg* message) const { natsMsg_Destroy(message); }
+};
+using MessagePtr = std::unique_ptr<natsMsg, MessageDeleter>;
+std::string_view data_of(const natsMsg* message);
+std::string header_of(natsMsg* message, const char* name);  // empty: it has none
+
+class NatsBus final : public Bus {
+ public:
+  explicit NatsBus(NatsOptions options) : options_(std::move(options)) {}
+  NatsBus(const NatsBus&) = delete;
+  NatsBus& operator=(const NatsBus&) = delete;
+  ~NatsBus() override;
+
+  Result<void> connect(double wait_s);
+
+  bool connected() const override;
+  Result<void> publish(std::string_view subject, std::string_view data) override;
+  Result<std::unique_ptr<Subscription>> subscribe(
+      std::string_view subject, std::string_view queue,
+      std::function<void(const Message&)> handler) override;
+  Result<std::string> request(std::string_view subject, std::string_view data,
+                              double timeout_s) override;
+  Result<void> flush(double timeout_s) override;
+
+  Result<void> ensure_stream(const StreamConfig& config, double timeout_s) override;
+  Result<Published> publish_kept(std::string_view subject, std::string_view data,
+                                 std::string_view id, double timeout_s) override;
+  Result<void> publish_kept_all(const std::vector<Kept>& messages, double timeout_s) override;
+  Result<std::unique_ptr<Consumer>> consume(const ConsumerConfig& config,
+                                            double timeout_s) override;
+  Result<StreamState> stream_state(std::string_view stream, double timeout_s) override;
+  Result<void> purge(std::string_view stream, std::string_view subject, double timeout_s) override;
+
+  Result<void> ensure_bucket(const BucketConfig& config, double timeout_s) override;
+  Result<std::optional<KvEntry>> kv_get(std::string_view bucket, std::string_view key,
+                                        double timeout_s) override;
+  Result<std::uint64_t> kv_put(std::string_view bucket, std::string_view key,
+                               std::string_view value, double timeout_s) override;
+  Result<std::optional<std::uint64_t>> kv_update(std::string_view bucket, std::string_view key,
+                                                 std::string_view value, std::uint64_t revision,
+                                                 double timeout_s) override;
+  Result<void> kv_erase(std::string_view bucket, std::string_view key, double timeout_s) override;
+  Result<std::unique_ptr<Subscription>> kv_watch(
+      std::string_view bucket, std::string_view keys,
+      std::function<void(const KvEntry&)> handler) override;
+
+  jsCtx* stream_context() const { return js_; }
+  // Grows with each new connection: what a server kept for the old one may be gone.
+  std::uint64_t connections() const { return connections_.load(); }
+  // Makes the stream, or changes it to this.
+  Result<void> ensure_stream(jsStreamConfig& config, double timeout_s);
+  Result<void> need_connection(std::string_view what) const;
+
+ private:
+  Result<void> set_options(natsOptions* natives);
+  void event(const std::string& what) const {
+    if (options_.on_event) options_.on_event(what);
+  }
+  static void on_connected(natsConnection*, void* self);
+  static void on_disconnected(natsConnection*, void* self);
+  static void on_closed(natsConnection*, void* self);
+  static void on_error(natsConnection* connection, natsSubscription*, natsStatus status,
+                       void* self);
+
+  NatsOptions options_;
+  std::string inbox_prefix_;
+  natsConnection* connection_ = nullptr;
+  jsCtx* js_ = nullptr;
+  std::atomic<std::uint64_t> connections_{0};
+  std::atomic<std::uint64_t> inboxes_{0};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool closed_ = false;  // under mutex_: no callback comes any more
+  std::string refused_;  // under mutex_: why the server does not let us in
+};
+
+}  // namespace noroshi::fleet

@@ -1,0 +1,262 @@
+// Streams of the bus over NATS: JetStream.
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <chrono>
+#include <map>
+
+#include "fleet/nats_state.h"
+
+namespace noroshi::fleet {
+namespace {
+
+jsOptions wait_options(double timeout_s) {
+  jsOptions options;
+  jsOptions_Init(&options);
+  options.Wait = milliseconds(timeout_s);
+  return options;
+}
+
+class NatsConsumer final : public Consumer {
+ public:
+  NatsConsumer(NatsBus& bus, std::string stream, natsSubscription* native)
+      : bus_(bus), stream_(std::move(stream)), native_(native) {}
+  NatsConsumer(const NatsConsumer&) = delete;
+  NatsConsumer& operator=(const NatsConsumer&) = delete;
+  ~NatsConsumer() override {
+    natsSubscription_Unsubscribe(native_);
+    natsSubscription_Destroy(native_);
+  }
+
+  Result<std::vector<Delivery>> fetch(int count, double timeout_s) override;
+  Result<void> acknowledge(const Delivery& delivery, double timeout_s) override;
+  Result<void> hand_out_again(const Delivery& delivery) override;
+
+ private:
+  NatsBus& bus_;
+  std::string stream_;
+  natsSubscription* native_;
+};
+
+Result<std::vector<Delivery>> NatsConsumer::fetch(int count, double timeout_s) {
+  const std::string what = "fetch from stream " + stream_;
+  if (const Result<void> there = bus_.need_connection(what); !there) return there.error();
+  natsMsgList list{};
+  jsErrCode code{};
+  const natsStatus status =
+      natsSubscription_Fetch(&list, native_, count, milliseconds(timeout_s), &code);
+  std::vector<Delivery> out;
+  if (status == NATS_TIMEOUT) return out;
+  if (status != NATS_OK) return jetstream_error(what, status, code);
+  for (int i = 0; i < list.Count; ++i) {
+    natsMsg* message = std::exchange(list.Msgs[i], nullptr);
+    std::shared_ptr<void> token(message,
+                                [](void* m) { natsMsg_Destroy(static_cast<natsMsg*>(m)); });
+    jsMsgMetaData* meta = nullptr;
+    if (natsMsg_GetMetaData(&meta, message) != NATS_OK) continue;
+    out.push_back({.subject = natsMsg_GetSubject(message),
+                   .data = std::string(data_of(message)),
+                   .id = header_of(message, "Nats-Msg-Id"),
+                   .sequence = meta->Sequence.Stream,
+                   .deliveries = static_cast<int>(meta->NumDelivered),
+                   .token = std::move(token)});
+    jsMsgMetaData_Destroy(meta);
+  }
+  natsMsgList_Destroy(&list);
+  return out;
+}
+
+Result<void> NatsConsumer::acknowledge(const Delivery& delivery, double timeout_s) {
+  auto* message = static_cast<natsMsg*>(delivery.token.get());
+  const std::string what =
+      "acknowledge " + std::to_string(delivery.sequence) + " of stream " + stream_;
+  if (const Result<void> there = bus_.need_connection(what); !there) return there;
+  if (timeout_s <= 0) {
+    const natsStatus status = natsMsg_Ack(message, nullptr);
+    if (status != NATS_OK) return nats_error(what, status);
+    return {};
+  }
+  jsOptions options = wait_options(timeout_s);
+  jsErrCode code{};
+  const natsStatus status = natsMsg_AckSync(message, &options, &code);
+  if (status != NATS_OK) return jetstream_error(what, status, code);
+  return {};
+}
+
+Result<void> NatsConsumer::hand_out_again(const Delivery& delivery) {
+  const natsStatus status = natsMsg_Nak(static_cast<natsMsg*>(delivery.token.get()), nullptr);
+  if (status != NATS_OK) {
+    return nats_error("give back " + std::to_string(delivery.sequence) + " of stream " + stream_,
+                      status);
+  }
+  return {};
+}
+
+// What the server answered to one publication: empty when it is kept, else the reason.
+std::string refusal_in(std::string_view answer) {
+  boost::system::error_code error;
+  const boost::json::value value = boost::json::parse(answer, error);
+  if (error || !value.is_object()) return "the server's answer is not JSON";
+  const boost::json::value* fault = value.as_object().if_contains("error");
+  if (fault == nullptr) return {};
+  const boost::json::value* words =
+      fault->is_object() ? fault->as_object().if_contains("description") : nullptr;
+  return words != nullptr && words->is_string() ? std::string(words->as_string()) : "refused";
+}
+
+}  // namespace
+
+Error jetstream_error(std::string_view what, natsStatus status, jsErrCode code) {
+  Error error = nats_error(what, status);
+  if (code == JSNotEnabledErr || code == JSNotEnabledForAccountErr ||
+      status == NATS_NO_RESPONDERS) {
+    error.message += "; is JetStream on at this server, and does a stream keep this subject?";
+  }
+  return error;
+}
+
+Result<void> NatsBus::ensure_stream(jsStreamConfig& config, double timeout_s) {
+  const std::string what = std::string("stream ") + config.Name;
+  if (const Result<void> there = need_connection(what); !there) return there;
+  jsOptions options = wait_options(timeout_s);
+  jsErrCode code{};
+  jsStreamInfo* info = nullptr;
+  natsStatus status = js_AddStream(&info, js_, &config, &options, &code);
+  jsStreamInfo_Destroy(info);
+  if (status != NATS_OK && code == JSStreamNameExistErr) {
+    info = nullptr;
+    status = js_UpdateStream(&info, js_, &config, &options, &code);
+    jsStreamInfo_Destroy(info);
+  }
+  if (status != NATS_OK) return jetstream_error(what, status, code);
+  return {};
+}
+
+Result<void> NatsBus::ensure_stream(const StreamConfig& config, double timeout_s) {
+  std::vector<const char*> subjects;
+  for (const std::string& subject : config.subjects) subjects.push_back(subject.c_str());
+  jsStreamConfig native;
+  jsStreamConfig_Init(&native);
+  native.Name = config.name.c_str();
+  native.Subjects = subjects.data();
+  native.SubjectsLen = static_cast<int>(subjects.size());
+  native.Retention = config.until_acked ? js_WorkQueuePolicy : js_LimitsPolicy;
+  native.MaxBytes = config.bytes_max;
+  native.MaxAge = static_cast<std::int64_t>(config.age_s_max * 1e9);
+  native.Discard = config.refuse_when_full ? js_DiscardNew : js_DiscardOld;
+  native.Storage = config.in_memory ? js_MemoryStorage : js_FileStorage;
+  native.Replicas = config.replicas;
+  native.Duplicates = static_cast<std::int64_t>(config.duplicates_s * 1e9);
+  return ensure_stream(native, timeout_s);
+}
+
+Result<Published> NatsBus::publish_kept(std::string_view subject, std::string_view data,
+                                        std::string_view id, double timeout_s) {
+  const std::string name(subject);
+  const std::string message_id(id);
+  const std::string what = "keep " + std::to_string(data.size()) + " bytes on " + name;
+  if (const Result<void> there = need_connection(what); !there) return there.error();
+  jsPubOptions options;
+  jsPubOptions_Init(&options);
+  options.MaxWait = milliseconds(timeout_s);
+  if (!message_id.empty()) options.MsgId = message_id.c_str();
+  jsPubAck* ack = nullptr;
+  jsErrCode code{};
+  const natsStatus status = js_Publish(&ack, js_, name.c_str(), data.data(),
+                                       static_cast<int>(data.size()), &options, &code);
+  if (status != NATS_OK) return jetstream_error(what, status, code);
+  const Published published{.sequence = ack->Sequence, .duplicate = ack->Duplicate};
+  jsPubAck_Destroy(ack);
+  return published;
+}
+
+Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double timeout_s) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
+  if (messages.empty()) return {};
+  if (const Result<void> there = need_connection("keep messages"); !there) return there;
+  const std::string inbox = inbox_prefix_ + "." + options_.name + "-" +
+                            std::to_string(inboxes_.fetch_add(1)) + "-" +
+                            std::to_string(end.time_since_epoch().count());
+  natsSubscription* answers = nullptr;
+  natsStatus status = natsConnection_SubscribeSync(&answers, connection_, (inbox + ".*").c_str());
+  if (status != NATS_OK) return nats_error("keep messages", status);
+  std::string refusal;
+  for (std::size_t i = 0; i < messages.size() && status == NATS_OK; ++i) {
+    const Kept& kept = messages[i];
+    natsMsg* native = nullptr;
+    status =
+        natsMsg_Create(&native, kept.subject.c_str(), (inbox + "." + std::to_string(i)).c_str(),
+                       kept.data.data(), static_cast<int>(kept.data.size()));
+    const MessagePtr message(native);
+    if (status == NATS_OK && !kept.id.empty()) {
+      status = natsMsgHeader_Set(native, "Nats-Msg-Id", kept.id.c_str());
+    }
+    if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, native);
+  }
+  for (std::size_t answered = 0; answered < messages.size() && status == NATS_OK; ++answered) {
+    const std::chrono::duration<double> left = end - std::chrono::steady_clock::now();
+    natsMsg* native = nullptr;
+    status = natsSubscription_NextMsg(&native, answers, milliseconds(std::max(0.0, left.count())));
+    const MessagePtr message(native);
+    if (status != NATS_OK) break;
+    if (natsMsg_IsNoResponders(native)) status = NATS_NO_RESPONDERS;
+    if (status == NATS_OK && refusal.empty()) refusal = refusal_in(data_of(native));
+  }
+  natsSubscription_Unsubscribe(answers);
+  natsSubscription_Destroy(answers);
+  const std::string what =
+      "keep " + std::to_string(messages.size()) + " messages, the first on " + messages[0].subject;
+  if (status != NATS_OK) return jetstream_error(what, status, jsErrCode{});
+  if (!refusal.empty()) return Error{what + ": " + refusal};
+  return {};
+}
+
+Result<std::unique_ptr<Consumer>> NatsBus::consume(const ConsumerConfig& config, double timeout_s) {
+  const std::string what = "consumer " + config.durable + " of stream " + config.stream;
+  if (const Result<void> there = need_connection(what); !there) return there.error();
+  jsOptions options = wait_options(timeout_s);
+  jsSubOptions sub_options;
+  jsSubOptions_Init(&sub_options);
+  sub_options.Stream = config.stream.c_str();
+  sub_options.Config.AckPolicy = js_AckExplicit;
+  sub_options.Config.AckWait = static_cast<std::int64_t>(config.acknowledge_s * 1e9);
+  sub_options.Config.MaxAckPending = config.unacknowledged_max;
+  const std::string subject = config.subject.empty() ? ">" : config.subject;
+  natsSubscription* native = nullptr;
+  jsErrCode code{};
+  const natsStatus status = js_PullSubscribe(
+      &native, js_, subject.c_str(), config.durable.empty() ? nullptr : config.durable.c_str(),
+      &options, &sub_options, &code);
+  if (status != NATS_OK) return jetstream_error(what, status, code);
+  return std::unique_ptr<Consumer>(std::make_unique<NatsConsumer>(*this, config.stream, native));
+}
+
+Result<StreamState> NatsBus::stream_state(std::string_view stream, double timeout_s) {
+  const std::string name(stream);
+  if (const Result<void> there = need_connection("stream " + name); !there) return there.error();
+  jsOptions options = wait_options(timeout_s);
+  jsStreamInfo* info = nullptr;
+  jsErrCode code{};
+  const natsStatus status = js_GetStreamInfo(&info, js_, name.c_str(), &options, &code);
+  if (status != NATS_OK) return jetstream_error("stream " + name, status, code);
+  const StreamState state{.messages = info->State.Msgs,
+                          .bytes = info->State.Bytes,
+                          .first = info->State.FirstSeq,
+                          .last = info->State.LastSeq};
+  jsStreamInfo_Destroy(info);
+  return state;
+}
+
+Result<void> NatsBus::purge(std::string_view stream, std::string_view subject, double timeout_s) {
+  const std::string name(stream);
+  const std::string filter(subject);
+  if (const Result<void> there = need_connection("purge " + name); !there) return there;
+  jsOptions options = wait_options(timeout_s);
+  options.Stream.Purge.Subject = filter.c_str();
+  jsErrCode code{};
+  const natsStatus status = js_PurgeStream(js_, name.c_str(), &options, &code);
+  if (status != NATS_OK) return jetstream_error("purge " + name, status, code);
+  return {};
+}
+
+}  // namespace noroshi::fleet

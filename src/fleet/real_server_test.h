@@ -1,0 +1,78 @@
+#pragma once
+
+// A nats-server for a test: on a port that it finds, its files in a folder of its own that goes
+// with it.
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <string>
+
+#include "fleet/nats_bus.h"
+#include "fleet/nats_server.h"
+
+namespace noroshi::fleet {
+
+inline constexpr double wait_s = 20;  // what any wait may take on a slow machine; none waits it out
+
+struct TemporaryFolder {
+  std::filesystem::path path;
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "noroshi-fleet-XXXXXX").string();
+    const char* made = mkdtemp(name.data());
+    EXPECT_NE(made, nullptr);
+    path = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+};
+
+inline NatsServer start_server(NatsServerConfig config) {
+  auto server = NatsServer::start(std::move(config), wait_s);
+  EXPECT_TRUE(server.ok()) << (server.ok() ? "" : server.error().message);
+  return *std::move(server);
+}
+
+inline std::unique_ptr<Bus> connect_to(const std::string& url, const std::string& name) {
+  auto bus = connect_nats({.urls = {url}, .name = name}, wait_s);
+  EXPECT_TRUE(bus.ok()) << (bus.ok() ? "" : bus.error().message);
+  return *std::move(bus);
+}
+
+// A value that threads of the bus change and the test waits for.
+template <class T>
+class Watched {
+ public:
+  template <class F>
+  void change(F f) {
+    const std::lock_guard lock(mutex_);
+    f(value_);
+    changed_.notify_all();
+  }
+  template <class F>
+  bool wait(F condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::duration<double>(wait_s),
+                             [&] { return condition(value_); });
+  }
+  T get() {
+    const std::lock_guard lock(mutex_);
+    return value_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  T value_{};
+};
+
+}  // namespace noroshi::fleet
