@@ -1,0 +1,172 @@
+#pragma once
+
+// The gateway's choice of site. What is known of every site lies in tables ordered by distance; for
+// each request the site is chosen from which the answer is expected to be whole first:
+//
+//   score = round trip + wait for a place + what is slow there x (prompt not cached / prompt rate
+//           + answer / token rate)                                                    [seconds]
+//   wait  = 0 while a place is open, else (those before it + 1) / open places x mean service time
+//   open  = places x share that the radio leaves
+//
+// Those before it are the last report's, with this gateway's own requests counted live, so that a
+// burst between two reports does not run to one site. Of the few best (those within a band of the
+// best) two are drawn and the better one is taken, so that many gateways with the same old reports
+// do not run to one site either. A prompt's beginning that a site has in its cache costs nothing
+// there (prefix.h), and so does the context of a session's last turn; but only while the site has a
+// place for it, so that a loved prompt cannot fill a site up.
+//
+// A site that failed in band is the last resort until its time is over (2 s, doubled at each
+// failure in a row, 30 s at most). Nothing is dropped for age: with the bus dead the router works
+// on what it knew last. Time and chance are arguments; thread-safe. It never waits, does I/O or
+// learns of NATS: who has news of sites calls update() and lost().
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace noroshi::gateway {
+
+// One model that a site can answer with now, and what is left of its engine. 0: not known.
+struct ModelAtSite {
+  std::string name = {};
+  std::string content_hash = {};   // of the model's file; sites that differ in it are kept apart
+  int places = 0;                  // requests at once that its engine works on; 0: no limit known
+  int requests_in_flight = 0;      // at the engine, whoever sent them
+  int requests_queued = 0;         // before it
+  double prompt_tokens_per_s = 0;  // at which one prompt is read now
+  double tokens_per_s = 0;         // completion tokens that one request gets now
+  double service_s_mean = 0;       // of a request of late, from its place to its last byte
+  int cache_tokens = 0;            // of context that its engine holds
+};
+
+// What the router must know of a site. Numbers are of the moment at which the report was made.
+struct SiteState {
+  std::string name = {};       // its identity
+  std::uint64_t instance = 0;  // drawn when its process starts: tells a restart from a second site
+  std::string region = {};
+  std::string host = {};  // of its OpenAI-compatible HTTP face: a name or an address
+  int tcp_port = 0;
+  std::string api_key = {};  // that this gateway shows there
+  bool ready = false;
+  bool draining = false;  // finishes what it has, takes nothing new
+  std::vector<ModelAtSite> models = {};
+  double lease_share = 1;           // of its places, that the radio leaves now, 0..1
+  double lease_share_forecast = 1;  // over the next seconds
+  double rtt_ms = 0;                // from this gateway
+  std::int64_t received_at_ns = 0;  // this gateway's monotonic clock
+};
+
+struct RouterConfig {
+  double band = 0.2;       // sites whose score is within it of the best one's count as best
+  double band_s = 0.002;   // ... or within this
+  int best_max = 8;        // of them, at most
+  double load_cap = 1.25;  // requests a place, above which a cached prefix counts no more
+  double suspect_s = 2;    // a site that failed is the last resort for so long
+  double suspect_s_max = 30;
+  std::size_t prefix_entries = 1 << 18;  // remembered (block, site) pairs, 16 bytes each
+  std::size_t sessions_max = 1 << 16;
+  // What is assumed of a model of which the reports say nothing.
+  double prompt_tokens_per_s = 1000;
+  double tokens_per_s = 30;
+  double service_s = 1;
+  int cache_tokens = 32'768;
+};
+
+// What is asked, as far as it decides where.
+struct Ask {
+  std::string_view model = {};
+  std::string_view content_hash = {};                 // only sites with this one; empty: any
+  std::span<const std::uint64_t> prefix_blocks = {};  // of the prompt (prefix.h)
+  std::uint64_t session = 0;                          // hash of its name; 0: none
+  int prompt_tokens = 0;                              // expected
+  int completion_tokens = 0;
+  std::span<const std::uint32_t> tried = {};  // sites that failed this request already
+};
+
+struct SiteAddress {
+  std::string name;
+  std::string region;
+  std::string host;
+  int tcp_port = 0;
+  std::string api_key;
+};
+
+// A site chosen for one request: counted there until it is given to finished().
+struct Choice {
+  std::shared_ptr<const SiteAddress> at;  // null: no site has the model and is ready
+  std::uint32_t site = 0;
+  std::uint32_t model = 0;
+  std::string content_hash = {};
+  int cached_tokens = 0;          // of the prompt, expected in the site's cache
+  double predicted_s = 0;         // to the last byte
+  std::uint32_t previous = none;  // the site of the session's last turn
+  static constexpr std::uint32_t none = 0xffffffffu;
+};
+
+enum class Fate : std::uint8_t {
+  answered,  // whole
+  refused,   // by the site, which is busy or loads: a sign of load, not of death
+  failed,    // no connection, no answer, broke off
+  left,      // the client went away: says nothing of the site
+};
+
+// What the sites that have a model can take together, for the queue before them (admission.h).
+struct Capacity {
+  bool known = false;  // a site offers the model; ready or not
+  bool ready = false;  // one that may be chosen
+  int places = 0;      // 0: no limit known
+  double share = 1;
+};
+
+struct RouterCounters {
+  std::uint64_t sites = 0;
+  std::uint64_t decisions = 0;
+  std::uint64_t decisions_without_site = 0;
+  std::uint64_t cached_tokens = 0;  // expected, of all choices
+  std::uint64_t updates = 0;
+  std::uint64_t updates_refused = 0;
+  std::uint64_t failures = 0;  // told by finished()
+  std::uint64_t sessions_moved = 0;
+};
+
+class Router {
+ public:
+  explicit Router(RouterConfig config = {}, std::uint64_t seed = 1);
+  ~Router();
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
+
+  // A site is new or has changed. An older report than the last one changes nothing. Errors name
+  // site, field and value; the last good report then stays: a number that is none, a port out of
+  // range, a model twice, or a second site with the name of one that is alive.
+  Result<void> update(const SiteState& state);
+  // The site is gone, or silent for too long; update() brings it back. False: no such site.
+  bool lost(std::string_view site);
+  // Which content of a model may answer to its name (during a roll-out both). Until told: the one
+  // that most sites have. An empty list goes back to that.
+  void allow(std::string_view model, std::vector<std::string> content_hashes);
+
+  // Counts the request at the site. choice.at is null when there is no site.
+  Choice choose(const Ask& ask, std::int64_t now_ns);
+  // took_s: from the choice to the end, of one that was answered.
+  void finished(const Choice& choice, Fate fate, double took_s, std::int64_t now_ns);
+
+  Capacity capacity(std::string_view model) const;
+  std::vector<std::string> models() const;  // of sites that are known, sorted
+  bool ready() const;                       // any site may be chosen
+  // The address of a site, while it is known.
+  std::shared_ptr<const SiteAddress> address(std::uint32_t site) const;
+  RouterCounters counters() const;
+  std::size_t memory_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace noroshi::gateway
