@@ -148,6 +148,19 @@ Result<void> check_pusch(const nr::Carrier& carrier, const nr::SharedChannel& pu
   if (std::popcount(pusch.dmrs.symbol_mask) > estimate_symbols_max)
     return Error{"dmrs.symbol_mask has more than " + std::to_string(estimate_symbols_max) +
                  " symbols"};
+  const auto refused = [](const char* field, int value) {
+    return Error{std::string(field) + " is " + std::to_string(value) +
+                 ": this receiver does not do that yet"};
+  };
+  if (pusch.ptrs.present) return refused("ptrs.present", 1);
+  if (pusch.second.tb_bits != 0) return refused("second.tb_bits", pusch.second.tb_bits);
+  if (pusch.vrb.bundle_rbs != 0) return refused("vrb.bundle_rbs", pusch.vrb.bundle_rbs);
+  if (pusch.reserved_count != 0) return refused("reserved_count", pusch.reserved_count);
+  if (pusch.transform_precoding) return refused("transform_precoding", 1);
+  if (pusch.second_hop_rb != -1) return refused("second_hop_rb", pusch.second_hop_rb);
+  if (pusch.uci.harq_bits != 0) return refused("uci.harq_bits", pusch.uci.harq_bits);
+  if (pusch.uci.csi1_bits != 0) return refused("uci.csi1_bits", pusch.uci.csi1_bits);
+  if (pusch.uci.csi2_bits != 0) return refused("uci.csi2_bits", pusch.uci.csi2_bits);
   return {};
 }
 
