@@ -135,6 +135,9 @@ all_tests() {
   # Only the rooms that have threads.
   build tsan --target base_test engine_test gateway_test site_test live_test
   test_preset tsan -R '^(base|engine|gateway|site|live)$'
+  # The kernels by the other compiler too, which once got an operand of theirs wrong.
+  build clang --target nr_test fec_test phy_test air_test conformance_test
+  test_preset clang -R '^(nr|fec|phy|air|conformance)$' -j "$jobs"
   # Last, so that the runner's own closing line ends the output.
   test_preset release
 }
