@@ -6,6 +6,7 @@
 #include "air/channel.h"
 #include "air/handset.h"
 #include "base/bench.h"
+#include "nr/dmrs_symbols.h"
 #include "nr/mcs.h"
 #include "phy/ofdm/ofdm.h"
 
@@ -19,7 +20,7 @@ nr::SharedChannel full_slot(const nr::Carrier& carrier, int mcs) {
   const nr::Mcs scheme = *nr::mcs(nr::McsTable::qam256, mcs);
   channel.modulation = scheme.modulation;
   channel.code_rate_x10240 = scheme.code_rate_x10240;
-  channel.dmrs.symbol_mask = nr::dmrs_symbols_type_a(0, 14, 2, 1, false);
+  channel.dmrs.symbol_mask = nr::pdsch_dmrs_symbols(0, 14, {.additional_positions = 1});
   channel.tb_bits = nr::transport_block_bits(channel);
   return channel;
 }

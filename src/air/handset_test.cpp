@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "air/channel.h"
+#include "nr/dmrs_symbols.h"
 #include "nr/mcs.h"
 #include "phy/ofdm/ofdm.h"
 
@@ -29,7 +30,7 @@ nr::SharedChannel make_shared_channel(const nr::Carrier& carrier, int rb_start, 
   const nr::Mcs scheme = *nr::mcs(nr::McsTable::qam64, mcs);
   channel.modulation = scheme.modulation;
   channel.code_rate_x10240 = scheme.code_rate_x10240;
-  channel.dmrs.symbol_mask = nr::dmrs_symbols_type_a(0, 14, 2, 1, false);
+  channel.dmrs.symbol_mask = nr::pdsch_dmrs_symbols(0, 14, {.additional_positions = 1});
   channel.dmrs.scrambling_id = static_cast<std::uint16_t>(carrier.cell_id);
   channel.tb_bits = nr::transport_block_bits(channel);
   return channel;

@@ -2,12 +2,14 @@
 // and downlink are one format (TS 38.211 6.3.1, 7.3.1): the same code serves both directions.
 
 #include "air/handset.h"
+#include "phy/shared_channel/allocation.h"
 #include "phy/shared_channel/transmit.h"
 
 namespace noroshi::air {
 
 Result<void> check_pusch_transmit(const nr::Carrier& carrier, const nr::SharedChannel& pusch) {
-  return phy::check_shared_channel(carrier, pusch);
+  if (Result<void> plain = phy::check_plain(pusch); !plain) return plain;
+  return phy::check_uplink(carrier, pusch);
 }
 
 void pusch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& pusch,

@@ -6,6 +6,7 @@
 #include "base/slot.h"
 #include "conformance/components.h"
 #include "conformance/sch_case.h"
+#include "nr/dmrs_symbols.h"
 #include "nr/mcs.h"
 #include "phy/pdsch.h"
 #include "phy/shared_channel/allocation.h"
@@ -121,8 +122,10 @@ Outcome check_pusch(const VectorCase& c) {
   pusch.tb_bits = static_cast<int>(tb_bits->size());
   pusch.dmrs.type = dmrs_type;
   pusch.dmrs.double_symbol = dmrs_length == 2;
-  pusch.dmrs.symbol_mask = nr::dmrs_symbols_type_a(pusch.symbol_start, pusch.symbol_count,
-                                                   type_a_position, additional, dmrs_length == 2);
+  pusch.dmrs.symbol_mask = nr::pusch_dmrs_symbols(pusch.symbol_start, pusch.symbol_count,
+                                                  {.type_a_position = type_a_position,
+                                                   .additional_positions = additional,
+                                                   .double_symbol = dmrs_length == 2});
   pusch.dmrs.cdm_groups_without_data = cdm_groups;
   pusch.dmrs.port_mask = 0;
   for (const double port : dmrs_ports) {

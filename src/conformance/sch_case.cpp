@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "fec/sch/sch.h"
+#include "nr/dmrs_symbols.h"
 #include "nr/mcs.h"
 
 namespace noroshi::conformance {
@@ -43,8 +44,9 @@ Result<nr::SharedChannel> matlab_shared_channel(const VectorCase& c) {
     NOROSHI_VALUE(tb, c.array("trblk_out"));
     channel.tb_bits = static_cast<int>(tb->size());
   }
-  channel.dmrs.symbol_mask = nr::dmrs_symbols_type_a(channel.symbol_start, channel.symbol_count,
-                                                     *type_a_position, additional, false);
+  channel.dmrs.symbol_mask = nr::pdsch_dmrs_symbols(
+      channel.symbol_start, channel.symbol_count,
+      {.type_a_position = *type_a_position, .additional_positions = additional});
   channel.dmrs.cdm_groups_without_data = cdm_groups;
   channel.dmrs.port_mask = static_cast<std::uint16_t>((1 << layers) - 1);
   return channel;

@@ -9,6 +9,7 @@
 #include "mac/link_adaptation.h"
 #include "mac/split.h"
 #include "mac/traffic.h"
+#include "nr/dmrs_symbols.h"
 
 namespace noroshi::mac {
 namespace {
@@ -55,8 +56,10 @@ struct Handset {
 Shape make_shape(const MacConfig& config, const McsLadder& ladder, int start, int count) {
   Shape shape;
   if (count <= 0) return shape;
-  shape.dmrs_mask = nr::dmrs_symbols_type_a(start, count, config.dmrs_type_a_position,
-                                            config.dmrs_additional_positions, false);
+  shape.dmrs_mask = nr::pdsch_dmrs_symbols(  // with mapping type A both links are alike
+      start, count,
+      {.type_a_position = config.dmrs_type_a_position,
+       .additional_positions = config.dmrs_additional_positions});
   if (shape.dmrs_mask == 0) return shape;  // too short for mapping type A
   shape.symbol_start = start;
   shape.symbol_count = count;

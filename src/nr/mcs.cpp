@@ -6,7 +6,6 @@
 #include <iterator>
 
 #include "base/view.h"
-#include "nr/dmrs_tables.h"
 #include "nr/mcs_tables.h"
 
 namespace noroshi::nr {
@@ -20,6 +19,16 @@ View<const Mcs, 1> mcs_rows(McsTable table) {
       return {mcs_table_qam256, std::size(mcs_table_qam256)};
     case McsTable::qam64_low_se:
       return {mcs_table_qam64_low_se, std::size(mcs_table_qam64_low_se)};
+    case McsTable::qam1024:
+      return {mcs_table_qam1024, std::size(mcs_table_qam1024)};
+    case McsTable::tp_qam64:
+      return {mcs_table_tp_qam64, std::size(mcs_table_tp_qam64)};
+    case McsTable::tp_qam64_low_se:
+      return {mcs_table_tp_qam64_low_se, std::size(mcs_table_tp_qam64_low_se)};
+    case McsTable::tp_qam64_pi2_bpsk:
+      return {mcs_table_tp_qam64_pi2_bpsk, std::size(mcs_table_tp_qam64_pi2_bpsk)};
+    case McsTable::tp_qam64_low_se_pi2_bpsk:
+      return {mcs_table_tp_qam64_low_se_pi2_bpsk, std::size(mcs_table_tp_qam64_low_se_pi2_bpsk)};
   }
   return {};
 }
@@ -73,29 +82,21 @@ int transport_block_bits(int re_per_rb, int rbs, Mcs mcs, int layers) {
   return large_transport_block_bits(info_x10240, mcs.code_rate_x10240);
 }
 
-int transport_block_bits(const SharedChannel& channel, int overhead_re_per_rb) {
+int transport_block_bits(const SharedChannel& channel, int overhead_re_per_rb, int codeword) {
+  const int code_rate_x10240 =
+      codeword == 0 ? channel.code_rate_x10240 : channel.second.code_rate_x10240;
   return transport_block_bits(data_resource_elements_per_rb(channel) - overhead_re_per_rb,
                               static_cast<int>(channel.rbs.count()),
-                              {channel.modulation, channel.code_rate_x10240}, channel.layers);
+                              {codeword_modulation(channel, codeword), code_rate_x10240},
+                              codeword_layers(channel, codeword));
 }
 
-std::uint16_t dmrs_symbols_type_a(int symbol_start, int symbol_count, int type_a_position,
-                                  int additional_positions, bool double_symbol) {
-  const int l_d = symbol_start + symbol_count;
-  const int l_0 = type_a_position;
-  if (symbol_start < 0 || symbol_start > l_0 || symbol_count < 1 || l_d > symbols_per_slot)
-    return 0;
-  if (l_0 != 2 && l_0 != 3) return 0;
-  if (l_0 + (double_symbol ? 1 : 0) >= l_d) return 0;
-  if (additional_positions < 0 || additional_positions > (double_symbol ? 1 : 3)) return 0;
-  // The clauses support dmrs-AdditionalPosition 3 only when dmrs-TypeA-Position is 2.
-  if (additional_positions == 3 && l_0 != 2) return 0;
-  constexpr int defined = 0x8000;
-  const int row = double_symbol ? dmrs_type_a_double[l_d][additional_positions]
-                                : dmrs_type_a_single[l_d][additional_positions];
-  if ((row & defined) == 0) return 0;
-  const int first = (row & ~defined) | 1 << l_0;
-  return static_cast<std::uint16_t>(double_symbol ? first | first << 1 : first);
+int limited_buffer_tb_bits(int rbs, int layers, int qm) {
+  // Table 5.4.2.1-1.
+  constexpr int rows[] = {32, 66, 107, 135, 162, 217};
+  const int* const row = std::lower_bound(std::begin(rows), std::end(rows), rbs);
+  const int rb_count = row == std::end(rows) ? 273 : *row;
+  return transport_block_bits(156, rb_count, {static_cast<Modulation>(qm), 9480}, layers);
 }
 
 }  // namespace noroshi::nr

@@ -1,7 +1,7 @@
 #pragma once
 
-// Modulation and coding schemes, transport block size, DM-RS positions (TS 38.214 5.1.3, 6.1.4;
-// TS 38.211 tables 6.4.1.1.3-3/-4, 7.4.1.1.2-3/-4).
+// Modulation and coding schemes, transport block size (TS 38.214 5.1.3, 6.1.4), limited buffer
+// (TS 38.212 5.4.2.1).
 
 #include <cstdint>
 #include <optional>
@@ -10,8 +10,18 @@
 
 namespace noroshi::nr {
 
-// Numbered as TS 38.214: tables 5.1.3.1-1, -2, -3 (also PUSCH without transform precoding).
-enum class McsTable : std::uint8_t { qam64 = 1, qam256 = 2, qam64_low_se = 3 };
+// TS 38.214 tables 5.1.3.1-1, -2, -3 (also PUSCH without transform precoding), 5.1.3.1-4, and with
+// transform precoding 6.1.4.1-1, -2: with q = 2, and with q = 1 (tp-pi2BPSK).
+enum class McsTable : std::uint8_t {
+  qam64 = 1,
+  qam256 = 2,
+  qam64_low_se = 3,
+  qam1024 = 4,
+  tp_qam64 = 5,
+  tp_qam64_low_se = 6,
+  tp_qam64_pi2_bpsk = 7,
+  tp_qam64_low_se_pi2_bpsk = 8,
+};
 
 struct Mcs {
   Modulation modulation;
@@ -24,13 +34,13 @@ int mcs_index_max(McsTable table);  // the highest index that is not reserved
 
 // TS 38.214 5.1.3.2. re_per_rb: N'_RE, before the cap at 156.
 int transport_block_bits(int re_per_rb, int rbs, Mcs mcs, int layers);
-// The same from an allocation (symbols, DM-RS, overhead xOh).
-int transport_block_bits(const SharedChannel& channel, int overhead_re_per_rb = 0);
+// The same from an allocation (symbols, DM-RS, overhead xOh), of one codeword.
+int transport_block_bits(const SharedChannel& channel, int overhead_re_per_rb = 0,
+                         int codeword = 0);
 
-// Symbol mask of DM-RS, mapping type A. symbol_count counts from symbol 0 of the slot when
-// symbol_start = 0 (l_d is the last allocated symbol + 1). Errors never: a combination that the
-// tables do not define gives 0.
-std::uint16_t dmrs_symbols_type_a(int symbol_start, int symbol_count, int type_a_position,
-                                  int additional_positions, bool double_symbol);
+// TBS_LBRM of TS 38.212 5.4.2.1: the largest transport block of a handset's configuration. rbs: the
+// largest bandwidth part's; layers: the most that one transport block gets, at most 4; qm: of the
+// highest modulation order configured, 6, 8 or 10.
+int limited_buffer_tb_bits(int rbs, int layers, int qm);
 
 }  // namespace noroshi::nr

@@ -203,42 +203,5 @@ TEST(SharedChannel, DmrsAmplitudeIsThatOfTheTable) {
   }
 }
 
-std::uint16_t symbols(std::initializer_list<int> list) {
-  int mask = 0;
-  for (int l : list) mask |= 1 << l;
-  return static_cast<std::uint16_t>(mask);
-}
-
-TEST(DmrsSymbols, WholeSlot) {
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 2, 0, false), symbols({2}));
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 2, 1, false), symbols({2, 11}));
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 2, 2, false), symbols({2, 7, 11}));
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 2, 3, false), symbols({2, 5, 8, 11}));
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 3, 2, false), symbols({3, 7, 11}));
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 2, 1, true), symbols({2, 3, 10, 11}));
-  EXPECT_EQ(dmrs_symbols_type_a(0, 10, 2, 2, false), symbols({2, 6, 9}));
-  EXPECT_EQ(dmrs_symbols_type_a(2, 8, 2, 1, false), symbols({2, 9}));
-}
-
-TEST(DmrsSymbols, StayInsideTheAllocationAndInNumber) {
-  for (int start = -1; start <= 14; ++start)
-    for (int count = 0; count <= 15; ++count)
-      for (int position : {1, 2, 3, 4})
-        for (int additional = -1; additional <= 4; ++additional)
-          for (bool pairs : {false, true}) {
-            const std::uint16_t mask =
-                dmrs_symbols_type_a(start, count, position, additional, pairs);
-            if (mask == 0) continue;
-            ASSERT_GE(std::countr_zero(mask), start);
-            ASSERT_EQ(std::countr_zero(mask), position);
-            ASSERT_LT(std::bit_width(mask), start + count + 1);
-            ASSERT_LE(std::popcount(mask), (pairs ? 2 : 1) * (additional + 1));
-          }
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 3, 3, false), 0) << "3 more need position 2";
-  EXPECT_EQ(dmrs_symbols_type_a(0, 3, 3, 0, false), 0);
-  EXPECT_EQ(dmrs_symbols_type_a(3, 11, 2, 0, false), 0) << "starts after the first DM-RS";
-  EXPECT_EQ(dmrs_symbols_type_a(0, 14, 2, 2, true), 0) << "double has at most one more";
-}
-
 }  // namespace
 }  // namespace noroshi::nr

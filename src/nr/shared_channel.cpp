@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "nr/data_elements.h"
+
 namespace noroshi::nr {
 
 double dmrs_amplitude(const Dmrs& dmrs) {
@@ -30,11 +32,32 @@ int data_resource_elements_per_rb(const SharedChannel& channel) {
 }
 
 int data_resource_elements(const SharedChannel& channel) {
-  return data_resource_elements_per_rb(channel) * static_cast<int>(channel.rbs.count());
+  DataElements elements;
+  find_data_elements(channel, elements);
+  int count = 0;
+  for (const SymbolElements& symbol : elements.symbols) count += symbol.count;
+  return count;
 }
 
-int coded_bits(const SharedChannel& channel) {
-  return data_resource_elements(channel) * channel.layers * bits_per_symbol(channel.modulation);
+int coded_bits(const SharedChannel& channel, int codeword) {
+  return data_resource_elements(channel) * codeword_layers(channel, codeword) *
+         bits_per_symbol(codeword_modulation(channel, codeword));
+}
+
+int vrb_to_crb(const VrbInterleaver& interleaver, int n) {
+  assert(interleaver.bundle_rbs > 0 && n >= 0 && n < interleaver.rb_count);
+  // The first bundle is short by so many blocks; count as if they were there.
+  const int size = interleaver.bundle_rbs;
+  const int missing = interleaver.from_first ? 0 : interleaver.rb_first % size;
+  const int bundles = (interleaver.rb_count + missing + size - 1) / size;
+  const int bundle = (n + missing) / size;
+  int to = bundle;  // the last one stays
+  if (bundle < bundles - 1) {
+    constexpr int rows = 2;
+    to = bundle % rows * (bundles / rows) + bundle / rows;
+  }
+  // Bundle 0 goes to bundle 0, so that the short one meets the short one.
+  return interleaver.rb_first + to * size + (n + missing) % size - missing;
 }
 
 }  // namespace noroshi::nr

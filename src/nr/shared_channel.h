@@ -41,6 +41,9 @@ struct Dmrs {
   std::uint16_t port_mask = 1;      // bit p: port p (PUSCH) or 1000 + p (PDSCH); one a layer
   std::uint16_t scrambling_id = 0;  // N_ID^nSCID; with transform precoding n_ID^RS, 0..1007
   int n_scid = 0;
+  // CRB whose subcarrier 0 the sequence counts from: 0, or where CORESET 0 begins for what it
+  // schedules with SI-RNTI (TS 38.211 7.4.1.1.2).
+  int reference_rb = 0;
   SequenceHopping hopping = SequenceHopping::none;  // with transform precoding
   // Factor of a DM-RS element over a data element where a peer does not follow the tables of
   // dmrs_amplitude(); 0: it does.
@@ -73,12 +76,17 @@ struct ReservedElements {
 inline constexpr int reserved_max = 16;
 
 // VRB-to-PRB mapping of a PDSCH (TS 38.211 7.3.1.6): 0: non-interleaved; else bundles of so many
-// blocks are interleaved over the bandwidth part rb_first ... rb_first + rb_count - 1 (CRB).
+// blocks are interleaved over the bandwidth part rb_first ... rb_first + rb_count - 1 (CRB). VRB n
+// counts from rb_first. Bundles begin at multiples of bundle_rbs of CRB 0, or of rb_first for what
+// CORESET 0 schedules in the search space of type 0.
 struct VrbInterleaver {
   int bundle_rbs = 0;  // L_i: 0, 2, 4
   int rb_first = 0;
   int rb_count = 0;
+  bool from_first = false;
 };
+// CRB of VRB n, 0 <= n < rb_count. Precondition: bundle_rbs > 0.
+int vrb_to_crb(const VrbInterleaver& interleaver, int n);
 
 // UCI on PUSCH (TS 38.212 6.3.2, 6.2.7; TS 38.213 9.3), bits as FAPI counts them.
 struct PuschUci {
@@ -135,10 +143,23 @@ struct SharedChannel {
 // Amplitude of a DM-RS element relative to a data element (TS 38.214 tables 4.1-1, 6.2.2-1).
 double dmrs_amplitude(const Dmrs& dmrs);
 
-// Resource elements that carry data: in one resource block, N'_RE of TS 38.214 5.1.3.2 without
-// overhead; and in the whole allocation on a layer, G = that * layers * Qm.
+// Codewords: 1, or 2 from 5 layers on; and the layers of each (TS 38.211 table 7.3.1.3-1).
+constexpr int codewords(const SharedChannel& channel) { return channel.layers > 4 ? 2 : 1; }
+constexpr int codeword_layers(const SharedChannel& channel, int codeword = 0) {
+  if (codewords(channel) == 1) return channel.layers;
+  return (channel.layers + codeword) / 2;
+}
+constexpr Modulation codeword_modulation(const SharedChannel& channel, int codeword = 0) {
+  return codeword == 0 ? channel.modulation : channel.second.modulation;
+}
+
+// N'_RE of TS 38.214 5.1.3.2 without overhead: what DM-RS and CDM groups without data leave of one
+// block. PT-RS and reserved elements do not count there.
 int data_resource_elements_per_rb(const SharedChannel& channel);
+// Elements that carry data on a layer (nr/data_elements.h), in the whole allocation, and the coded
+// bits G of a codeword: those elements times its layers and Qm. Preconditions: those of
+// find_data_elements.
 int data_resource_elements(const SharedChannel& channel);
-int coded_bits(const SharedChannel& channel);
+int coded_bits(const SharedChannel& channel, int codeword = 0);
 
 }  // namespace noroshi::nr

@@ -5,7 +5,8 @@
 namespace noroshi::phy {
 
 Result<void> check_pdsch(const nr::Carrier& carrier, const nr::SharedChannel& pdsch) {
-  return check_shared_channel(carrier, pdsch);
+  if (Result<void> plain = check_plain(pdsch); !plain) return plain;
+  return check_downlink(carrier, pdsch);
 }
 
 void pdsch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& pdsch,

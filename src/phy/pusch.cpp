@@ -152,6 +152,7 @@ Result<void> check_pusch(const nr::Carrier& carrier, const nr::SharedChannel& pu
     return Error{std::string(field) + " is " + std::to_string(value) +
                  ": this receiver does not do that yet"};
   };
+  if (pusch.modulation == nr::Modulation::qam1024) return refused("modulation", 10);
   if (pusch.ptrs.present) return refused("ptrs.present", 1);
   if (pusch.second.tb_bits != 0) return refused("second.tb_bits", pusch.second.tb_bits);
   if (pusch.vrb.bundle_rbs != 0) return refused("vrb.bundle_rbs", pusch.vrb.bundle_rbs);

@@ -67,9 +67,10 @@ constexpr int pusch_harq_bits(int harq_bits, bool ul_sch, int csi1_bits, int csi
 Result<int> harq_beta_offset_x8(int index);
 Result<int> csi_beta_offset_x8(int index);
 
-// The fields that an allocation fixes: symbols, elements, DM-RS, layers, Qm, R, and with UL-SCH
-// (tb_bits > 0) the code blocks. No hopping, no PT-RS, no UCI. Errors: a transport block that has
-// no segmentation.
+// What an allocation fixes and what pusch.uci says: symbols, elements, DM-RS, hops, layers, Qm, R,
+// with UL-SCH (tb_bits > 0) the code blocks; UCI bits as they are sent (pusch_harq_bits), betas,
+// alpha. Errors: a transport block that has no segmentation. Precondition: that of
+// nr::find_data_elements.
 Result<PuschUciConfig> pusch_uci_config(const nr::SharedChannel& pusch);
 
 enum class PuschPart : std::uint8_t { ul_sch, harq, csi1, csi2 };

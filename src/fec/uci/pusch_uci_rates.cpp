@@ -6,6 +6,7 @@
 #include "fec/segment/segment.h"
 #include "fec/uci/beta_offset_tables.h"
 #include "fec/uci/uci.h"
+#include "nr/data_elements.h"
 
 namespace noroshi::fec {
 namespace {
@@ -188,15 +189,13 @@ Result<int> csi_beta_offset_x8(int index) {
 Result<PuschUciConfig> pusch_uci_config(const nr::SharedChannel& pusch) {
   PuschUciConfig config;
   config.symbols = pusch.symbol_count;
-  const int subcarriers = static_cast<int>(pusch.rbs.count()) * 12;
-  const int group = pusch.dmrs.type == 1 ? 2 : 3;  // CDM groups that fill a symbol
-  const int free_groups = group - std::min(group, pusch.dmrs.cdm_groups_without_data);
-  for (int l = 0; l < std::min(pusch.symbol_count, nr::symbols_per_slot); ++l) {
-    const bool dmrs = (pusch.dmrs.symbol_mask >> (pusch.symbol_start + l) & 1) != 0;
+  nr::DataElements elements;
+  nr::find_data_elements(pusch, elements);
+  for (int l = 0; l < pusch.symbol_count; ++l)
     config.data_elements[static_cast<std::size_t>(l)] =
-        dmrs ? subcarriers / group * free_groups : subcarriers;
-    if (dmrs) config.dmrs_mask = static_cast<std::uint16_t>(config.dmrs_mask | 1 << l);
-  }
+        elements.symbols[static_cast<std::size_t>(pusch.symbol_start + l)].count;
+  config.dmrs_mask = static_cast<std::uint16_t>(pusch.dmrs.symbol_mask >> pusch.symbol_start);
+  if (pusch.second_hop_rb >= 0) config.hop_symbol = nr::hop_symbol(pusch) - pusch.symbol_start;
   config.layers = pusch.layers;
   config.bits_per_symbol = nr::bits_per_symbol(pusch.modulation);
   config.code_rate_x10240 = pusch.code_rate_x10240;
@@ -207,6 +206,15 @@ Result<PuschUciConfig> pusch_uci_config(const nr::SharedChannel& pusch) {
     if (!segmentation) return segmentation.error();
     config.code_block_bits = segmentation->code_blocks * segmentation->block_bits;
   }
+  const nr::PuschUci& uci = pusch.uci;
+  config.harq_bits =
+      pusch_harq_bits(uci.harq_bits, pusch.tb_bits > 0, uci.csi1_bits, uci.csi2_bits);
+  config.csi1_bits = uci.csi1_bits;
+  config.csi2_bits = uci.csi2_bits;
+  config.harq_beta_x8 = uci.harq_beta_x8;
+  config.csi1_beta_x8 = uci.csi1_beta_x8;
+  config.csi2_beta_x8 = uci.csi2_beta_x8;
+  config.alpha_x100 = uci.alpha_x100;
   return config;
 }
 

@@ -8,8 +8,8 @@
 //   a(k)   = amplitude * w_f(k') * w_t(l') * r(2n + k')
 //   k      = 4n + 2k' + delta (type 1),  6n + k' + delta (type 2)
 //
-// n counts from subcarrier 0 of CRB 0. A pilot is one such element; a block has 6 (type 1) or 4
-// (type 2) of a port.
+// n counts from subcarrier 0 of CRB 0 or of dmrs.reference_rb, before which no block is allocated.
+// A pilot is one such element; a block has 6 (type 1) or 4 (type 2) of a port.
 
 #include <cstdint>
 

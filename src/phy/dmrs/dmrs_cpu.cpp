@@ -17,7 +17,7 @@ void dmrs_pilots(const nr::Dmrs& dmrs, int port, int slot, int symbol, const All
   std::size_t out = 0;
   for (const RbRun& run : allocation) {
     const std::size_t count = per_rb * static_cast<std::size_t>(run.count);
-    nr::cpu::dmrs_qpsk(c_init, per_rb * static_cast<std::size_t>(run.first),
+    nr::cpu::dmrs_qpsk(c_init, per_rb * static_cast<std::size_t>(run.first - dmrs.reference_rb),
                        pilots.subview(out, count));
     out += count;
   }

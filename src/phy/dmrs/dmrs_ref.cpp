@@ -41,7 +41,7 @@ void dmrs_pilots(const nr::Dmrs& dmrs, int port, int slot, int symbol, const All
   for (int i = 0; i < 1600; ++i) next();
 
   std::size_t out = 0;
-  int n = 0;  // pilot, from CRB 0
+  int n = dmrs.reference_rb * per_rb;  // pilot, from CRB 0
   for (const RbRun& run : allocation) {
     for (; n < run.first * per_rb; ++n) next(), next();
     for (; n < (run.first + run.count) * per_rb; ++n) {

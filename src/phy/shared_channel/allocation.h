@@ -1,16 +1,20 @@
 #pragma once
 
-// Where one shared channel lies: its resource blocks as runs of neighbours, its DM-RS symbols, and
-// which subcarriers of a block carry data. Everything that PDSCH and PUSCH have in common.
+// Where one shared channel lies: its resource blocks as runs of neighbours, in frequency order and
+// in the order in which data fill them, and its DM-RS symbols. Everything that PDSCH and PUSCH have
+// in common. Which elements of these blocks carry data: nr/data_elements.h.
 
 #include <array>
 #include <cstdint>
 
 #include "base/result.h"
 #include "fec/sch/sch.h"
+#include "nr/data_elements.h"
 #include "nr/shared_channel.h"
 
 namespace noroshi::phy {
+
+using nr::all_subcarriers;
 
 struct RbRun {
   int first = 0;  // CRB
@@ -20,14 +24,19 @@ struct RbRun {
 struct Allocation {
   int rb_count = 0;
   int run_count = 0;
-  std::array<RbRun, (nr::rb_max + 1) / 2> runs{};  // ascending, never adjacent
+  std::array<RbRun, (nr::rb_max + 1) / 2> runs{};
 
   const RbRun* begin() const { return runs.data(); }
   const RbRun* end() const { return runs.data() + run_count; }
   int subcarriers() const { return rb_count * nr::subcarriers_per_rb; }
 };
 
-Allocation make_allocation(const nr::SharedChannel& channel);
+// The blocks of a hop (0 or 1), ascending; runs are never adjacent.
+Allocation make_allocation(const nr::SharedChannel& channel, int hop = 0);
+
+// The same blocks in the order in which data fill them (TS 38.211 7.3.1.5, 7.3.1.6): ascending
+// virtual resource blocks. Without interleaving that is make_allocation. A run's blocks ascend.
+Allocation mapping_order(const nr::SharedChannel& channel, int hop = 0);
 
 struct SymbolList {
   int count = 0;
@@ -40,19 +49,28 @@ struct SymbolList {
 // The symbols that carry DM-RS, ascending.
 SymbolList dmrs_symbols(const nr::Dmrs& dmrs);
 
-// Bit k: subcarrier k of each allocated block carries data in this symbol of the allocation
+// Bit k: DM-RS leave subcarrier k of each allocated block to data in this symbol of the allocation
 // (TS 38.211 7.4.1.1.2: the CDM groups without data are the first ones).
 std::uint16_t data_subcarriers(const nr::SharedChannel& channel, int symbol);
-inline constexpr std::uint16_t all_subcarriers = 0xfff;
 
-// First bit of the data scrambling sequence (TS 38.211 6.3.1.1, 7.3.1.1 with one codeword).
-std::uint32_t data_scrambling_init(const nr::SharedChannel& channel);
+// First bit of the data scrambling sequence of a codeword (TS 38.211 6.3.1.1, 7.3.1.1).
+std::uint32_t data_scrambling_init(const nr::SharedChannel& channel, int codeword = 0);
 
-// What sch_encode and sch_decode need.
-fec::SchConfig sch_config(const nr::SharedChannel& channel);
+// What sch_encode and sch_decode need. coded_bits: nr::coded_bits; UCI on PUSCH takes from them.
+fec::SchConfig sch_config(const nr::SharedChannel& channel, int codeword = 0);
 
-// What any shared channel must fulfil: fields in the standard's range, blocks inside the carrier,
-// DM-RS inside the symbols, one port a layer, a transport block that fits. Errors name the field.
+// What any shared channel must fulfil, as PDSCH or as PUSCH: fields in the standard's range, blocks
+// inside the carrier, DM-RS inside the symbols, one port a layer, transport blocks that fit. Errors
+// name the field and its value. What only one of the links has must be consistent here; that the
+// other link does not have it is for check_downlink and check_uplink.
 Result<void> check_shared_channel(const nr::Carrier& carrier, const nr::SharedChannel& channel);
+
+// check_shared_channel, and no field of the other link.
+Result<void> check_downlink(const nr::Carrier& carrier, const nr::SharedChannel& pdsch);
+Result<void> check_uplink(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
+
+// Refuses what a chain that knows one codeword on fixed elements cannot carry: more than 4 layers,
+// 1024QAM, PT-RS, reserved elements, interleaving, transform precoding, hopping, UCI.
+Result<void> check_plain(const nr::SharedChannel& channel);
 
 }  // namespace noroshi::phy

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "nr/dmrs_symbols.h"
 #include "nr/mcs.h"
 #include "phy/pdsch.h"
 #include "phy/pusch.h"
@@ -104,8 +105,9 @@ nr::SharedChannel random_channel(const nr::Carrier& carrier, Prng& prng) {
   channel.symbol_start = static_cast<int>(prng.below(3));
   channel.symbol_count =
       8 + static_cast<int>(prng.below(static_cast<std::uint64_t>(7 - channel.symbol_start)));
-  channel.dmrs.symbol_mask = nr::dmrs_symbols_type_a(channel.symbol_start, channel.symbol_count, 2,
-                                                     static_cast<int>(prng.below(4)), false);
+  channel.dmrs.symbol_mask =
+      nr::pdsch_dmrs_symbols(channel.symbol_start, channel.symbol_count,
+                             {.additional_positions = static_cast<int>(prng.below(4))});
   channel.dmrs.cdm_groups_without_data = 1 + static_cast<int>(prng.below(2));
   channel.dmrs.port_mask = static_cast<std::uint16_t>(
       1u << prng.below(2 * static_cast<std::uint64_t>(channel.dmrs.cdm_groups_without_data)));
@@ -355,9 +357,10 @@ TEST(SharedChannel, RefusalsNameTheField) {
   refused("dmrs.amplitude_override", [](auto& c) { c.dmrs.amplitude_override = -1; });
   refused("ptrs.present", [](auto& c) { c.ptrs.present = true; });
   refused("second.tb_bits", [](auto& c) { c.second.tb_bits = 800; });
-  refused("vrb.bundle_rbs", [](auto& c) { c.vrb.bundle_rbs = 2; });
+  refused("vrb.bundle_rbs", [](auto& c) { c.vrb = {2, 0, 51, false}; });
   refused("reserved_count", [](auto& c) { c.reserved_count = 1; });
-  refused("transform_precoding", [](auto& c) { c.transform_precoding = true; });
+  refused("transform_precoding",
+          [](auto& c) { c.transform_precoding = true, c.dmrs.scrambling_id = 7; });
   refused("second_hop_rb", [](auto& c) { c.second_hop_rb = 30; });
   refused("uci.harq_bits", [](auto& c) { c.uci.harq_bits = 1; });
   refused("uci.csi1_bits", [](auto& c) { c.uci.csi1_bits = 8; });
