@@ -14,6 +14,8 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "phy/fft/butterflies-inl.h"
+
 // What all targets share.
 #ifndef NOROSHI_PHY_DFT_CPU_PLAN
 #define NOROSHI_PHY_DFT_CPU_PLAN
@@ -66,110 +68,6 @@ namespace noroshi::phy::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-template <class D>
-struct ComplexOf {
-  using V = hn::Vec<D>;
-  V re, im;
-
-  HWY_INLINE ComplexOf operator+(ComplexOf b) const {
-    return {hn::Add(re, b.re), hn::Add(im, b.im)};
-  }
-  HWY_INLINE ComplexOf operator-(ComplexOf b) const {
-    return {hn::Sub(re, b.re), hn::Sub(im, b.im)};
-  }
-  HWY_INLINE ComplexOf operator*(ComplexOf b) const {
-    return {hn::NegMulAdd(im, b.im, hn::Mul(re, b.re)), hn::MulAdd(re, b.im, hn::Mul(im, b.re))};
-  }
-  // this + factor * b, factor real.
-  HWY_INLINE ComplexOf plus(float factor, ComplexOf b) const {
-    const V f = hn::Set(D(), factor);
-    return {hn::MulAdd(f, b.re, re), hn::MulAdd(f, b.im, im)};
-  }
-  HWY_INLINE ComplexOf times(float factor) const {
-    const V f = hn::Set(D(), factor);
-    return {hn::Mul(f, re), hn::Mul(f, im)};
-  }
-  // this + j b, this - j b.
-  HWY_INLINE ComplexOf plus_j(ComplexOf b) const { return {hn::Sub(re, b.im), hn::Add(im, b.re)}; }
-  HWY_INLINE ComplexOf minus_j(ComplexOf b) const { return {hn::Add(re, b.im), hn::Sub(im, b.re)}; }
-};
-
-// x[k] = sum_j x[j] exp(-j 2 pi j k / r), in place.
-template <class C>
-HWY_INLINE void butterfly3(C& a, C& b, C& c) {
-  constexpr float sine = 0.866025403784438647f;  // of 120 degrees
-  const C sum = b + c, difference = (b - c).times(sine);
-  const C middle = a.plus(-0.5f, sum);
-  a = a + sum;
-  b = middle.minus_j(difference);
-  c = middle.plus_j(difference);
-}
-
-template <class C>
-HWY_INLINE void butterfly4(C* x) {
-  const C even_sum = x[0] + x[2], odd_sum = x[1] + x[3];
-  const C even_difference = x[0] - x[2], odd_difference = x[1] - x[3];
-  x[0] = even_sum + odd_sum;
-  x[1] = even_difference.minus_j(odd_difference);
-  x[2] = even_sum - odd_sum;
-  x[3] = even_difference.plus_j(odd_difference);
-}
-
-template <class C>
-HWY_INLINE void butterfly5(C* x) {
-  constexpr float cosine1 = 0.309016994374947424f, cosine2 = -0.809016994374947424f;  // 72, 144
-  constexpr float sine1 = 0.951056516295153572f, sine2 = 0.587785252292473129f;
-  const C sum1 = x[1] + x[4], sum2 = x[2] + x[3];
-  const C difference1 = x[1] - x[4], difference2 = x[2] - x[3];
-  const C real1 = x[0].plus(cosine1, sum1).plus(cosine2, sum2);
-  const C real2 = x[0].plus(cosine2, sum1).plus(cosine1, sum2);
-  const C turned1 = difference1.times(sine1).plus(sine2, difference2);
-  const C turned2 = difference1.times(sine2).plus(-sine1, difference2);
-  x[0] = x[0] + sum1 + sum2;
-  x[1] = real1.minus_j(turned1);
-  x[4] = real1.plus_j(turned1);
-  x[2] = real2.minus_j(turned2);
-  x[3] = real2.plus_j(turned2);
-}
-
-// 2 and 3 have no common factor: no factors between them (Good, 1958). Input 3 a + 2 b mod 6 goes
-// to output 3 c + 4 d mod 6.
-template <class C>
-HWY_INLINE void butterfly6(C* x) {
-  C even[3] = {x[0], x[2], x[4]}, odd[3] = {x[3], x[5], x[1]};
-  butterfly3(even[0], even[1], even[2]);
-  butterfly3(odd[0], odd[1], odd[2]);
-  x[0] = even[0] + odd[0];
-  x[3] = even[0] - odd[0];
-  x[4] = even[1] + odd[1];
-  x[1] = even[1] - odd[1];
-  x[2] = even[2] + odd[2];
-  x[5] = even[2] - odd[2];
-}
-
-template <std::size_t r, class C>
-HWY_INLINE void butterfly(C* x) {
-  if constexpr (r == 2) {
-    const C a = x[0];
-    x[0] = a + x[1];
-    x[1] = a - x[1];
-  } else if constexpr (r == 3) {
-    butterfly3(x[0], x[1], x[2]);
-  } else if constexpr (r == 4) {
-    butterfly4(x);
-  } else if constexpr (r == 5) {
-    butterfly5(x);
-  } else {
-    static_assert(r == 6);
-    butterfly6(x);
-  }
-}
-
-template <class D>
-HWY_INLINE ComplexOf<D> load(const float* re, const float* im, std::size_t at) {
-  return {hn::LoadU(D(), re + at), hn::LoadU(D(), im + at)};
-}
-
 // Calls body(i) for i = 0, lanes, 2 lanes, ..., the last vector ending at count, so that it may
 // overlap the one before (whose values it computes again). count >= lanes.
 template <class Body>
@@ -189,13 +87,15 @@ void first_pass(const DftPass& pass, const float* HWY_RESTRICT in, bool swapped,
   const std::size_t m = pass.m;
   in_vectors(m, hn::Lanes(d), [&](std::size_t p) HWY_ATTR {
     C x[4];
+    HWY_UNROLL(8)
     for (std::size_t j = 0; j < 4; ++j) {
       hn::LoadInterleaved2(d, in + 2 * (p + m * j), x[j].re, x[j].im);
       if (swapped) std::swap(x[j].re, x[j].im);
     }
     butterfly<4>(x);
+    HWY_UNROLL(8)
     for (std::size_t k = 1; k < 4; ++k)
-      x[k] = x[k] * load<D>(w + (2 * k - 2) * m, w + (2 * k - 1) * m, p);
+      x[k] = x[k] * load_complex(d, w + (2 * k - 2) * m + p, w + (2 * k - 1) * m + p);
     hn::StoreInterleaved4(x[0].re, x[1].re, x[2].re, x[3].re, d, re + 4 * p);
     hn::StoreInterleaved4(x[0].im, x[1].im, x[2].im, x[3].im, d, im + 4 * p);
   });
@@ -226,15 +126,19 @@ void short_pass(const DftPass& pass, const float* HWY_RESTRICT in_re,
   const std::size_t s = pass.s, part = pass.m * s;
   in_vectors(part, hn::Lanes(d), [&](std::size_t i) HWY_ATTR {
     C x[r];
-    for (std::size_t j = 0; j < r; ++j) x[j] = load<D>(in_re, in_im, i + part * j);
+    HWY_UNROLL(8)
+    for (std::size_t j = 0; j < r; ++j)
+      x[j] = load_complex(d, in_re + i + part * j, in_im + i + part * j);
     butterfly<r>(x);
     std::size_t to[dft_lanes_max / 4];
     for (std::size_t g = 0; 4 * g < hn::Lanes(d); ++g) {
       const std::size_t p = (i + 4 * g) / s;
       to[g] = i + 4 * g + s * (r - 1) * p;
     }
+    HWY_UNROLL(8)
     for (std::size_t k = 0; k < r; ++k) {
-      if (k > 0) x[k] = x[k] * load<D>(w + (2 * k - 2) * part, w + (2 * k - 1) * part, i);
+      if (k > 0)
+        x[k] = x[k] * load_complex(d, w + (2 * k - 2) * part + i, w + (2 * k - 1) * part + i);
       store_groups(d, x[k].re, re + s * k, to);
       store_groups(d, x[k].im, im + s * k, to);
     }
@@ -251,12 +155,16 @@ void long_pass(const DftPass& pass, const float* HWY_RESTRICT in_re,
   const std::size_t m = pass.m, s = pass.s;
   for (std::size_t p = 0; p < m; ++p) {
     C factor[r];
+    HWY_UNROLL(8)
     for (std::size_t k = 1; k < r; ++k)
       factor[k] = {hn::Set(d, w[(2 * k - 2) * m + p]), hn::Set(d, w[(2 * k - 1) * m + p])};
     in_vectors(s, hn::Lanes(d), [&](std::size_t q) HWY_ATTR {
       C x[r];
-      for (std::size_t j = 0; j < r; ++j) x[j] = load<D>(in_re, in_im, q + s * (p + m * j));
+      HWY_UNROLL(8)
+      for (std::size_t j = 0; j < r; ++j)
+        x[j] = load_complex(d, in_re + q + s * (p + m * j), in_im + q + s * (p + m * j));
       butterfly<r>(x);
+      HWY_UNROLL(8)
       for (std::size_t k = 0; k < r; ++k) {
         if (k > 0) x[k] = x[k] * factor[k];
         const std::size_t to = q + s * (r * p + k);
@@ -274,8 +182,10 @@ void last_pass(const DftJob& job, const float* HWY_RESTRICT re, const float* HWY
   const std::size_t s = job.plan.size / r;
   in_vectors(s, hn::Lanes(d), [&](std::size_t q) HWY_ATTR {
     C x[r];
-    for (std::size_t j = 0; j < r; ++j) x[j] = load<D>(re, im, q + s * j);
+    HWY_UNROLL(8)
+    for (std::size_t j = 0; j < r; ++j) x[j] = load_complex(d, re + q + s * j, im + q + s * j);
     butterfly<r>(x);
+    HWY_UNROLL(8)
     for (std::size_t k = 0; k < r; ++k) {
       C y = x[k].times(job.plan.factor);
       if (job.swapped) std::swap(y.re, y.im);

@@ -1,10 +1,11 @@
 #include <hwy/aligned_allocator.h>
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cmath>
 #include <numbers>
-#include <vector>
+#include <type_traits>
 
 #include "phy/fft/fft.h"
 
@@ -13,37 +14,41 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "phy/fft/butterflies-inl.h"
+
 // What all targets share.
 #ifndef NOROSHI_PHY_FFT_CPU_PLAN
 #define NOROSHI_PHY_FFT_CPU_PLAN
 namespace noroshi::phy {
 
-// A pass turns sub-transforms of length n = 4 m, interleaved with stride s = N / n, into ones of
-// length m with stride 4 s (or of 2, in the last pass of an odd log2 N).
+// A column of S = r1 r2 values is transformed in two steps:
 //
-//   y[q + s (4 p + k)] = w_n^(k p) sum_j x[q + s (p + m j)] exp(-j 2 pi j k / 4),  p < m, q < s
+//   X[k + r1 b] = sum_(a < r2) w_r2^(a b) w_S^(a k) sum_(j < r1) w_r1^(j k) x[a + r2 j]
+//
+// Tables and memory between are cut into groups of 16 values, each its real parts and then its
+// imaginary ones; a size of 8 leaves half a group empty.
 struct FftPlan::State {
-  struct Pass {
-    std::size_t m, s;
-    hwy::AlignedFreeUniquePtr<float[]> twiddles;  // [re1 im1 re2 im2 re3 im3][values]
-    std::size_t
-        values;  // m; in the pass of stride 4 each of them four times, to be read as vectors
-  };
+  static constexpr std::size_t group = 16;
 
-  std::size_t size;
-  std::vector<Pass> passes;  // all but the last, which has no twiddle factors
-  hwy::AlignedFreeUniquePtr<float[]> scratch;
-  float* re[2];
-  float* im[2];
+  std::size_t n1, n2;
+  hwy::AlignedFreeUniquePtr<float[]> between;  // w_N^(n2 k1): [n2 / 16][k1][re im][16]
+  hwy::AlignedFreeUniquePtr<float[]> inner1;   // w_S^(a k) for S = N1: [a][k][re im]
+  hwy::AlignedFreeUniquePtr<float[]> inner2;   // for S = N2
+  hwy::AlignedFreeUniquePtr<float[]> scaled2;  // inner2 times the call's factor
+  hwy::AlignedFreeUniquePtr<float[]> matrix;   // after the first columns: [k1 / 16][n2][re im][16]
+  hwy::AlignedFreeUniquePtr<float[]> column;   // a vector of columns: [S][re im][lanes]
 };
+
+// The two radices of a column of S values.
+constexpr std::size_t fft_radix1(std::size_t s) { return s == 16 ? 4 : 8; }
 
 namespace cpu {
 
-// The last pass's constants.
-struct LastPass {
-  float* out;
-  cf32 factor;
-  bool swapped;  // inverse: imaginary and real parts have changed places
+struct FftJob {
+  FftPlan::State& plan;
+  const float* const* in;  // [n1] rows
+  float* const* out;       // [k2] rows
+  bool swapped;            // inverse: imaginary and real parts change places, before and after
 };
 
 }  // namespace cpu
@@ -53,157 +58,164 @@ struct LastPass {
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::phy::cpu {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-using D = hn::CappedTag<float, 16>;
-using V = hn::Vec<D>;
-
-struct Complex {
-  V re, im;
-};
-
-HWY_INLINE Complex operator+(Complex a, Complex b) {
-  return {hn::Add(a.re, b.re), hn::Add(a.im, b.im)};
-}
-HWY_INLINE Complex operator-(Complex a, Complex b) {
-  return {hn::Sub(a.re, b.re), hn::Sub(a.im, b.im)};
-}
-HWY_INLINE Complex operator*(Complex a, Complex b) {
-  return {hn::NegMulAdd(a.im, b.im, hn::Mul(a.re, b.re)),
-          hn::MulAdd(a.re, b.im, hn::Mul(a.im, b.re))};
-}
-
-struct Quad {
-  Complex v[4];
-};
-
-HWY_INLINE Quad butterfly(const Complex& a, const Complex& b, const Complex& c, const Complex& d) {
-  const Complex ac = a + c, bd = b + d, a_c = a - c, b_d = b - d;
-  return {{ac + bd,
-           {hn::Add(a_c.re, b_d.im), hn::Sub(a_c.im, b_d.re)},
-           ac - bd,
-           {hn::Sub(a_c.re, b_d.im), hn::Add(a_c.im, b_d.re)}}};
-}
-
-HWY_INLINE Complex load(const float* re, const float* im, std::size_t at) {
-  return {hn::LoadU(D(), re + at), hn::LoadU(D(), im + at)};
-}
-
-HWY_INLINE Quad load_butterfly(const float* re, const float* im, std::size_t at,
-                               std::size_t quarter) {
-  return butterfly(load(re, im, at), load(re, im, at + quarter), load(re, im, at + 2 * quarter),
-                   load(re, im, at + 3 * quarter));
-}
-
-// Stride 1, from interleaved input.
-void first_pass(const FftPlan::State::Pass& pass, const float* HWY_RESTRICT in, bool swapped,
-                float* HWY_RESTRICT re, float* HWY_RESTRICT im) {
-  const D d;
-  const float* const w = pass.twiddles.get();
-  const std::size_t m = pass.m;
-  for (std::size_t p = 0; p < m; p += hn::Lanes(d)) {
-    Complex x[4];
-    for (std::size_t j = 0; j < 4; ++j) {
-      hn::LoadInterleaved2(d, in + 2 * (p + m * j), x[j].re, x[j].im);
-      if (swapped) std::swap(x[j].re, x[j].im);
+// A vector of columns of r1 r2 values: load(n) gives value n of each, store(k, X) takes the
+// results. scaled: inner holds a factor of the caller's too, so that no element of it is 1.
+template <class D, std::size_t r1, std::size_t r2, bool scaled, class Load, class Store>
+HWY_INLINE void transform_columns(D d, const float* HWY_RESTRICT inner, float* HWY_RESTRICT column,
+                                  Load load, Store store) {
+  using C = ComplexOf<D>;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto short_columns = [&](std::size_t a, auto turned) HWY_ATTR {
+    C x[r1];
+    HWY_UNROLL(8)
+    for (std::size_t j = 0; j < r1; ++j) x[j] = load(a + r2 * j);
+    butterfly<r1>(x);
+    const float* const w = inner + 2 * a * r1;
+    float* const to = column + 2 * lanes * a * r1;
+    HWY_UNROLL(8)
+    for (std::size_t k = 0; k < r1; ++k) {
+      if (scaled || (turned && k > 0))
+        x[k] = x[k] * C{hn::Set(d, w[2 * k]), hn::Set(d, w[2 * k + 1])};
+      hn::Store(x[k].re, d, to + 2 * lanes * k);
+      hn::Store(x[k].im, d, to + 2 * lanes * k + lanes);
     }
-    Quad y = butterfly(x[0], x[1], x[2], x[3]);
-    for (std::size_t k = 1; k < 4; ++k)
-      y.v[k] = y.v[k] * load(w + (2 * k - 2) * m, w + (2 * k - 1) * m, p);
-    hn::StoreInterleaved4(y.v[0].re, y.v[1].re, y.v[2].re, y.v[3].re, d, re + 4 * p);
-    hn::StoreInterleaved4(y.v[0].im, y.v[1].im, y.v[2].im, y.v[3].im, d, im + 4 * p);
+  };
+  short_columns(0, std::false_type());
+  for (std::size_t a = 1; a < r2; ++a) short_columns(a, std::true_type());
+  for (std::size_t k = 0; k < r1; ++k) {
+    C x[r2];
+    HWY_UNROLL(8)
+    for (std::size_t a = 0; a < r2; ++a) {
+      const float* const from = column + 2 * lanes * (a * r1 + k);
+      x[a] = load_complex(d, from, from + lanes);
+    }
+    butterfly<r2>(x);
+    HWY_UNROLL(8)
+    for (std::size_t b = 0; b < r2; ++b) store(k + r1 * b, x[b]);
   }
 }
 
-// Groups of four lanes, 16 floats apart.
-template <class DV>
-HWY_INLINE void store_groups(DV d, hn::Vec<DV> v, float* to) {
+// One vector out of blocks of four lanes, a row of the column apart by four.
+template <class D>
+HWY_INLINE hn::Vec<D> every_fourth_row(D d, const float* from, std::size_t row) {
 #if HWY_TARGET != HWY_SCALAR  // which has no halves
-  if constexpr (hn::MaxLanes(DV()) > 4) {
-    const hn::Half<DV> half;
-    store_groups(half, hn::LowerHalf(half, v), to);
-    store_groups(half, hn::UpperHalf(half, v), to + 4 * hn::Lanes(half));
-  } else {
-    hn::StoreU(v, d, to);
+  if constexpr (hn::MaxLanes(D()) > 4) {
+    const hn::Half<D> half;
+    return hn::Combine(d, every_fourth_row(half, from + hn::Lanes(half) * row, row),
+                       every_fourth_row(half, from, row));
+  }
+#endif
+  return hn::Load(d, from);
+}
+
+// Turns a square of lanes x lanes: row i of `from` (each `row` floats) becomes column i of `to`.
+template <class D>
+HWY_INLINE void transpose([[maybe_unused]] D d, const float* HWY_RESTRICT from,
+                          [[maybe_unused]] std::size_t row, float* HWY_RESTRICT to) {
+#if HWY_TARGET != HWY_SCALAR
+  constexpr std::size_t to_row = 2 * FftPlan::State::group;
+  const hn::Repartition<double, D> pairs;
+  for (std::size_t j = 0; j < hn::Lanes(d); j += 4) {
+    const auto v0 = every_fourth_row(d, from + j, row);
+    const auto v1 = every_fourth_row(d, from + j + row, row);
+    const auto v2 = every_fourth_row(d, from + j + 2 * row, row);
+    const auto v3 = every_fourth_row(d, from + j + 3 * row, row);
+    const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, v0, v1));
+    const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, v2, v3));
+    const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, v0, v1));
+    const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, v2, v3));
+    hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, to + j * to_row);
+    hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, to + (j + 1) * to_row);
+    hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, to + (j + 2) * to_row);
+    hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, to + (j + 3) * to_row);
   }
 #else
-  hn::StoreU(v, d, to);
+  *to = *from;
 #endif
 }
 
-// Stride 4: p and q together are a running index, and so are vectors.
-void second_pass(const FftPlan::State::Pass& pass, const float* HWY_RESTRICT in_re,
-                 const float* HWY_RESTRICT in_im, float* HWY_RESTRICT re, float* HWY_RESTRICT im) {
+// The columns of the input, their twiddle factors, and the turn of the matrix.
+template <std::size_t lanes_max, std::size_t r1, std::size_t r2>
+void first_columns(const FftJob& job) {
+  using D = hn::CappedTag<float, lanes_max>;
+  constexpr std::size_t group = FftPlan::State::group, n1 = r1 * r2;
   const D d;
-  const float* const w = pass.twiddles.get();
-  const std::size_t quarter = 4 * pass.m;
-  for (std::size_t i = 0; i < quarter; i += hn::Lanes(d)) {
-    Quad y = load_butterfly(in_re, in_im, i, quarter);
-    const std::size_t to = 16 * (i / 4) + i % 4;
-    for (std::size_t k = 0; k < 4; ++k) {
-      if (k > 0) y.v[k] = y.v[k] * load(w + (2 * k - 2) * quarter, w + (2 * k - 1) * quarter, i);
-      store_groups(d, y.v[k].re, re + to + 4 * k);
-      store_groups(d, y.v[k].im, im + to + 4 * k);
+  const std::size_t lanes = hn::Lanes(d), n2 = job.plan.n2;
+  float* const column = job.plan.column.get();
+  for (std::size_t at = 0; at < n2; at += lanes) {
+    const float* const between = job.plan.between.get() + at / group * n1 * 2 * group + at % group;
+    transform_columns<D, r1, r2, false>(
+        d, job.plan.inner1.get(), column,
+        [&](std::size_t n) HWY_ATTR {
+          ComplexOf<D> x;
+          hn::LoadInterleaved2(d, job.in[n] + 2 * at, x.re, x.im);
+          return job.swapped ? x.swapped() : x;
+        },
+        [&](std::size_t k, ComplexOf<D> x) HWY_ATTR {
+          const float* const w = between + 2 * group * k;
+          x = x * load_complex(d, w, w + group);
+          hn::Store(x.re, d, column + 2 * lanes * k);
+          hn::Store(x.im, d, column + 2 * lanes * k + lanes);
+        });
+    for (std::size_t k = 0; k < n1; k += lanes) {
+      float* const to = job.plan.matrix.get() + (k / group * n2 + at) * 2 * group + k % group;
+      transpose(d, column + 2 * lanes * k, 2 * lanes, to);
+      transpose(d, column + 2 * lanes * k + lanes, 2 * lanes, to + group);
     }
   }
 }
 
-// Stride 16 and more: one set of factors serves s / lanes vectors.
-void middle_pass(const FftPlan::State::Pass& pass, const float* HWY_RESTRICT in_re,
-                 const float* HWY_RESTRICT in_im, float* HWY_RESTRICT re, float* HWY_RESTRICT im) {
+// The columns of the matrix, to the output.
+template <std::size_t lanes_max, std::size_t r1, std::size_t r2>
+void second_columns(const FftJob& job) {
+  using D = hn::CappedTag<float, lanes_max>;
+  constexpr std::size_t group = FftPlan::State::group, n2 = r1 * r2;
   const D d;
-  const float* const w = pass.twiddles.get();
-  const std::size_t m = pass.m, s = pass.s, quarter = m * s;
-  for (std::size_t p = 0; p < m; ++p) {
-    Complex factor[4];
-    for (std::size_t k = 1; k < 4; ++k)
-      factor[k] = {hn::Set(d, w[(2 * k - 2) * m + p]), hn::Set(d, w[(2 * k - 1) * m + p])};
-    for (std::size_t q = 0; q < s; q += hn::Lanes(d)) {
-      Quad y = load_butterfly(in_re, in_im, q + s * p, quarter);
-      for (std::size_t k = 0; k < 4; ++k) {
-        if (k > 0) y.v[k] = y.v[k] * factor[k];
-        const std::size_t to = q + s * (4 * p + k);
-        hn::StoreU(y.v[k].re, d, re + to);
-        hn::StoreU(y.v[k].im, d, im + to);
-      }
-    }
+  for (std::size_t at = 0; at < job.plan.n1; at += hn::Lanes(d)) {
+    const float* const from = job.plan.matrix.get() + at / group * n2 * 2 * group + at % group;
+    transform_columns<D, r1, r2, true>(
+        d, job.plan.scaled2.get(), job.plan.column.get(),
+        [&](std::size_t n) HWY_ATTR {
+          return load_complex(d, from + 2 * group * n, from + 2 * group * n + group);
+        },
+        [&](std::size_t k, ComplexOf<D> x) HWY_ATTR {
+          if (job.swapped) x = x.swapped();
+          hn::StoreInterleaved2(x.re, x.im, d, job.out[k] + 2 * at);
+        });
   }
 }
 
-HWY_INLINE void store_last(Complex y, Complex factor, bool swapped, float* out) {
-  const Complex result = (swapped ? Complex{y.im, y.re} : y) * factor;
-  hn::StoreInterleaved2(result.re, result.im, D(), out);
+template <std::size_t lanes_max>
+void transform_with(const FftJob& job) {
+  switch (job.plan.n1) {
+    case 8:
+      first_columns<lanes_max, 8, 1>(job);
+      break;
+    case 16:
+      first_columns<lanes_max, 4, 4>(job);
+      break;
+    case 32:
+      first_columns<lanes_max, 8, 4>(job);
+      break;
+    default:
+      first_columns<lanes_max, 8, 8>(job);
+  }
+  switch (job.plan.n2) {
+    case 8:
+      return second_columns<lanes_max, 8, 1>(job);
+    case 16:
+      return second_columns<lanes_max, 4, 4>(job);
+    case 32:
+      return second_columns<lanes_max, 8, 4>(job);
+    default:
+      return second_columns<lanes_max, 8, 8>(job);
+  }
 }
 
-void last_pass(std::size_t size, const float* HWY_RESTRICT re, const float* HWY_RESTRICT im,
-               const LastPass& last) {
-  const D d;
-  const Complex factor = {hn::Set(d, last.factor.real()), hn::Set(d, last.factor.imag())};
-  if (std::countr_zero(size) % 2 == 1) {
-    const std::size_t half = size / 2;
-    for (std::size_t q = 0; q < half; q += hn::Lanes(d)) {
-      const Complex a = load(re, im, q), b = load(re, im, q + half);
-      store_last(a + b, factor, last.swapped, last.out + 2 * q);
-      store_last(a - b, factor, last.swapped, last.out + 2 * (q + half));
-    }
-    return;
-  }
-  const std::size_t quarter = size / 4;
-  for (std::size_t q = 0; q < quarter; q += hn::Lanes(d)) {
-    const Quad y = load_butterfly(re, im, q, quarter);
-    for (std::size_t k = 0; k < 4; ++k)
-      store_last(y.v[k], factor, last.swapped, last.out + 2 * (q + quarter * k));
-  }
-}
-
-void transform(FftPlan::State& state, const float* in, const LastPass& last) {
-  first_pass(state.passes[0], in, last.swapped, state.re[0], state.im[0]);
-  second_pass(state.passes[1], state.re[0], state.im[0], state.re[1], state.im[1]);
-  std::size_t from = 1;
-  for (std::size_t i = 2; i < state.passes.size(); ++i, from ^= 1)
-    middle_pass(state.passes[i], state.re[from], state.im[from], state.re[from ^ 1],
-                state.im[from ^ 1]);
-  last_pass(state.size, state.re[from], state.im[from], last);
+void transform(const FftJob& job) {
+  if (std::min(job.plan.n1, job.plan.n2) < 16) return transform_with<8>(job);
+  transform_with<16>(job);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -214,31 +226,43 @@ HWY_AFTER_NAMESPACE();
 namespace noroshi::phy {
 namespace {
 
+cf64 root(std::size_t step, std::size_t size) {
+  return std::polar(
+      1.0, -2 * std::numbers::pi * static_cast<double>(step % size) / static_cast<double>(size));
+}
+
+hwy::AlignedFreeUniquePtr<float[]> inner_factors(std::size_t s) {
+  const std::size_t r1 = fft_radix1(s);
+  auto factors = hwy::AllocateAligned<float>(2 * s);
+  for (std::size_t i = 0; i < s; ++i) {
+    const cf64 w = root(i / r1 * (i % r1), s);
+    factors[2 * i] = static_cast<float>(w.real());
+    factors[2 * i + 1] = static_cast<float>(w.imag());
+  }
+  return factors;
+}
+
 std::unique_ptr<FftPlan::State> make_state(std::size_t size) {
   assert(std::has_single_bit(size) && size >= fft_size_min && size <= fft_size_max);
   auto state = std::make_unique<FftPlan::State>();
-  state->size = size;
-  for (std::size_t n = size; n > 4; n /= 4) {
-    const std::size_t m = n / 4, s = size / n;
-    const std::size_t repeats = s == 4 ? 4 : 1, values = m * repeats;
-    FftPlan::State::Pass pass{m, s, hwy::AllocateAligned<float>(6 * values), values};
-    for (std::size_t i = 0; i < values; ++i)
-      for (std::size_t k = 1; k < 4; ++k) {
-        const double angle =
-            -2 * std::numbers::pi * static_cast<double>(k * (i / repeats)) / static_cast<double>(n);
-        pass.twiddles[(2 * k - 2) * values + i] = static_cast<float>(std::cos(angle));
-        pass.twiddles[(2 * k - 1) * values + i] = static_cast<float>(std::sin(angle));
-      }
-    state->passes.push_back(std::move(pass));
-  }
-  // The parts are 64 bytes apart from a power of two, so that equal indices do not share a cache
-  // set.
-  const std::size_t part = size + 16;
-  state->scratch = hwy::AllocateAligned<float>(4 * part);
-  for (std::size_t i = 0; i < 2; ++i) {
-    state->re[i] = state->scratch.get() + 2 * i * part;
-    state->im[i] = state->scratch.get() + (2 * i + 1) * part;
-  }
+  constexpr std::size_t group = FftPlan::State::group;
+  const std::size_t n1 = std::size_t{1} << std::countr_zero(size) / 2, n2 = size / n1;
+  state->n1 = n1;
+  state->n2 = n2;
+  const std::size_t padded = std::max(n1, group) * std::max(n2, group);
+  state->between = hwy::AllocateAligned<float>(2 * padded);
+  for (std::size_t c = 0; c < n2; ++c)
+    for (std::size_t k = 0; k < n1; ++k) {
+      const cf64 w = root(c * k, size);
+      float* const to = state->between.get() + (c / group * n1 + k) * 2 * group + c % group;
+      to[0] = static_cast<float>(w.real());
+      to[group] = static_cast<float>(w.imag());
+    }
+  state->inner1 = inner_factors(n1);
+  state->inner2 = inner_factors(n2);
+  state->scaled2 = hwy::AllocateAligned<float>(2 * n2);
+  state->matrix = hwy::AllocateAligned<float>(2 * padded);
+  state->column = hwy::AllocateAligned<float>(2 * 16 * std::max(n1, n2));
   return state;
 }
 
@@ -248,19 +272,40 @@ FftPlan::FftPlan(std::size_t size) : state_(make_state(size)) {}
 FftPlan::~FftPlan() = default;
 FftPlan::FftPlan(FftPlan&&) noexcept = default;
 FftPlan& FftPlan::operator=(FftPlan&&) noexcept = default;
-std::size_t FftPlan::size() const { return state_->size; }
+std::size_t FftPlan::size() const { return state_->n1 * state_->n2; }
+std::size_t FftPlan::in_rows() const { return state_->n1; }
+std::size_t FftPlan::out_rows() const { return state_->n2; }
 
 namespace cpu {
 
 HWY_EXPORT(transform);
 
+void fft_rows(FftPlan& plan, FftDirection direction, cf32 factor, View<const cf32* const, 1> in,
+              View<cf32* const, 1> out) {
+  FftPlan::State& state = plan.state();
+  assert(in.size() == state.n1 && out.size() == state.n2);
+  const bool swapped = direction == FftDirection::inverse;
+  // The inverse swaps afterwards, and so turns by the conjugate before.
+  const cf32 turn = swapped ? std::conj(factor) : factor;
+  for (std::size_t i = 0; i < state.n2; ++i) {
+    const cf32 w = turn * cf32(state.inner2[2 * i], state.inner2[2 * i + 1]);
+    state.scaled2[2 * i] = w.real();
+    state.scaled2[2 * i + 1] = w.imag();
+  }
+  HWY_DYNAMIC_DISPATCH(transform)
+  ({state, reinterpret_cast<const float* const*>(in.data()),
+    reinterpret_cast<float* const*>(out.data()), swapped});
+}
+
 void fft(FftPlan& plan, FftDirection direction, cf32 factor, View<const cf32, 1> in,
          View<cf32, 1> out) {
   assert(in.size() == plan.size() && out.size() == plan.size());
-  const LastPass last{reinterpret_cast<float*>(out.data()), factor,
-                      direction == FftDirection::inverse};
-  HWY_DYNAMIC_DISPATCH(transform)
-  (plan.state(), reinterpret_cast<const float*>(in.data()), last);
+  const cf32* in_rows[64];
+  cf32* out_rows[64];
+  const std::size_t n1 = plan.in_rows(), n2 = plan.out_rows();
+  for (std::size_t i = 0; i < n1; ++i) in_rows[i] = in.data() + n2 * i;
+  for (std::size_t i = 0; i < n2; ++i) out_rows[i] = out.data() + n1 * i;
+  fft_rows(plan, direction, factor, {in_rows, n1}, {out_rows, n2});
 }
 
 }  // namespace cpu

@@ -11,10 +11,6 @@ namespace {
 // The carriers of 100, 40 and 20 MHz at 30 kHz.
 constexpr int bandwidths_mhz[] = {20, 40, 100};
 
-std::string slot_case(const nr::Carrier& carrier) {
-  return "n" + std::to_string(carrier.fft_size) + " slot";
-}
-
 std::vector<cf32> random_values(std::size_t count) {
   Prng prng(1);
   std::vector<cf32> values(count);
@@ -27,21 +23,19 @@ std::size_t grid_size(const nr::Carrier& carrier) {
   return nr::symbols_per_slot * static_cast<std::size_t>(carrier.subcarriers());
 }
 
-NOROSHI_BENCH(ofdm_modulate) {
+// Of a slot of one antenna.
+NOROSHI_BENCH(ofdm) {
   for (int bandwidth_mhz : bandwidths_mhz) {
     const nr::Carrier carrier = nr::make_carrier(30, bandwidth_mhz).value();
     OfdmPlan plan(carrier);
     const std::vector<cf32> grid = random_values(grid_size(carrier));
     std::vector<cf32> samples(static_cast<std::size_t>(nr::slot_samples(carrier, 0)));
-    bench.time_us(slot_case(carrier), [&] {
+    bench.time_us("modulate n" + std::to_string(carrier.fft_size), [&] {
       ofdm_modulate(plan, 0, 1.0f, {grid.data(), nr::symbols_per_slot, carrier.subcarriers()},
                     samples);
       return hash_bytes(samples.data(), 64);
     });
   }
-}
-
-NOROSHI_BENCH(ofdm_demodulate) {
   for (int bandwidth_mhz : bandwidths_mhz) {
     const nr::Carrier carrier = nr::make_carrier(30, bandwidth_mhz).value();
     OfdmPlan plan(carrier);
@@ -49,7 +43,7 @@ NOROSHI_BENCH(ofdm_demodulate) {
         random_values(static_cast<std::size_t>(nr::slot_samples(carrier, 0)));
     std::vector<cf32> grid(grid_size(carrier));
     const int window_offset = nr::cyclic_prefix_samples(carrier, 0, 1) / 2;
-    bench.time_us(slot_case(carrier), [&] {
+    bench.time_us("demodulate n" + std::to_string(carrier.fft_size), [&] {
       ofdm_demodulate(plan, 0, window_offset, 1.0f, samples,
                       {grid.data(), nr::symbols_per_slot, carrier.subcarriers()});
       return hash_bytes(grid.data(), 64);
