@@ -119,6 +119,20 @@ void Bench::failure_rate(std::string_view case_name, int failures, int trials_ma
   results_.push_back(std::move(result));
 }
 
+void Bench::values(std::string_view case_name, const char* unit, std::vector<double> measured,
+                   std::uint64_t hash) {
+  if (!wants(case_name)) return;
+  assert(!measured.empty());
+  std::ranges::sort(measured);
+  results_.push_back({.bench = name_,
+                      .case_name = std::string(case_name),
+                      .unit = unit,
+                      .median = quantile(measured, 0.5),
+                      .p99 = quantile(measured, 0.99),
+                      .runs = static_cast<int>(measured.size()),
+                      .hash = hash});
+}
+
 Interval confidence_95(int events, int trials) {
   assert(0 <= events && events <= trials && 0 < trials);
   constexpr double z = 1.959964;

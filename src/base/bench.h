@@ -18,7 +18,7 @@ namespace noroshi {
 struct BenchResult {
   std::string bench;
   std::string case_name;
-  std::string unit;   // "us", "mbps" or "bler"
+  std::string unit;   // "us", "mbps", "bler" or what values() was told
   double median = 0;  // over runs; "bler": failed runs / runs
   double p99 = 0;     // the slow side: the 99th percentile of time, as a rate for "mbps"
   double low = 0;     // "bler": the 95 % confidence interval
@@ -65,6 +65,13 @@ class Bench {
   // `trials_max`. The same seeds and bounds give the same result, however fast the machine is.
   using Trial = std::function<bool(std::uint64_t trial)>;  // whether it failed
   void failure_rate(std::string_view case_name, int failures, int trials_max, const Trial& trial);
+
+  // Reports values that the caller measured: their median and the 99th percentile.
+  void values(std::string_view case_name, const char* unit, std::vector<double> measured,
+              std::uint64_t hash = 0);
+  // A smoke run: the caller does as little as shows that its case works.
+  bool smoke() const { return options_.stop_after_one; }
+  double seconds() const { return options_.seconds_per_case; }
 
   const std::vector<BenchResult>& results() const { return results_; }
 

@@ -70,6 +70,7 @@ struct RouterConfig {
   double suspect_s_max = 30;
   std::size_t prefix_entries = 1 << 18;  // remembered (block, site) pairs, 16 bytes each
   std::size_t sessions_max = 1 << 16;
+  std::size_t sites_max = 200'000;  // known at once; above, new ones are refused
   // What is assumed of a model of which the reports say nothing.
   double prompt_tokens_per_s = 1000;
   double tokens_per_s = 30;
@@ -100,19 +101,28 @@ struct SiteAddress {
 struct Choice {
   std::shared_ptr<const SiteAddress> at;  // null: no site has the model and is ready
   std::uint32_t site = 0;
-  std::uint32_t model = 0;
+  std::uint32_t copy = 0;  // of the model, at that site
   std::string content_hash = {};
-  int cached_tokens = 0;          // of the prompt, expected in the site's cache
-  double predicted_s = 0;         // to the last byte
+  int cached_tokens = 0;        // of the prompt, expected in the site's cache
+  double predicted_s = 0;       // to the last byte, as the ask expected it
+  double expected_fixed_s = 0;  // the same for any number of completion tokens
+  double expected_per_token_s = 0;
   std::uint32_t previous = none;  // the site of the session's last turn
   static constexpr std::uint32_t none = 0xffffffffu;
 };
 
+// How a chosen site fared.
 enum class Fate : std::uint8_t {
   answered,  // whole
   refused,   // by the site, which is busy or loads: a sign of load, not of death
   failed,    // no connection, no answer, broke off
   left,      // the client went away: says nothing of the site
+};
+
+struct Fared {
+  Fate fate = Fate::answered;
+  double took_s = 0;  // from the choice to the end; of one that was answered
+  int completion_tokens = 0;
 };
 
 // What the sites that have a model can take together, for the queue before them (admission.h).
@@ -140,6 +150,7 @@ class Router {
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
+  struct State;
 
   // A site is new or has changed. An older report than the last one changes nothing. Errors name
   // site, field and value; the last good report then stays: a number that is none, a port out of
@@ -153,8 +164,9 @@ class Router {
 
   // Counts the request at the site. choice.at is null when there is no site.
   Choice choose(const Ask& ask, std::int64_t now_ns);
-  // took_s: from the choice to the end, of one that was answered.
-  void finished(const Choice& choice, Fate fate, double took_s, std::int64_t now_ns);
+  // Once for each choice that has a site. A site whose requests take longer than its reports let
+  // expect is taken for that much slower.
+  void finished(const Choice& choice, const Fared& fared, std::int64_t now_ns);
 
   Capacity capacity(std::string_view model) const;
   std::vector<std::string> models() const;  // of sites that are known, sorted
@@ -165,7 +177,6 @@ class Router {
   std::size_t memory_bytes() const;
 
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,64 @@
+#pragma once
+
+// What a copy of a model has to do, and what a request may expect there. One place for the formula
+// of route.h: the router computes it in double precision once per change and keeps it as floats.
+
+#include <algorithm>
+
+#include "gateway/route/candidates.h"
+#include "gateway/route/route.h"
+
+namespace noroshi::gateway {
+
+// What puts a suspected site behind every other, and still lets floats tell suspects apart.
+inline constexpr double suspect_penalty_s = 4096;
+
+struct CopyLoad {
+  double rtt_s = 0;
+  double share = 1;      // mean of now's and the forecast's
+  double share_now = 1;  // at which the rates were measured
+  double places = 0;     // 0: no limit known
+  double reported = 0;   // requests at and before the engine at the last report
+  double others = 0;     // of them, not this gateway's
+  double own = 0;        // this gateway's, now
+  double prompt_tokens_per_s = 1;
+  double tokens_per_s = 1;
+  double service_s = 1;
+  double slowness = 1;  // learned: times as long as the report lets expect
+};
+
+inline double requests_there(const CopyLoad& load) { return load.others + load.own; }
+
+inline double open_places(const CopyLoad& load) { return std::max(1.0, load.places * load.share); }
+
+inline double wait_s(const CopyLoad& load) {
+  const double open = open_places(load);
+  if (load.places <= 0 || requests_there(load) < open) return 0;
+  return (requests_there(load) - open + 1) / open * load.service_s * load.slowness;
+}
+
+// Rates were measured at the report's load and share; requests that came since share the engine
+// (a full one makes each take twice as long as in an empty one), and so does the radio.
+inline double slow_there(const CopyLoad& load) {
+  double slow = load.slowness * std::clamp(load.share_now / std::max(load.share, 0.01), 0.25, 4.0);
+  if (load.places > 0) {
+    const double open = open_places(load);
+    const double busy = std::min(requests_there(load), open) - std::min(load.reported, open);
+    slow *= 1 + std::max(0.0, busy) / open;
+  }
+  return slow;
+}
+
+inline Terms terms_of(const CopyLoad& load, double penalty_s) {
+  const double slow = slow_there(load);
+  return {static_cast<float>(load.rtt_s + wait_s(load) + penalty_s),
+          static_cast<float>(slow / load.prompt_tokens_per_s),
+          static_cast<float>(slow / load.tokens_per_s)};
+}
+
+// Whether a cached prefix counts: below the load cap (route.h).
+inline bool has_room(const CopyLoad& load, double load_cap) {
+  return load.places <= 0 || requests_there(load) + 1 <= load_cap * open_places(load);
+}
+
+}  // namespace noroshi::gateway

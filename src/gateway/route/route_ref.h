@@ -1,0 +1,94 @@
+#pragma once
+
+// The router in the plainest form: lists and maps, double precision, every site scored for every
+// request. What route.h promises, written down a second time; never optimised.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/prng.h"
+#include "gateway/route/route.h"
+
+namespace noroshi::gateway::ref {
+
+struct PlainChoice {
+  std::string site;  // empty: none
+  std::string content_hash;
+  int cached_tokens = 0;
+  double score_s = 0;
+  // The scores of the best two that were not the same, to tell a near tie from a fault.
+  std::vector<double> best_scores;
+};
+
+class PlainRouter {
+ public:
+  PlainRouter(RouterConfig config, std::uint64_t seed) : config_(config), prng_(seed) {}
+
+  void update(const SiteState& state);
+  void lost(const std::string& site);
+  void allow(const std::string& model, std::vector<std::string> hashes) {
+    allowed_[model] = hashes;
+  }
+  // tried: by name.
+  PlainChoice choose(const Ask& ask, const std::vector<std::string>& tried, std::int64_t now_ns);
+  void finished(const std::string& site, const std::string& model, const std::string& content_hash,
+                const Fared& fared, double expected_s, std::int64_t now_ns);
+
+ private:
+  struct Block {
+    std::uint64_t stamp = 0;
+    std::uint64_t age = 0;
+  };
+  struct Copy {
+    ModelAtSite report;
+    double others = 0;
+    double own = 0;
+    double slowness = 1;
+    std::uint64_t clock = 0;
+    std::map<std::uint64_t, Block> blocks;
+    bool listed = false;
+    std::uint64_t born = 0;
+  };
+  struct Site {
+    SiteState report;
+    bool alive = false;
+    std::int64_t suspect_until_ns = 0;
+    double suspect_s = 0;
+    bool suspected = false;
+    std::map<std::pair<std::string, std::string>, Copy> copies;  // by model and content
+  };
+  struct Scored {
+    double score_s;
+    std::string site;
+    std::string content_hash;
+    int cached_tokens;
+  };
+  double score(const Site& site, const Copy& copy, double prompt, double completion) const;
+  bool has_room(const Site& site, const Copy& copy) const;
+  bool may_answer(const std::string& model, const std::string& hash,
+                  std::string_view asked_hash) const;
+  std::size_t held(const Copy& copy, std::span<const std::uint64_t> blocks) const;
+  static void unlist(Site& site, const std::pair<std::string, std::string>& which);
+  void give(Copy& copy, std::span<const std::uint64_t> blocks);
+
+  RouterConfig config_;
+  Prng prng_;
+  std::map<std::string, Site> sites_;
+  std::map<std::string, std::vector<std::string>> allowed_;
+  std::map<std::string, std::vector<std::string>> hashes_;  // of a model, in the order heard of
+  struct Turn {
+    std::string site;
+    std::string content_hash;
+    std::uint64_t born = 0;
+    int tokens = 0;
+  };
+  std::map<std::uint64_t, Turn> sessions_;
+  std::uint64_t age_ = 0;
+  std::uint64_t born_ = 0;
+};
+
+}  // namespace noroshi::gateway::ref

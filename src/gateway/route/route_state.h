@@ -1,0 +1,117 @@
+#pragma once
+
+// What the router keeps. Inside this folder only.
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/prng.h"
+#include "gateway/route/candidates.h"
+#include "gateway/route/copy_load.h"
+#include "gateway/route/prefix.h"
+#include "gateway/route/route.h"
+#include "gateway/route/sessions.h"
+
+namespace noroshi::gateway {
+
+// A model at a site.
+struct Copy {
+  std::uint32_t site = 0;
+  std::uint32_t content = 0;
+  std::uint32_t born = 0;
+  std::uint32_t slot = Candidates::absent;  // in its content's candidates, while it may be chosen
+  bool listed = false;                      // the site's last report has it
+  CopyLoad load = {};
+};
+
+// One content of a model: all copies of it can take each other's place.
+struct Content {
+  std::string hash;
+  Candidates candidates;
+  std::uint64_t copies = 0;     // listed, chosen from or not
+  std::uint64_t unlimited = 0;  // of the candidates, those without a limit of places
+  double places = 0;            // of the others
+  double open = 0;
+};
+
+struct Model {
+  std::string name;
+  std::vector<std::uint32_t> contents = {};
+  std::vector<std::string> allowed = {};
+};
+
+struct Site {
+  std::shared_ptr<const SiteAddress> address;
+  std::uint64_t instance = 0;
+  std::int64_t received_at_ns = 0;
+  bool alive = false;
+  bool takes = false;  // ready and not draining
+  std::int64_t suspect_until_ns = 0;
+  double suspect_s = 0;  // how long the last time was; 0: it is trusted
+  bool suspected = false;
+  std::vector<std::uint32_t> copies = {};
+};
+
+// The contents of a model that may answer; a roll-out has two.
+struct SomeContents {
+  std::array<std::uint32_t, 8> numbers = {};
+  std::size_t count = 0;
+
+  void add(std::uint32_t number) {
+    if (count < numbers.size()) numbers[count++] = number;
+  }
+  bool has(std::uint32_t number) const {
+    return std::find(numbers.begin(), numbers.begin() + count, number) != numbers.begin() + count;
+  }
+};
+
+struct Router::State {
+  State(const RouterConfig& router_config, std::uint64_t seed)
+      : config(router_config),
+        prng(seed),
+        prefixes(router_config.prefix_entries),
+        sessions(router_config.sessions_max) {}
+
+  // update.cpp
+  Result<void> update(const SiteState& state);
+  void take_report(std::uint32_t site, const SiteState& state);
+  void unlist(std::uint32_t copy);
+  void refresh(std::uint32_t copy);
+  void refresh_site(std::uint32_t site);
+  std::uint32_t model_number(std::string_view name);
+  std::uint32_t content_of(std::string_view model, const std::string& hash);
+  std::uint32_t copy_of(std::uint32_t site, std::uint32_t content);
+  void suspect(Site& site, std::uint32_t number, double for_s, std::int64_t now_ns);
+  void trust(Site& site, std::uint32_t number);
+  void end_suspicions(std::int64_t now_ns);
+  double penalty_s(const Site& site) const { return site.suspected ? suspect_penalty_s : 0; }
+
+  // route.cpp
+  SomeContents contents_for(const Model& model, std::string_view hash) const;
+  const Model* model_named(std::string_view name) const;
+
+  const RouterConfig config;
+  mutable std::mutex mutex;
+  Prng prng;
+  PrefixIndex prefixes;
+  Sessions sessions;
+  std::vector<Site> sites;
+  std::unordered_map<std::string, std::uint32_t> site_numbers;
+  std::vector<Model> models;
+  std::map<std::string, std::uint32_t, std::less<>> model_numbers;
+  std::vector<Content> contents;
+  std::vector<Copy> copies;
+  std::vector<std::uint32_t> free_copies;
+  std::uint32_t copies_born = 0;
+  std::vector<std::uint32_t> suspects;  // sites
+  std::vector<float> scratch;
+  RouterCounters counts;
+};
+
+}  // namespace noroshi::gateway

@@ -1,0 +1,283 @@
+// News of sites: reports, losses, failures seen in band.
+
+#include <algorithm>
+#include <cassert>
+
+#include "gateway/route/check_state.h"
+#include "gateway/route/route_state.h"
+
+namespace noroshi::gateway {
+namespace {
+
+constexpr double name_in_use_s = 3;      // a site whose last report is younger is alive
+constexpr double refused_s = 0.5;        // a site that is busy is the last resort for so long
+constexpr double slowness_weight = 0.1;  // of one request
+constexpr double slowness_min = 0.05;
+constexpr double slowness_max = 50;
+constexpr double slowness_kept = 0.98;  // of what was learned beyond the reports, at each report
+
+double known_or(double value, double assumed) { return value > 0 ? value : assumed; }
+
+bool same_address(const SiteAddress& address, const SiteState& state) {
+  return address.name == state.name && address.region == state.region &&
+         address.host == state.host && address.tcp_port == state.tcp_port &&
+         address.api_key == state.api_key;
+}
+
+CopyLoad load_of(const SiteState& state, const ModelAtSite& model, const RouterConfig& config,
+                 const CopyLoad& before) {
+  CopyLoad load;
+  load.rtt_s = state.rtt_ms / 1e3;
+  load.share_now = state.lease_share;
+  load.share = (state.lease_share + state.lease_share_forecast) / 2;
+  load.places = model.places;
+  load.reported = model.requests_in_flight + model.requests_queued;
+  load.own = before.own;
+  load.others = std::max(0.0, load.reported - load.own);
+  load.prompt_tokens_per_s = known_or(model.prompt_tokens_per_s, config.prompt_tokens_per_s);
+  load.tokens_per_s = known_or(model.tokens_per_s, config.tokens_per_s);
+  load.service_s = known_or(model.service_s_mean, config.service_s);
+  load.slowness = 1 + slowness_kept * (before.slowness - 1);
+  return load;
+}
+
+}  // namespace
+
+std::uint32_t Router::State::model_number(std::string_view name) {
+  const auto [found, is_new] =
+      model_numbers.try_emplace(std::string(name), static_cast<std::uint32_t>(models.size()));
+  if (is_new) models.push_back({std::string(name)});
+  return found->second;
+}
+
+std::uint32_t Router::State::content_of(std::string_view name, const std::string& hash) {
+  Model& model = models[model_number(name)];
+  for (const std::uint32_t content : model.contents) {
+    if (contents[content].hash == hash) return content;
+  }
+  const auto number = static_cast<std::uint32_t>(contents.size());
+  contents.push_back({hash, {}});
+  model.contents.push_back(number);
+  return number;
+}
+
+std::uint32_t Router::State::copy_of(std::uint32_t site, std::uint32_t content) {
+  for (const std::uint32_t copy : sites[site].copies) {
+    if (copies[copy].content == content) return copy;
+  }
+  std::uint32_t number = 0;
+  if (free_copies.empty()) {
+    number = static_cast<std::uint32_t>(copies.size());
+    copies.emplace_back();
+  } else {
+    number = free_copies.back();
+    free_copies.pop_back();
+    copies[number] = {};
+  }
+  copies[number].site = site;
+  copies[number].content = content;
+  copies[number].born = ++copies_born;
+  sites[site].copies.push_back(number);
+  prefixes.add_copy(number, config.cache_tokens);
+  return number;
+}
+
+// Brings a copy's place among the candidates in line with what is known of it.
+void Router::State::refresh(std::uint32_t number) {
+  Copy& copy = copies[number];
+  Content& content = contents[copy.content];
+  const Site& site = sites[copy.site];
+  if (!copy.listed || !site.alive || !site.takes) {
+    content.candidates.remove(copy.slot);
+    return;
+  }
+  content.candidates.put(copy.slot, number, terms_of(copy.load, penalty_s(site)));
+}
+
+void Router::State::refresh_site(std::uint32_t number) {
+  for (const std::uint32_t copy : sites[number].copies) refresh(copy);
+}
+
+namespace {
+
+// A content's sums over its candidates, with (sign 1) or without (-1) this copy.
+void count_places(Content& content, const CopyLoad& load, int sign) {
+  if (load.places > 0) {
+    content.places += sign * load.places;
+    content.open += sign * load.places * load.share_now;
+  } else {
+    content.unlimited += static_cast<std::uint64_t>(sign);
+  }
+}
+
+}  // namespace
+
+// The site's last report has it no more. Its number is free when no request is there.
+void Router::State::unlist(std::uint32_t number) {
+  Copy& copy = copies[number];
+  Content& content = contents[copy.content];
+  if (copy.slot != Candidates::absent) count_places(content, copy.load, -1);
+  content.candidates.remove(copy.slot);
+  if (copy.listed) --content.copies;
+  copy.listed = false;
+  if (copy.load.own > 0) return;
+  std::erase(sites[copy.site].copies, number);
+  prefixes.forget(number);
+  free_copies.push_back(number);
+}
+
+void Router::State::take_report(std::uint32_t number, const SiteState& state) {
+  Site& site = sites[number];
+  const bool restarted = site.instance != state.instance;
+  site.instance = state.instance;
+  site.received_at_ns = state.received_at_ns;
+  site.alive = true;
+  site.takes = state.ready && !state.draining;
+  if (!site.address || !same_address(*site.address, state)) {
+    site.address = std::make_shared<const SiteAddress>(
+        SiteAddress{state.name, state.region, state.host, state.tcp_port, state.api_key});
+  }
+  if (restarted) {
+    trust(site, number);
+    for (const std::uint32_t copy : site.copies) prefixes.forget(copy);
+  }
+
+  std::vector<std::uint32_t> listed;
+  for (const ModelAtSite& model : state.models) {
+    const std::uint32_t copy_number = copy_of(number, content_of(model.name, model.content_hash));
+    listed.push_back(copy_number);
+    Copy& copy = copies[copy_number];
+    Content& content = contents[copy.content];
+    if (copy.slot != Candidates::absent) count_places(content, copy.load, -1);
+    if (!copy.listed) ++content.copies;
+    copy.listed = true;
+    copy.load = load_of(state, model, config, copy.load);
+    if (site.takes) count_places(content, copy.load, 1);
+    prefixes.set_cache(copy_number,
+                       model.cache_tokens > 0 ? model.cache_tokens : config.cache_tokens);
+    refresh(copy_number);
+  }
+  const std::vector<std::uint32_t> before = site.copies;
+  for (const std::uint32_t copy : before) {
+    if (std::ranges::find(listed, copy) == listed.end()) unlist(copy);
+  }
+}
+
+Result<void> Router::State::update(const SiteState& state) {
+  if (const auto checked = check_state(state); !checked) return checked.error();
+  const auto found = site_numbers.find(state.name);
+  if (found == site_numbers.end()) {
+    if (sites.size() >= config.sites_max) {
+      return Error{"site '" + state.name + "': there are " + std::to_string(sites.size()) +
+                   " sites already, and sites_max allows no more"};
+    }
+    const auto number = static_cast<std::uint32_t>(sites.size());
+    sites.emplace_back();
+    sites.back().instance = state.instance;
+    site_numbers.emplace(state.name, number);
+    take_report(number, state);
+    return {};
+  }
+  const Site& site = sites[found->second];
+  if (site.alive && state.received_at_ns < site.received_at_ns) return {};
+  const double silent_s = static_cast<double>(state.received_at_ns - site.received_at_ns) / 1e9;
+  const bool elsewhere =
+      site.address->host != state.host || site.address->tcp_port != state.tcp_port;
+  if (site.alive && site.instance != state.instance && elsewhere && silent_s < name_in_use_s) {
+    return Error{"site '" + state.name + "' at " + state.host + ":" +
+                 std::to_string(state.tcp_port) + ": a site of that name is alive at " +
+                 site.address->host + ":" + std::to_string(site.address->tcp_port) +
+                 "; give one of them another name"};
+  }
+  take_report(found->second, state);
+  return {};
+}
+
+void Router::State::suspect(Site& site, std::uint32_t number, double for_s, std::int64_t now_ns) {
+  site.suspect_until_ns = now_ns + static_cast<std::int64_t>(for_s * 1e9);
+  if (!site.suspected) suspects.push_back(number);
+  site.suspected = true;
+  refresh_site(number);
+}
+
+void Router::State::trust(Site& site, std::uint32_t number) {
+  site.suspect_s = 0;
+  if (!site.suspected) return;
+  site.suspected = false;
+  std::erase(suspects, number);
+  refresh_site(number);
+}
+
+void Router::State::end_suspicions(std::int64_t now_ns) {
+  for (std::size_t i = 0; i < suspects.size();) {
+    const std::uint32_t number = suspects[i];
+    Site& site = sites[number];
+    if (now_ns < site.suspect_until_ns) {
+      ++i;
+      continue;
+    }
+    site.suspected = false;
+    suspects[i] = suspects.back();
+    suspects.pop_back();
+    refresh_site(number);
+  }
+}
+
+Result<void> Router::update(const SiteState& state) {
+  const std::lock_guard lock(state_->mutex);
+  const auto done = state_->update(state);
+  ++(done ? state_->counts.updates : state_->counts.updates_refused);
+  return done;
+}
+
+bool Router::lost(std::string_view name) {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  const auto found = s.site_numbers.find(std::string(name));
+  if (found == s.site_numbers.end() || !s.sites[found->second].alive) return false;
+  Site& site = s.sites[found->second];
+  site.alive = false;
+  const std::vector<std::uint32_t> copies = site.copies;
+  for (const std::uint32_t copy : copies) s.unlist(copy);
+  return true;
+}
+
+void Router::allow(std::string_view model, std::vector<std::string> content_hashes) {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  s.models[s.model_number(model)].allowed = std::move(content_hashes);
+}
+
+void Router::finished(const Choice& choice, const Fared& fared, std::int64_t now_ns) {
+  if (!choice.at) return;
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  assert(choice.copy < s.copies.size() && s.copies[choice.copy].load.own > 0);
+  Copy& copy = s.copies[choice.copy];
+  Site& site = s.sites[choice.site];
+  copy.load.own -= 1;
+  if (fared.fate == Fate::failed) {
+    ++s.counts.failures;
+    site.suspect_s = site.suspect_s == 0 ? s.config.suspect_s
+                                         : std::min(2 * site.suspect_s, s.config.suspect_s_max);
+    s.suspect(site, choice.site, site.suspect_s, now_ns);
+  } else if (fared.fate == Fate::refused) {
+    s.suspect(site, choice.site, refused_s, now_ns);
+  } else if (fared.fate == Fate::answered) {
+    s.trust(site, choice.site);
+    const double expected =
+        choice.expected_fixed_s + fared.completion_tokens * choice.expected_per_token_s;
+    if (expected > 0 && fared.took_s > 0) {
+      const double ratio = std::clamp(fared.took_s / expected, 0.1, 100.0);
+      copy.load.slowness = std::clamp(copy.load.slowness * (1 + slowness_weight * (ratio - 1)),
+                                      slowness_min, slowness_max);
+    }
+  }
+  if (!copy.listed && copy.load.own == 0) {
+    s.unlist(choice.copy);
+  } else {
+    s.refresh(choice.copy);
+  }
+}
+
+}  // namespace noroshi::gateway
