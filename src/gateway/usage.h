@@ -34,9 +34,11 @@ struct UsageRecord {
   int resumed = 0;  // times that it went on at another site in the middle
 };
 
-// Called once for each request of which a client got content, from a gateway thread and before the
-// last byte is sent; may take microseconds, not milliseconds. False: the record is not stored, and
-// the client gets an error instead of its answer's end, so that nothing is answered unmetered.
-using StoreUsage = std::function<bool(const UsageRecord& record)>;
+// Called once for each request of which a client got content, from a gateway thread, before the
+// last byte is sent; returns at once. The last byte waits for `stored`, which is called once, from
+// any thread, when the record is on the disk: milliseconds later, and many records share one sync
+// (meter/spool/spool.h). stored(false): it is not, and the client gets an error instead of its
+// answer's end, so that nothing is answered unmetered.
+using StoreUsage = std::function<void(const UsageRecord& record, std::function<void(bool)> stored)>;
 
 }  // namespace noroshi::gateway
