@@ -28,7 +28,7 @@ TEXT
 
 packages_run=(g++ cmake ninja-build ca-certificates libboost1.81-dev libboost-json1.81-dev
   libyaml-cpp-dev libcli11-dev libhwy-dev libgtest-dev mmdebstrap debian-archive-keyring curl
-  libnats-dev libssl-dev nats-server)
+  libnats-dev libssl-dev nats-server libsqlite3-dev libpq-dev)
 packages_test=(git python3 clang clang-format clang-tidy libclang-rt-14-dev nodejs npm)
 
 as_root() {

@@ -7,6 +7,8 @@ find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(hwy REQUIRED)
 find_package(OpenSSL 3 REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(PostgreSQL REQUIRED)
 # Debian's cnats-config.cmake asks for a static library that its package has not.
 find_library(NOROSHI_NATS_LIBRARY nats REQUIRED)
 find_path(NOROSHI_NATS_INCLUDE nats/nats.h REQUIRED)
