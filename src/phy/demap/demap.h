@@ -7,11 +7,12 @@
 // noise_power is that of the complex symbol. Positive means 0. Bits in the order of the packed
 // bits: b0 of symbol 0 first.
 //
-// Gray mapping folds (cpu::): with t the axis in units of the innermost level and m bits an axis,
+// Gray mapping folds (cpu::): with t the axis in units of the innermost level, m bits an axis,
+// x_0 = |t| and x_(j+1) = |2^(m - 1 - j) - x_j|,
 //
-//   llr(b0) = 4 u^2 F_m(t) / noise_power,   F_m(t) = sign(t) (r + 1) (|t| - r),
-//                                           r = min(floor(|t| / 2), 2^(m - 1) - 1)
-//   and the later bits are those of F_(m-1)(2^(m - 1) - |t|); u is constellation_unit.
+//   |llr(b_j)| = u^2 ((x_j + 1)^2 - (x_(m-1) - 1)^2) / noise_power
+//
+// and the sign is that of t (b_0) or of 2^(m - j) - x_(j-1); u is constellation_unit.
 
 #include "base/units.h"
 #include "base/view.h"

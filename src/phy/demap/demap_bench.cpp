@@ -19,9 +19,9 @@ NOROSHI_BENCH(demap) {
     inverse_noise[i] = static_cast<float>(10 + 300 * prng.uniform());
   }
   for (const auto& [name, modulation] :
-       {std::pair{"qpsk", Modulation::qpsk}, std::pair{"16qam", Modulation::qam16},
-        std::pair{"64qam", Modulation::qam64}, std::pair{"256qam", Modulation::qam256},
-        std::pair{"1024qam", Modulation::qam1024}}) {
+       {std::pair{"pi/2-bpsk", Modulation::pi2_bpsk}, std::pair{"qpsk", Modulation::qpsk},
+        std::pair{"16qam", Modulation::qam16}, std::pair{"64qam", Modulation::qam64},
+        std::pair{"256qam", Modulation::qam256}, std::pair{"1024qam", Modulation::qam1024}}) {
     std::vector<SoftBit> soft_bits(count *
                                    static_cast<std::size_t>(nr::bits_per_symbol(modulation)));
     // 14 in one run, as a slot has: one is over too soon to be timed well.

@@ -13,9 +13,9 @@ NOROSHI_BENCH(modulate) {
   constexpr std::size_t count = 3276;  // an OFDM symbol of 273 blocks
   std::vector<cf32> symbols(count);
   for (const auto& [name, modulation] :
-       {std::pair{"qpsk", Modulation::qpsk}, std::pair{"16qam", Modulation::qam16},
-        std::pair{"64qam", Modulation::qam64}, std::pair{"256qam", Modulation::qam256},
-        std::pair{"1024qam", Modulation::qam1024}}) {
+       {std::pair{"pi/2-bpsk", Modulation::pi2_bpsk}, std::pair{"qpsk", Modulation::qpsk},
+        std::pair{"16qam", Modulation::qam16}, std::pair{"64qam", Modulation::qam64},
+        std::pair{"256qam", Modulation::qam256}, std::pair{"1024qam", Modulation::qam1024}}) {
     const std::size_t bits = count * static_cast<std::size_t>(nr::bits_per_symbol(modulation));
     Prng prng(1);
     std::vector<std::uint8_t> packed(bytes_for_bits(bits));

@@ -65,8 +65,31 @@ constexpr AxisTables make_axis_tables(int m) {
 inline constexpr AxisTables qam64_axes = make_axis_tables(3);
 inline constexpr AxisTables qam256_axes = make_axis_tables(4);
 
-// Symbols first .. count - 1, one by one: the tails, and the modulations that no data channel of
-// ours uses.
+// BPSK and pi/2-BPSK: four symbols a nibble.
+constexpr auto make_nibble_levels(bool turns) {
+  std::array<std::array<float, 8>, 16> table{};
+  for (unsigned nibble = 0; nibble < 16; ++nibble)
+    for (unsigned s = 0; s < 4; ++s) {
+      const float level = (nibble >> (3 - s) & 1) != 0 ? -1.0f : 1.0f;
+      table[nibble][2 * s] = turns && s % 2 == 1 ? -level : level;
+      table[nibble][2 * s + 1] = level;
+    }
+  return table;
+}
+alignas(64) inline constexpr auto bpsk_levels = make_nibble_levels(false);
+alignas(64) inline constexpr auto pi2_bpsk_levels = make_nibble_levels(true);
+
+// 1024QAM: both levels of a symbol.
+constexpr auto make_qam1024_levels() {
+  std::array<std::array<std::int8_t, 2>, 1024> table{};
+  for (unsigned symbol = 0; symbol < 1024; ++symbol)
+    for (int axis = 0; axis < 2; ++axis)
+      table[symbol][axis] = static_cast<std::int8_t>(axis_level(symbol, 5, axis));
+  return table;
+}
+inline constexpr auto qam1024_levels = make_qam1024_levels();
+
+// Symbols first .. count - 1, one by one: the tails.
 inline void modulate_plain(nr::Modulation modulation, const std::uint8_t* bits, std::size_t first,
                            std::size_t count, float unit, float* out) {
   const std::size_t qm = static_cast<std::size_t>(nr::bits_per_symbol(modulation));
@@ -97,6 +120,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR  // one lane a vector: no shuffles
 
+void modulate_bpsk(bool turns, const std::uint8_t* bits, std::size_t count, float unit,
+                   float* out) {
+  modulate_plain(turns ? nr::Modulation::pi2_bpsk : nr::Modulation::bpsk, bits, 0, count, unit,
+                 out);
+}
 void modulate_qpsk(const std::uint8_t* bits, std::size_t count, float unit, float* out) {
   modulate_plain(nr::Modulation::qpsk, bits, 0, count, unit, out);
 }
@@ -108,6 +136,9 @@ void modulate_qam64(const std::uint8_t* bits, std::size_t count, float unit, flo
 }
 void modulate_qam256(const std::uint8_t* bits, std::size_t count, float unit, float* out) {
   modulate_plain(nr::Modulation::qam256, bits, 0, count, unit, out);
+}
+void modulate_qam1024(const std::uint8_t* bits, std::size_t count, float unit, float* out) {
+  modulate_plain(nr::Modulation::qam1024, bits, 0, count, unit, out);
 }
 
 #else
@@ -129,6 +160,12 @@ void bytes_to_symbols(const std::array<std::array<float, floats>, 256>& table,
   }
 }
 
+HWY_INLINE hn::Vec<Pairs> floats_of(const std::int8_t* levels) {
+  const hn::Rebind<std::int8_t, Pairs> bytes;
+  const hn::Rebind<std::int32_t, Pairs> words;
+  return hn::ConvertTo(Pairs(), hn::PromoteTo(words, hn::LoadU(bytes, levels)));
+}
+
 // 16 symbols, a byte each, in the low 6 or 8 bits.
 HWY_INLINE void symbols_16(hn::Vec<Bytes> symbols, const AxisTables& axes, float unit,
                            float* HWY_RESTRICT out) {
@@ -145,13 +182,9 @@ HWY_INLINE void symbols_16(hn::Vec<Bytes> symbols, const AxisTables& axes, float
   alignas(32) std::int8_t interleaved[32];
   hn::StoreInterleaved2(axis[0], axis[1], hn::FixedTag<std::int8_t, 16>(), interleaved);
   const Pairs df;
-  const hn::Rebind<std::int32_t, Pairs> di32;
-  const hn::Rebind<std::int8_t, Pairs> di8;
   const auto scale = hn::Set(df, unit);
-  for (std::size_t k = 0; k < 32; k += hn::Lanes(df)) {
-    const auto integer = hn::PromoteTo(di32, hn::LoadU(di8, interleaved + k));
-    hn::StoreU(hn::Mul(hn::ConvertTo(df, integer), scale), df, out + k);
-  }
+  for (std::size_t k = 0; k < 32; k += hn::Lanes(df))
+    hn::StoreU(hn::Mul(floats_of(interleaved + k), scale), df, out + k);
 }
 
 // 12 bytes at bits (16 readable) to 16 numbers of 6 bits.
@@ -194,6 +227,20 @@ void wide_symbols(const AxisTables& axes, const std::uint8_t* HWY_RESTRICT bits,
   }
 }
 
+void modulate_bpsk(bool turns, const std::uint8_t* HWY_RESTRICT bits, std::size_t count, float unit,
+                   float* HWY_RESTRICT out) {
+  const hn::CappedTag<float, 8> d;
+  const auto& table = turns ? pi2_bpsk_levels : bpsk_levels;
+  const auto scale = hn::Set(d, unit);
+  for (std::size_t i = 0; i < count / 8; ++i) {
+    const float* const halves[2] = {table[bits[i] >> 4].data(), table[bits[i] & 15].data()};
+    for (std::size_t half = 0; half < 2; ++half)
+      for (std::size_t k = 0; k < 8; k += hn::Lanes(d))
+        hn::StoreU(hn::Mul(hn::Load(d, halves[half] + k), scale), d, out + 16 * i + 8 * half + k);
+  }
+  modulate_plain(turns ? nr::Modulation::pi2_bpsk : nr::Modulation::bpsk, bits, count / 8 * 8,
+                 count, unit, out);
+}
 void modulate_qpsk(const std::uint8_t* bits, std::size_t count, float unit, float* out) {
   bytes_to_symbols(qpsk_levels, bits, count / 4, unit, out);
   modulate_plain(nr::Modulation::qpsk, bits, count / 4 * 4, count, unit, out);
@@ -209,6 +256,30 @@ void modulate_qam256(const std::uint8_t* bits, std::size_t count, float unit, fl
   wide_symbols<8>(qam256_axes, bits, count, unit, out);
 }
 
+// Levels by table, 5 bytes for 4 symbols, and then to floats: many at a time, since a vector loaded
+// from what narrower stores have just written waits for them.
+void modulate_qam1024(const std::uint8_t* HWY_RESTRICT bits, std::size_t count, float unit,
+                      float* HWY_RESTRICT out) {
+  constexpr std::size_t chunk = 128;
+  const Pairs d;
+  const auto scale = hn::Set(d, unit);
+  std::int8_t levels[2 * chunk];
+  std::size_t i = 0;
+  for (; i + chunk <= count; i += chunk) {
+    const std::uint8_t* from = bits + i / 4 * 5;
+    for (std::size_t k = 0; k < chunk; k += 4, from += 5) {
+      const std::uint64_t five = std::uint64_t{from[0]} << 32 | std::uint64_t{from[1]} << 24 |
+                                 std::uint64_t{from[2]} << 16 | std::uint64_t{from[3]} << 8 |
+                                 from[4];
+      for (std::size_t s = 0; s < 4; ++s)
+        std::memcpy(levels + 2 * (k + s), qam1024_levels[five >> (30 - 10 * s) & 1023].data(), 2);
+    }
+    for (std::size_t k = 0; k < 2 * chunk; k += hn::Lanes(d))
+      hn::StoreU(hn::Mul(floats_of(levels + k), scale), d, out + 2 * i + k);
+  }
+  modulate_plain(nr::Modulation::qam1024, bits, i, count, unit, out);
+}
+
 #endif  // HWY_SCALAR
 
 }  // namespace HWY_NAMESPACE
@@ -218,10 +289,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace noroshi::phy::cpu {
 
+HWY_EXPORT(modulate_bpsk);
 HWY_EXPORT(modulate_qpsk);
 HWY_EXPORT(modulate_qam16);
 HWY_EXPORT(modulate_qam64);
 HWY_EXPORT(modulate_qam256);
+HWY_EXPORT(modulate_qam1024);
 
 void modulate(nr::Modulation modulation, View<const std::uint8_t, 1> bits, float amplitude,
               View<cf32, 1> symbols) {
@@ -231,6 +304,10 @@ void modulate(nr::Modulation modulation, View<const std::uint8_t, 1> bits, float
   const float unit = static_cast<float>(amplitude * constellation_unit(modulation));
   float* const out = reinterpret_cast<float*>(symbols.data());
   switch (modulation) {
+    case nr::Modulation::bpsk:
+    case nr::Modulation::pi2_bpsk:
+      return HWY_DYNAMIC_DISPATCH(modulate_bpsk)(modulation == nr::Modulation::pi2_bpsk,
+                                                 bits.data(), count, unit, out);
     case nr::Modulation::qpsk:
       return HWY_DYNAMIC_DISPATCH(modulate_qpsk)(bits.data(), count, unit, out);
     case nr::Modulation::qam16:
@@ -239,8 +316,8 @@ void modulate(nr::Modulation modulation, View<const std::uint8_t, 1> bits, float
       return HWY_DYNAMIC_DISPATCH(modulate_qam64)(bits.data(), count, unit, out);
     case nr::Modulation::qam256:
       return HWY_DYNAMIC_DISPATCH(modulate_qam256)(bits.data(), count, unit, out);
-    default:
-      return modulate_plain(modulation, bits.data(), 0, count, unit, out);
+    case nr::Modulation::qam1024:
+      return HWY_DYNAMIC_DISPATCH(modulate_qam1024)(bits.data(), count, unit, out);
   }
 }
 
