@@ -10,18 +10,23 @@
 #include "nr/shared_channel.h"
 #include "phy/pdsch.h"
 #include "phy/pusch.h"
+#include "phy/shared_channel/transmit.h"
 
 namespace noroshi::air {
 
 inline constexpr int harq_processes = 16;
 
-// What can be sent is more than what phy::check_pusch lets the cell receive: 1 to 4 layers, DM-RS
-// of both types, single and double symbols. Errors name the field.
+// A PUSCH of the standard: 1 to 4 layers, DM-RS of both types, both waveforms, hopping, PT-RS, UCI
+// that has room. Errors name the field and its value. With UCI it allocates.
 Result<void> check_pusch_transmit(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
 
 // PUSCH transmit. grid: [port, symbol 14, subcarrier]. precoding: [port, layer], empty for
-// layer i on port i (TS 38.211 6.3.1.5). Elements outside the allocation stay as they are.
-// Precondition: check_pusch_transmit.
+// layer i on port i (nr/pusch_precoding.h has the codebook of TS 38.211 6.3.1.5). Elements outside
+// the allocation stay as they are. Precondition: check_pusch_transmit.
+void pusch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& pusch,
+                    const phy::Payload& payload, View<const cf32, 2> precoding, View<cf32, 3> grid,
+                    phy::TransmitWorkspace& workspace);
+// Without UCI.
 void pusch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& pusch,
                     View<const std::uint8_t, 1> tb, View<const cf32, 2> precoding,
                     View<cf32, 3> grid, phy::TransmitWorkspace& workspace);

@@ -47,10 +47,34 @@ constexpr int dmrs_subcarrier(int type, int delta, int pilot) {
   return type == 1 ? 2 * pilot + delta : 6 * (pilot / 2) + pilot % 2 + delta;
 }
 
+// The CDM group that subcarrier k of a block is in, and which of a block's values r(2n + k') it
+// has: both the same for every port of the group.
+constexpr int dmrs_group_of_subcarrier(int type, int k) { return type == 1 ? k % 2 : k % 6 / 2; }
+constexpr int dmrs_pilot_of_subcarrier(int type, int k) {
+  return type == 1 ? k / 2 : k / 6 * 2 + k % 2;
+}
+
 std::uint32_t dmrs_c_init(int slot, int symbol, const nr::Dmrs& dmrs);
 
 // l' of a symbol of the mask: 0, or 1 for the second of a pair.
 int dmrs_l_prime(const nr::Dmrs& dmrs, int symbol);
+
+// With transform precoding (TS 38.211 6.4.1.1.1.2) r is a low-PAPR sequence of half the
+// allocation's subcarriers instead, n counts from the allocation's first block, and the ports are
+// as in type 1:
+//
+//   u = (f_gh + n_ID^RS) mod 30
+//   group hopping: f_gh = sum over m of 2^m c(8 (14 n_s + l) + m) mod 30, c_init = floor(n_ID / 30)
+//   sequence hopping: v = c(14 n_s + l) from 72 values on, c_init = n_ID
+//
+// l: the symbol, with double symbols the pair's first.
+struct LowPaprNumber {
+  int u = 0;
+  int v = 0;
+};
+LowPaprNumber dmrs_low_papr_number(const nr::Dmrs& dmrs, int slot, int symbol, int length);
+// r of one symbol, 6 values a block; the port's signs w_f, w_t and the amplitude are not in it.
+void dmrs_low_papr(const nr::Dmrs& dmrs, int slot, int symbol, View<cf32, 1> sequence);
 
 // The port's pilots of one symbol in the allocated blocks, ascending: rb_count *
 // dmrs_pilots_per_rb values, without amplitude.

@@ -69,8 +69,4 @@ Result<void> check_shared_channel(const nr::Carrier& carrier, const nr::SharedCh
 Result<void> check_downlink(const nr::Carrier& carrier, const nr::SharedChannel& pdsch);
 Result<void> check_uplink(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
 
-// Refuses what a chain that knows one codeword on fixed elements cannot carry: more than 4 layers,
-// 1024QAM, PT-RS, reserved elements, interleaving, transform precoding, hopping, UCI.
-Result<void> check_plain(const nr::SharedChannel& channel);
-
 }  // namespace noroshi::phy

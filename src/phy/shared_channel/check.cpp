@@ -333,23 +333,4 @@ Result<void> check_uplink(const nr::Carrier& carrier, const nr::SharedChannel& p
   return check_shared_channel(carrier, pusch);
 }
 
-Result<void> check_plain(const nr::SharedChannel& channel) {
-  if (channel.layers > 4) return out_of_range("layers", channel.layers, "1..4 so far");
-  if (channel.modulation == nr::Modulation::qam1024)
-    return out_of_range("modulation", 10, "2, 4, 6, 8 so far");
-  if (channel.ptrs.present) return out_of_range("ptrs.present", 1, "0 so far");
-  if (channel.reserved_count != 0)
-    return out_of_range("reserved_count", channel.reserved_count, "0 so far");
-  if (channel.vrb.bundle_rbs != 0)
-    return out_of_range("vrb.bundle_rbs", channel.vrb.bundle_rbs, "0 so far");
-  if (channel.transform_precoding) return out_of_range("transform_precoding", 1, "0 so far");
-  if (channel.second_hop_rb != -1)
-    return out_of_range("second_hop_rb", channel.second_hop_rb, "-1 so far");
-  if (channel.uci.harq_bits != 0)
-    return out_of_range("uci.harq_bits", channel.uci.harq_bits, "0 so far");
-  if (channel.uci.csi1_bits != 0)
-    return out_of_range("uci.csi1_bits", channel.uci.csi1_bits, "0 so far");
-  return {};
-}
-
 }  // namespace noroshi::phy

@@ -252,9 +252,9 @@ TEST(SharedChannel, PrecodedLayersAddUpOnTheirPorts) {
     for (auto& weight : matrix)
       weight = cf32{static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
     const View<const cf32, 2> precoding(matrix.data(), 4, 3);
-    shared_channel_transmit(carrier, 3, channel, tb, {},
+    shared_channel_transmit(carrier, 3, channel, {{tb, {}}, {}}, {},
                             {layers.data(), 3, symbols_per_slot, carrier.subcarriers()}, workspace);
-    shared_channel_transmit(carrier, 3, channel, tb, precoding,
+    shared_channel_transmit(carrier, 3, channel, {{tb, {}}, {}}, {{matrix.data(), 1, 4, 3}, 0},
                             {ports.data(), 4, symbols_per_slot, carrier.subcarriers()}, workspace);
     for (std::size_t port = 0; port < 4; ++port)
       for (std::size_t i = 0; i < size; ++i) {

@@ -3,29 +3,32 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <vector>
 
-#include "nr/prbs/prbs.h"
-#include "phy/dmrs/dmrs.h"
+#include "fec/bits/bits.h"
 #include "phy/modulation/modulation.h"
+#include "phy/ptrs/ptrs.h"
+#include "phy/shared_channel/transmit_state.h"
 
 namespace noroshi::phy {
 
-struct TransmitWorkspace::State {
-  static constexpr std::size_t layers_max = 4;
+using State = TransmitWorkspace::State;
 
-  explicit State(const nr::Carrier& carrier)
-      : subcarriers(static_cast<std::size_t>(carrier.subcarriers())),
-        codeword(layers_max * nr::symbols_per_slot * subcarriers),
-        symbols(layers_max * subcarriers),
-        pilots(subcarriers / 2) {}
-
-  std::size_t subcarriers;
-  std::vector<std::uint8_t> codeword;  // packed, at most 8 bits an element and layer
-  std::vector<cf32> symbols;           // of one OFDM symbol, all layers, in codeword order
-  std::vector<cf32> pilots;            // of one OFDM symbol and layer
-  fec::SchWorkspace sch;
-};
+State::State(const nr::Carrier& carrier)
+    : subcarriers(static_cast<std::size_t>(carrier.subcarriers())),
+      level_stride(2 * subcarriers + levels_slack),
+      symbol_bits(bytes_for_bits(nr::codeword_layers_max * subcarriers * 10)),
+      levels(nr::layers_max * level_stride),
+      compact(ports_max * subcarriers),
+      pilots(subcarriers / 2),
+      sequence(subcarriers),
+      samples(subcarriers),
+      spectrum(subcarriers),
+      dft(carrier.rb_count) {
+  const std::size_t bits = nr::codeword_layers_max * nr::symbols_per_slot * subcarriers * 10;
+  for (auto& bytes : codeword) bytes.resize(bytes_for_bits(bits));
+  // One codeword alone is on a PUSCH, up to 256QAM; each part may have all of it.
+  for (auto& bytes : parts) bytes.resize(bytes_for_bits(bits / 10 * 8));
+}
 
 TransmitWorkspace::TransmitWorkspace(const nr::Carrier& carrier)
     : state_(std::make_unique<State>(carrier)) {}
@@ -35,159 +38,148 @@ TransmitWorkspace& TransmitWorkspace::operator=(TransmitWorkspace&&) noexcept = 
 
 namespace {
 
-using State = TransmitWorkspace::State;
-
-// Written out, because operator* of std::complex looks for infinities.
-cf32 product(cf32 a, cf32 b) {
-  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
-}
-
-cf32 precoding_weight(View<const cf32, 2> precoding, std::size_t port, std::size_t layer) {
-  if (precoding.empty()) return port == layer ? 1.0f : 0.0f;
-  return precoding(port, layer);
-}
-
-// One layer on one port, every subcarrier: bits straight to the grid, run by run. A block has
-// 12 Qm bits, a whole number of bytes.
-void map_direct(const Allocation& allocation, nr::Modulation modulation,
-                View<const std::uint8_t, 1> bits, View<cf32, 1> row) {
-  std::size_t byte = 0;
-  for (const RbRun& run : allocation) {
-    const std::size_t count = static_cast<std::size_t>(run.count) * nr::subcarriers_per_rb;
-    const std::size_t bytes = count * static_cast<std::size_t>(nr::bits_per_symbol(modulation)) / 8;
-    cpu::modulate(modulation, bits.subview(byte, bytes), 1.0f,
-                  row.subview(static_cast<std::size_t>(run.first) * nr::subcarriers_per_rb, count));
-    byte += bytes;
+Transmission begin(const nr::Carrier& carrier, int slot, const nr::SharedChannel& channel,
+                   const Precoding& precoding, View<cf32, 3> grid, State& state) {
+  assert(grid.extent(0) >= 1 && grid.extent(0) <= ports_max);
+  assert(grid.extent(1) == nr::symbols_per_slot);
+  assert(grid.extent(2) == static_cast<std::size_t>(carrier.subcarriers()));
+  assert(state.subcarriers >= static_cast<std::size_t>(carrier.subcarriers()));
+  const int ports = static_cast<int>(grid.extent(0));
+  assert(check_precoding(channel, precoding, ports).ok());
+  static_cast<void>(ports);
+  nr::find_data_elements(channel, state.elements);
+  for (int hop = 0; hop < (channel.second_hop_rb < 0 ? 1 : 2); ++hop) {
+    state.blocks[static_cast<std::size_t>(hop)] = make_allocation(channel, hop);
+    state.order[static_cast<std::size_t>(hop)] = mapping_order(channel, hop);
   }
+  state.sent_bits = {};
+  state.weights_group = -1;
+  return {slot, channel, precoding, grid, state, state.blocks[0].runs[0].first};
 }
 
-void clear_blocks(const Allocation& allocation, int symbol, View<cf32, 3> grid) {
-  for (std::size_t port = 0; port < grid.extent(0); ++port)
-    for (const RbRun& run : allocation)
-      std::fill_n(&grid(port, symbol, run.first * nr::subcarriers_per_rb),
-                  run.count * nr::subcarriers_per_rb, cf32(0));
-}
-
-// Any layers, precoding and gaps. symbols: layer by layer at each element (TS 38.211 7.3.1.3).
-void map_layers(const Allocation& allocation, std::size_t layers, std::uint16_t data_mask,
-                int symbol, View<const cf32, 1> symbols, View<const cf32, 2> precoding,
-                View<cf32, 3> grid) {
-  for (std::size_t port = 0; port < grid.extent(0); ++port) {
-    const View<cf32, 1> row = grid[port][static_cast<std::size_t>(symbol)];
-    cf32 weight[State::layers_max];
-    for (std::size_t layer = 0; layer < layers; ++layer)
-      weight[layer] = precoding_weight(precoding, port, layer);
-    const cf32* next = symbols.data();
-    for (const RbRun& run : allocation)
-      for (int k = 0; k < run.count * nr::subcarriers_per_rb; ++k) {
-        cf32 sum = 0;
-        if ((data_mask >> (k % nr::subcarriers_per_rb) & 1) != 0) {
-          for (std::size_t layer = 0; layer < layers; ++layer)
-            sum += product(weight[layer], next[layer]);
-          next += layers;
-        }
-        row[static_cast<std::size_t>(run.first * nr::subcarriers_per_rb + k)] = sum;
-      }
+// The matrix of a group times the unit of each layer's constellation, [port, layer].
+View<const cf32, 2> scaled_weights(const Transmission& t, int group) {
+  State& state = t.state;
+  if (state.weights_group != group) {
+    const auto first = static_cast<std::size_t>(nr::codeword_layers(t.channel, 0));
+    for (std::size_t layer = 0; layer < t.layers(); ++layer) {
+      const auto modulation = nr::codeword_modulation(t.channel, layer < first ? 0 : 1);
+      const auto unit = static_cast<float>(constellation_unit(modulation));
+      for (std::size_t port = 0; port < t.ports(); ++port)
+        state.weights[port * t.layers() + layer] = unit * t.weight(group, port, layer);
+    }
+    state.weights_group = group;
   }
+  return {state.weights.data(), t.ports(), t.layers()};
 }
 
-// `count` symbols from bit `first` of the codeword on, which need not begin a byte.
-void modulate_from(nr::Modulation modulation, View<std::uint8_t, 1> codeword, std::size_t first,
-                   View<cf32, 1> symbols) {
-  const std::size_t bits = static_cast<std::size_t>(nr::bits_per_symbol(modulation));
-  std::size_t done = 0;
-  // Q_m is even and a block has an even number of elements: 8 bits are in step after 4 symbols.
-  for (; done < symbols.size() && (first + done * bits) % 8 != 0; ++done) {
-    std::uint8_t one[2] = {0, 0};
-    for (std::size_t i = 0; i < bits; ++i)
-      set_bit(one, i, bit_at(codeword.data(), first + done * bits + i));
-    cpu::modulate(modulation, View<const std::uint8_t, 1>(one, bytes_for_bits(bits)), 1.0f,
-                  symbols.subview(done, 1));
+// Levels of the symbol's data elements, of every layer.
+View<const std::int8_t, 2> symbol_levels(const Transmission& t, std::size_t elements) {
+  State& state = t.state;
+  std::size_t layer = 0;
+  for (int codeword = 0; codeword < nr::codewords(t.channel); ++codeword) {
+    const auto layers = static_cast<std::size_t>(nr::codeword_layers(t.channel, codeword));
+    const nr::Modulation modulation = nr::codeword_modulation(t.channel, codeword);
+    const auto qm = static_cast<std::size_t>(nr::bits_per_symbol(modulation));
+    cpu::layer_levels(modulation, take_bits(t, codeword, elements * layers * qm), elements,
+                      {&state.levels[layer * state.level_stride], layers, state.level_stride});
+    layer += layers;
   }
-  const std::size_t rest = symbols.size() - done;
-  if (rest == 0) return;
-  cpu::modulate(modulation,
-                codeword.subview((first + done * bits) / 8, bytes_for_bits(rest * bits)), 1.0f,
-                symbols.subview(done, rest));
+  return {state.levels.data(), t.layers(), state.level_stride};
 }
 
-void map_symbol(const nr::SharedChannel& channel, const Allocation& allocation, int symbol,
-                View<std::uint8_t, 1> codeword, std::size_t& sent_bits,
-                View<const cf32, 2> precoding, View<cf32, 3> grid, State& state) {
-  const std::uint16_t data_mask = data_subcarriers(channel, symbol);
-  const std::size_t layers = static_cast<std::size_t>(channel.layers);
-  const std::size_t count = static_cast<std::size_t>(allocation.rb_count) *
-                            static_cast<std::size_t>(std::popcount(data_mask)) * layers;
-  const std::size_t bits =
-      count * static_cast<std::size_t>(nr::bits_per_symbol(channel.modulation));
-  const bool direct = layers == 1 && grid.extent(0) == 1 && precoding.empty() &&
-                      data_mask == all_subcarriers && sent_bits % 8 == 0;
-  if (direct) {
-    map_direct(allocation, channel.modulation, codeword.subview(sent_bits / 8, bits / 8),
-               grid[0][static_cast<std::size_t>(symbol)]);
-  } else if (count == 0) {
-    clear_blocks(allocation, symbol, grid);
-  } else {
-    const View<cf32, 1> symbols(state.symbols.data(), count);
-    modulate_from(channel.modulation, codeword, sent_bits, symbols);
-    map_layers(allocation, layers, data_mask, symbol, symbols, precoding, grid);
-  }
-  sent_bits += bits;
-}
-
-}  // namespace
-
-void add_dmrs(int slot, const nr::SharedChannel& channel, View<const cf32, 2> precoding,
-              View<cf32, 3> grid, TransmitWorkspace& workspace) {
-  const nr::Dmrs& dmrs = channel.dmrs;
-  const Allocation allocation = make_allocation(channel);
-  const int per_rb = dmrs_pilots_per_rb(dmrs.type);
-  const float amplitude = static_cast<float>(nr::dmrs_amplitude(dmrs));
-  const View<cf32, 1> pilots(workspace.state().pilots.data(), allocation.rb_count * per_rb);
-  for (int symbol : dmrs_symbols(dmrs)) {
-    std::uint32_t ports = dmrs.port_mask;
-    for (int layer = 0; layer < channel.layers; ++layer, ports &= ports - 1) {
-      const int dmrs_port_number = std::countr_zero(ports);
-      const int delta = dmrs_port(dmrs.type, dmrs_port_number).delta;
-      cpu::dmrs_pilots(dmrs, dmrs_port_number, slot, symbol, allocation, pilots);
-      for (std::size_t port = 0; port < grid.extent(0); ++port) {
-        const cf32 weight =
-            amplitude * precoding_weight(precoding, port, static_cast<std::size_t>(layer));
-        if (weight == cf32(0)) continue;
-        const cf32* next = pilots.data();
-        for (const RbRun& run : allocation) {
-          cf32* row = &grid(port, symbol, run.first * nr::subcarriers_per_rb);
-          for (int m = 0; m < run.count * per_rb; ++m)
-            row[dmrs_subcarrier(dmrs.type, delta, m)] += product(weight, *next++);
-        }
-      }
+// Data elements first ... first + count - 1 of the symbol, to rows of every port.
+void fill_rows(const Transmission& t, View<const std::int8_t, 2> levels, std::size_t first,
+               std::size_t count, int group, const PortRows& rows) {
+  const View<const cf32, 2> weights = scaled_weights(t, group);
+  if (!t.precoding.matrices.empty())
+    return cpu::precode_levels(levels, first, count, weights, rows);
+  for (std::size_t port = 0; port < t.ports(); ++port) {
+    if (port < t.layers()) {
+      cpu::scale_levels(levels[port], first, count, weights(port, port).real(), rows[port]);
+    } else {
+      std::fill_n(rows[port], count, cf32(0));
     }
   }
 }
 
+// Values without gaps to the data elements of some blocks.
+void spread_over(const Transmission& t, int symbol, const RbRun& blocks, const PortRows& compact) {
+  for (std::size_t port = 0; port < t.ports(); ++port) {
+    const cf32* next = compact[port];
+    for (int rb = blocks.first; rb < blocks.first + blocks.count; ++rb) {
+      cf32* const row = &t.grid(port, symbol, rb * nr::subcarriers_per_rb);
+      for (unsigned mask = t.state.elements.mask(symbol, rb); mask != 0; mask &= mask - 1)
+        row[std::countr_zero(mask)] = *next++;
+    }
+  }
+}
+
+std::size_t elements_in(const nr::DataElements& elements, int symbol, const RbRun& blocks) {
+  const nr::SymbolElements& of = elements.symbols[static_cast<std::size_t>(symbol)];
+  if (of.uniform) return static_cast<std::size_t>(blocks.count * std::popcount(of.mask));
+  std::size_t count = 0;
+  for (int rb = blocks.first; rb < blocks.first + blocks.count; ++rb)
+    count += static_cast<std::size_t>(std::popcount(elements.mask(symbol, rb)));
+  return count;
+}
+
+}  // namespace
+
+View<const std::uint8_t, 1> take_bits(const Transmission& t, int codeword, std::size_t bits) {
+  State& state = t.state;
+  const std::vector<std::uint8_t>& from = state.codeword[static_cast<std::size_t>(codeword)];
+  std::size_t& sent = state.sent_bits[static_cast<std::size_t>(codeword)];
+  const std::size_t first = sent;
+  sent += bits;
+  if (first % 8 == 0) return {from.data() + first / 8, bytes_for_bits(bits)};
+  fec::copy_bits(state.symbol_bits.data(), 0, from.data(), first, bits);
+  return {state.symbol_bits.data(), bytes_for_bits(bits)};
+}
+
+void write_data_symbol(const Transmission& t, int symbol) {
+  State& state = t.state;
+  const nr::SymbolElements& at = state.elements.symbols[static_cast<std::size_t>(symbol)];
+  if (at.count == 0) return;
+  const auto levels = symbol_levels(t, static_cast<std::size_t>(at.count));
+  const bool whole = at.uniform && at.mask == all_subcarriers;
+  std::size_t done = 0;
+  for_each_piece(t, state.order[static_cast<std::size_t>(at.hop)],
+                 [&](const RbRun& run, int group) {
+                   const std::size_t count = elements_in(state.elements, symbol, run);
+                   PortRows rows{};
+                   for (std::size_t port = 0; port < t.ports(); ++port)
+                     rows[port] = whole ? &t.grid(port, symbol, run.first * nr::subcarriers_per_rb)
+                                        : &state.compact[port * state.subcarriers];
+                   if (count > 0) fill_rows(t, levels, done, count, group, rows);
+                   if (!whole) spread_over(t, symbol, run, rows);
+                   done += count;
+                 });
+  assert(done == static_cast<std::size_t>(at.count));
+}
+
 void shared_channel_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& channel,
-                             View<const std::uint8_t, 1> tb, View<const cf32, 2> precoding,
-                             View<cf32, 3> grid, TransmitWorkspace& workspace) {
-  State& state = workspace.state();
-  assert(grid.extent(1) == nr::symbols_per_slot);
-  assert(grid.extent(2) == static_cast<std::size_t>(carrier.subcarriers()));
-  assert(state.subcarriers >= static_cast<std::size_t>(carrier.subcarriers()));
-  assert(tb.size() == static_cast<std::size_t>(channel.tb_bits) / 8);
-  assert(precoding.empty() || (precoding.extent(0) == grid.extent(0) &&
-                               precoding.extent(1) == static_cast<std::size_t>(channel.layers)));
-  assert(!precoding.empty() || grid.extent(0) >= static_cast<std::size_t>(channel.layers));
+                             const Payload& payload, const Precoding& precoding, View<cf32, 3> grid,
+                             TransmitWorkspace& workspace) {
+  const Transmission t = begin(carrier, slot, channel, precoding, grid, workspace.state());
+  for (int codeword = 0; codeword < nr::codewords(channel); ++codeword)
+    make_codeword(channel, codeword, payload, t.state);
+  const std::uint16_t ptrs = nr::ptrs_symbols(channel);
+  for (int l = channel.symbol_start; l < channel.symbol_start + channel.symbol_count; ++l) {
+    if ((channel.dmrs.symbol_mask >> l & 1) != 0) write_dmrs_symbol(t, l);
+    if (channel.transform_precoding) {
+      write_dft_symbol(t, l);
+    } else {
+      write_data_symbol(t, l);
+      if ((ptrs >> l & 1) != 0) write_ptrs_symbol(t, l);
+    }
+  }
+}
 
-  const std::size_t coded_bits = static_cast<std::size_t>(nr::coded_bits(channel));
-  const View<std::uint8_t, 1> codeword(state.codeword.data(), bytes_for_bits(coded_bits));
-  fec::sch_encode(sch_config(channel), tb, codeword, state.sch);
-  nr::cpu::scramble(data_scrambling_init(channel), codeword, coded_bits);
-
-  const Allocation allocation = make_allocation(channel);
-  std::size_t sent_bits = 0;
-  for (int l = channel.symbol_start; l < channel.symbol_start + channel.symbol_count; ++l)
-    map_symbol(channel, allocation, l, codeword, sent_bits, precoding, grid, state);
-  assert(sent_bits == coded_bits);
-  add_dmrs(slot, channel, precoding, grid, workspace);
+void write_dmrs(const nr::Carrier& carrier, int slot, const nr::SharedChannel& channel,
+                const Precoding& precoding, View<cf32, 3> grid, TransmitWorkspace& workspace) {
+  const Transmission t = begin(carrier, slot, channel, precoding, grid, workspace.state());
+  for (const int symbol : dmrs_symbols(channel.dmrs)) write_dmrs_symbol(t, symbol);
 }
 
 }  // namespace noroshi::phy
