@@ -9,6 +9,8 @@
 #include "engine/model_make.h"
 #include "live/colocate.h"
 #include "live/site_command.h"
+#include "meter/meter_command.h"
+#include "meter/usage_command.h"
 
 namespace {
 
@@ -140,6 +142,36 @@ void add_model(CLI::App& app, int& exit_code) {
   check->callback([arguments, report] { report(engine::model_check(arguments->path)); });
 }
 
+void add_usage(CLI::App& app, int& exit_code) {
+  auto* usage = app.add_subcommand("usage", "what was used, summed by tenant, model, site or day");
+  auto command = std::make_shared<meter::UsageCommand>();
+  usage->add_option("--db", command->db, "a SQLite file (usage.db) or a postgresql:// URL");
+  usage->add_option("--by", command->by, "tenant, model, site or day (UTC)");
+  usage->add_option("--from", command->from, "2026-11-25 or 2026-11-25T13:00:00Z");
+  usage->add_option("--to", command->to, "exclusive");
+  usage->add_flag("--aside", command->aside, "list what could not be counted, and why");
+  usage->add_flag("--json", command->json, "one JSON object");
+  usage->add_flag("--csv", command->csv, "comma-separated values with a head line");
+  usage->callback([command, &exit_code] { exit_code = meter::run_usage(*command); });
+}
+
+void add_meter(CLI::App& app, int& exit_code) {
+  auto* meter = app.add_subcommand("meter", "store the fleet's usage records in a database");
+  auto command = std::make_shared<meter::MeterCommand>();
+  meter->add_option("--nats", command->nats_urls, "nats:// or tls:// URLs of the fleet's servers")
+      ->required();
+  meter->add_option("--nkey", command->nkey_seed_path, "the file with the seed of our nkey");
+  meter->add_option("--ca", command->ca_path, "the certificate authority of the servers, for TLS");
+  meter->add_option("--db", command->config.store, "a SQLite file (usage.db) or postgresql:// URL");
+  meter
+      ->add_option("--replicas", command->config.stream.replicas,
+                   "NATS servers that keep the usage stream")
+      ->check(CLI::Range(1, 5));
+  meter->add_option("--duration", command->duration_s, "seconds to run; 0: until Ctrl-C")
+      ->check(CLI::Range(0.0, 1e9));
+  meter->callback([command, &exit_code] { exit_code = meter::run_meter(*command); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -151,6 +183,8 @@ int main(int argc, char** argv) {
   add_conformance(app, exit_code);
   add_bench(app, exit_code);
   add_model(app, exit_code);
+  add_meter(app, exit_code);
+  add_usage(app, exit_code);
   app.add_subcommand("version", "print the version")->callback([] {
     std::printf("noroshi %s\n", NOROSHI_VERSION);
   });

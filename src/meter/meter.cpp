@@ -12,10 +12,11 @@
 namespace noroshi::meter {
 namespace {
 
-constexpr double fetch_wait_s = 0.5;  // also how soon the thread sees that it is to stop
+constexpr double fetch_wait_s = 0.2;  // also how soon the thread sees that it is to stop
 constexpr std::int64_t minute_ns = 60'000'000'000;
 constexpr std::int64_t day_ns = 1440 * minute_ns;
 constexpr std::size_t skews_max = 1000;
+constexpr int unacknowledged_max = 2000;  // of all meters: a consumer has one such number
 
 std::int64_t system_unix_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -100,7 +101,7 @@ Result<void> Meter::State::prepare() {
                            .durable = config.durable,
                            .subject = {},
                            .acknowledge_s = config.acknowledge_s,
-                           .unacknowledged_max = 4 * config.batch},
+                           .unacknowledged_max = unacknowledged_max},
                           config.timeout_s);
   if (!made) return made.error();
   consumer = *std::move(made);
@@ -175,8 +176,9 @@ Meter& Meter::operator=(Meter&&) noexcept = default;
 Meter::~Meter() = default;
 
 Result<Meter> Meter::start(fleet::Bus& bus, MeterConfig config) {
-  if (config.batch < 1 || config.batch > 10'000) {
-    return Error{"meter: batch " + std::to_string(config.batch) + " is not in 1..10000"};
+  if (config.batch < 1 || config.batch > unacknowledged_max) {
+    return Error{"meter: batch " + std::to_string(config.batch) + " is not in 1.." +
+                 std::to_string(unacknowledged_max)};
   }
   if (!config.unix_ns) config.unix_ns = system_unix_ns;
   auto store = Store::open(config.store, Access::write);
