@@ -1,0 +1,182 @@
+#include "fleet/agent.h"
+
+#include "fleet/membership.h"
+
+namespace noroshi::fleet {
+namespace {
+
+constexpr double kv_timeout_s = 2;
+constexpr std::int64_t facts_retry_ns = 500'000'000;
+constexpr std::int64_t facts_again_ns = 60'000'000'000;  // whoever emptied the bucket
+
+}  // namespace
+
+Agent::Agent(Bus& bus, Clock& clock, AgentConfig config, std::function<void(SiteReport&)> describe,
+             std::function<void(const DesiredSite&)> apply)
+    : bus_(bus),
+      clock_(clock),
+      describe_(std::move(describe)),
+      apply_(std::move(apply)),
+      config_(std::move(config)),
+      started_ns_(clock.now_ns()) {
+  next_beat_ns_ = started_ns_ + listen_ns;
+}
+
+Result<void> Agent::start() {
+  const SiteFacts& facts = config_.facts;
+  for (const auto& [what, word] : {std::pair{"name", facts.name}, {"region", facts.region}}) {
+    if (is_word(word)) continue;
+    return Error{std::string("fleet: the site's ") + what + " is '" + word +
+                 "' (allowed: 1 to 64 letters, digits, '-' and '_')"};
+  }
+  auto beats = bus_.subscribe(beat_subject(facts.region, facts.name), "",
+                              [this](const Message& message) { heard_beat(message); });
+  if (!beats) return beats.error();
+  beats_ = *std::move(beats);
+  auto desired = bus_.kv_watch(region_bucket(facts.region), "desired." + facts.name,
+                               [this](const KvEntry& entry) { heard_desired(entry); });
+  if (!desired) return desired.error();
+  desired_ = *std::move(desired);
+  return {};
+}
+
+void Agent::heard_beat(const Message& message) {
+  const Result<SiteReport> heard = parse_report(message.subject, message.data);
+  const std::lock_guard lock(mutex_);
+  if (!heard) {
+    ++status_.messages_refused;
+    status_.last_error = heard.error().message;
+    return;
+  }
+  // One that listens has not been there at all.
+  const double uptime_s = status_.state == AgentState::listening
+                              ? -1
+                              : static_cast<double>(clock_.now_ns() - started_ns_) / 1e9;
+  const SiteFacts& facts = config_.facts;
+  if (rival_of(facts.instance, uptime_s, *heard) != Rival::we_yield) return;
+  status_.state = AgentState::refused;
+  status_.refusal = "fleet: a site named '" + facts.name + "' of region '" + facts.region +
+                    "' is there already, at " + heard->site.host + ":" +
+                    std::to_string(heard->site.tcp_port) + " for " +
+                    std::to_string(static_cast<long>(heard->uptime_s)) +
+                    " s: give this one another name (site.name)";
+}
+
+void Agent::heard_desired(const KvEntry& entry) {
+  if (entry.erased) return;
+  const Result<DesiredSite> desired = parse_desired(entry.value);
+  const std::lock_guard lock(mutex_);
+  if (!desired) {
+    ++status_.messages_refused;
+    status_.last_error = "key " + entry.key + ": " + desired.error().message;
+    return;
+  }
+  if (desired->term < status_.desired.term) {
+    ++status_.messages_refused;
+    status_.last_error = "key " + entry.key + ": is of term " + std::to_string(desired->term) +
+                         ", and term " + std::to_string(status_.desired.term) + " was there before";
+    return;
+  }
+  status_.desired = *desired;
+  status_.desired_revision = entry.revision;
+  to_apply_ = *desired;
+}
+
+void Agent::step() {
+  const std::int64_t now_ns = clock_.now_ns();
+  SiteReport report;
+  std::optional<DesiredSite> apply;
+  {
+    const std::lock_guard lock(mutex_);
+    apply = std::exchange(to_apply_, std::nullopt);
+  }
+  if (apply) apply_(*apply);
+  {
+    const std::lock_guard lock(mutex_);
+    if (status_.state == AgentState::refused || leaving_ || now_ns < next_beat_ns_) return;
+    status_.state = AgentState::joined;
+    report.site.name = config_.facts.name;
+    report.site.region = config_.facts.region;
+    report.site.instance = config_.facts.instance;
+    report.site.host = config_.host;
+    report.site.tcp_port = config_.tcp_port;
+    report.site.draining = status_.desired.draining;
+    report.uptime_s = static_cast<double>(now_ns - started_ns_) / 1e9;
+    report.desired_revision = status_.desired_revision;
+    report.sequence = ++sequence_;
+    // A step that comes late moves the timetable: beats are never sent in a burst.
+    next_beat_ns_ = std::max(next_beat_ns_ + beat_interval_ns, now_ns + beat_interval_ns / 2);
+  }
+  describe_(report);
+  const Result<void> sent =
+      bus_.publish(beat_subject(report.site.region, report.site.name), report_text(report));
+  const std::lock_guard lock(mutex_);
+  if (sent) {
+    ++status_.beats;
+  } else {
+    status_.last_error = sent.error().message;
+  }
+}
+
+void Agent::step_slow() {
+  const std::int64_t now_ns = clock_.now_ns();
+  SiteFacts facts;
+  {
+    const std::lock_guard lock(mutex_);
+    if (status_.state != AgentState::joined || now_ns < next_facts_ns_ || !bus_.connected()) return;
+    facts = config_.facts;
+    next_facts_ns_ = now_ns + facts_again_ns;
+  }
+  const std::string text = facts_text(facts);
+  const std::string bucket = region_bucket(facts.region);
+  const std::string key = "facts." + facts.name;
+  const auto there = bus_.kv_get(bucket, key, kv_timeout_s);
+  const bool same = there && there->has_value() && !(*there)->erased && (*there)->value == text;
+  Error error{there ? "" : there.error().message};
+  bool known = same;
+  if (there && !same) {
+    const auto written = bus_.kv_put(bucket, key, text, kv_timeout_s);
+    known = written.ok();
+    if (!written) error = written.error();
+  }
+  const std::lock_guard lock(mutex_);
+  status_.facts_known = known;
+  if (known) return;
+  status_.last_error = error.message;
+  next_facts_ns_ = now_ns + facts_retry_ns;
+}
+
+void Agent::set_files(std::vector<ModelFile> files) {
+  const std::lock_guard lock(mutex_);
+  config_.facts.files = std::move(files);
+  next_facts_ns_ = 0;
+}
+
+void Agent::leave() {
+  SiteReport report;
+  {
+    const std::lock_guard lock(mutex_);
+    if (status_.state != AgentState::joined || leaving_) return;
+    leaving_ = true;
+    report.site.name = config_.facts.name;
+    report.site.region = config_.facts.region;
+    report.site.instance = config_.facts.instance;
+    report.site.host = config_.host;
+    report.site.tcp_port = config_.tcp_port;
+    report.sequence = ++sequence_;
+    report.desired_revision = status_.desired_revision;
+  }
+  report.site.draining = true;
+  // Without a connection the others will miss the beats: nothing to mend here.
+  if (bus_.publish(beat_subject(report.site.region, report.site.name), report_text(report))) {
+    const Result<void> flushed = bus_.flush(0.5);
+    static_cast<void>(flushed);
+  }
+}
+
+AgentStatus Agent::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+}  // namespace noroshi::fleet

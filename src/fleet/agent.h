@@ -1,0 +1,86 @@
+#pragma once
+
+// A site's voice in the fleet: beats, says what the site is, and hears what it shall run. It
+// decides nothing about the radio, and nothing waits for it: without a bus the site serves on.
+//
+// It first listens a while on its own subject: a name that somebody else has is refused. Two that
+// meet later: the younger one falls silent.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "fleet/bus.h"
+#include "fleet/desired.h"
+#include "fleet/report.h"
+
+namespace noroshi::fleet {
+
+struct AgentConfig {
+  SiteFacts facts = {};   // name, region and instance are the site's identity
+  std::string host = {};  // where gateways reach the site
+  int tcp_port = 0;
+};
+
+enum class AgentState : std::uint8_t { listening, joined, refused };
+
+struct AgentStatus {
+  AgentState state = AgentState::listening;
+  std::string refusal = {};  // why it is refused
+  bool facts_known = false;  // KV has them
+  DesiredSite desired = {};
+  std::uint64_t desired_revision = 0;  // 0: nobody has said yet
+  std::uint64_t beats = 0;
+  std::uint64_t messages_refused = 0;  // malformed, or of an older term
+  std::string last_error = {};
+};
+
+class Agent {
+ public:
+  static constexpr std::int64_t listen_ns = 700'000'000;  // two beats and some
+
+  // describe: fills in what the site can do now: ready, models, lease shares, and (fault) why it
+  // does not do what is desired. apply: told each new desired state; returns soon. Both are called
+  // from whichever thread steps.
+  Agent(Bus& bus, Clock& clock, AgentConfig config, std::function<void(SiteReport&)> describe,
+        std::function<void(const DesiredSite&)> apply);
+
+  Result<void> start();
+  // Beats when it is due. Never waits. To be called every few ten milliseconds.
+  void step();
+  // Writes the facts to KV when they are not there; may wait for the bus. Of another thread.
+  void step_slow();
+  // The files that it has are known later than the rest: their hashes take time.
+  void set_files(std::vector<ModelFile> files);
+  // Says good-bye: gateways go elsewhere at once.
+  void leave();
+
+  AgentStatus status() const;
+
+ private:
+  void heard_beat(const Message& message);
+  void heard_desired(const KvEntry& entry);
+
+  Bus& bus_;
+  Clock& clock_;
+  const std::function<void(SiteReport&)> describe_;
+  const std::function<void(const DesiredSite&)> apply_;
+  std::unique_ptr<Subscription> beats_;
+  std::unique_ptr<Subscription> desired_;
+
+  mutable std::mutex mutex_;
+  AgentConfig config_;                   // under mutex_
+  AgentStatus status_;                   // under mutex_
+  std::optional<DesiredSite> to_apply_;  // under mutex_
+  bool leaving_ = false;                 // under mutex_
+  std::int64_t started_ns_ = 0;
+  std::int64_t next_beat_ns_ = 0;
+  std::uint64_t sequence_ = 0;  // under mutex_
+  std::int64_t next_facts_ns_ = 0;
+};
+
+}  // namespace noroshi::fleet

@@ -1,0 +1,351 @@
+#include "fleet/control.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+namespace noroshi::fleet {
+namespace {
+
+namespace json = boost::json;
+
+constexpr double kv_timeout_s = 2;
+constexpr std::int64_t digest_interval_ns = 1'000'000'000;
+constexpr std::int64_t plan_interval_ns = 500'000'000;
+constexpr std::int64_t look_interval_ns = 500'000'000;
+constexpr std::size_t commands_waiting_max = 64;
+constexpr std::size_t regions_max = 4096;
+constexpr std::string_view peer_prefix = "noroshi.control.pulse.";
+
+}  // namespace
+
+Control::Control(Bus& bus, Clock& clock, ControlConfig config)
+    : bus_(bus),
+      clock_(clock),
+      config_(std::move(config)),
+      planner_(config_.planner),
+      leadership_(config_.id + "-" + std::to_string(config_.instance)),
+      regions_(config_.regions.begin(), config_.regions.end()) {}
+
+Result<std::unique_ptr<Subscription>> Control::hear(const std::string& subject,
+                                                    void (Control::*heard)(const Message&)) {
+  return bus_.subscribe(subject, "",
+                        [this, heard](const Message& message) { (this->*heard)(message); });
+}
+
+Result<void> Control::start() {
+  if (!is_word(config_.id)) {
+    return Error{"fleet: the control plane's id is '" + config_.id +
+                 "' (allowed: 1 to 64 letters, digits, '-' and '_')"};
+  }
+  std::vector<std::pair<std::string, void (Control::*)(const Message&)>> subjects = {
+      {std::string(peer_prefix) + "*", &Control::heard_peer},
+      {command_subject, &Control::heard_command},
+      {status_subject, &Control::heard_status}};
+  for (const std::string& region : config_.regions) {
+    if (!is_word(region)) return Error{"fleet: region '" + region + "' is no word"};
+    subjects.emplace_back("noroshi." + region + ".*.beat", &Control::heard_beat);
+  }
+  if (config_.regions.empty()) subjects.emplace_back("noroshi.*.*.beat", &Control::heard_beat);
+  for (const auto& [subject, heard] : subjects) {
+    auto subscription = hear(subject, heard);
+    if (!subscription) return subscription.error();
+    subscriptions_.push_back(*std::move(subscription));
+  }
+  return {};
+}
+
+void Control::refuse(const Error& error) {
+  ++counters_.refused;
+  counters_.last_error = error.message;
+}
+
+void Control::heard_beat(const Message& message) {
+  Result<SiteReport> report = parse_report(message.subject, message.data);
+  const std::lock_guard lock(mutex_);
+  if (!report) return refuse(report.error());
+  ++counters_.beats;
+  if (regions_.size() < regions_max) regions_.insert(report->site.region);
+  const Heard heard = planner_.membership().hear(*std::move(report), clock_.now_ns());
+  if (heard == Heard::duplicate) ++counters_.duplicates;
+}
+
+void Control::heard_peer(const Message& message) {
+  const std::string id = message.subject.substr(peer_prefix.size());
+  const std::lock_guard lock(mutex_);
+  const std::int64_t now_ns = clock_.now_ns();
+  if (id == config_.id) pulse_.came_back(now_ns);
+  std::erase_if(peers_, [&](const auto& p) { return now_ns - p.second > lost_after_ns; });
+  if (is_word(id) && peers_.size() < 1000) peers_[id] = now_ns;
+}
+
+bool Control::sends_digests(std::int64_t now_ns) const {
+  return std::ranges::all_of(peers_, [&](const auto& peer) {
+    return peer.first >= config_.id || now_ns - peer.second > lost_after_ns;
+  });
+}
+
+void Control::send_digests(std::int64_t now_ns) {
+  std::map<std::string, std::vector<DigestSite>> regions;
+  for (const std::string& region : regions_) regions[region];
+  for (const auto& [name, member] : planner_.membership().members()) {
+    if (!member.alive) continue;
+    const auto age_ms = std::clamp<std::int64_t>((now_ns - member.heard_ns) / 1'000'000, 0, 60'000);
+    regions[member.report.site.region].push_back(
+        {.site = member.report.site, .age_ms = static_cast<int>(age_ms)});
+  }
+  ++digest_sequence_;
+  for (auto& [region, sites] : regions) {
+    for (const std::string& bytes :
+         digest_messages(region, config_.instance, digest_sequence_, std::move(sites))) {
+      if (const auto sent = bus_.publish(digest_subject(region), bytes); !sent) {
+        counters_.last_error = sent.error().message;
+        return;  // the next second's will do
+      }
+    }
+    ++counters_.digests;
+  }
+}
+
+void Control::step() {
+  const std::int64_t now_ns = clock_.now_ns();
+  const std::lock_guard lock(mutex_);
+  if (now_ns >= next_pulse_ns_) {
+    next_pulse_ns_ = now_ns + BusPulse::interval_ns;
+    const Result<void> sent = bus_.publish(std::string(peer_prefix) + config_.id, "");
+    static_cast<void>(sent);  // no pulse is what tells that there is no connection
+  }
+  for (const std::string& site : planner_.membership().expire(pulse_)) {
+    log("site " + site + " is lost", "", "");
+  }
+  if (now_ns >= next_digest_ns_ && bus_.connected()) {
+    next_digest_ns_ = now_ns + digest_interval_ns;
+    if (sends_digests(now_ns)) send_digests(now_ns);
+  }
+}
+
+void Control::learn(const std::string& bucket, const KvEntry& entry) {
+  const std::lock_guard lock(mutex_);
+  if (bucket == fleet_bucket && entry.key == "leader") {
+    const Result<LeaderKey> key = parse_leader(entry.value);
+    if (!key) return refuse(key.error());
+    return leadership_.saw(entry.revision, *key, clock_.now_ns());
+  }
+  if (const Result<void> learnt = planner_.learn(bucket, entry); !learnt) refuse(learnt.error());
+}
+
+// Makes the buckets of the fleet and of each region that was heard, and watches them.
+void Control::ensure_buckets() {
+  std::vector<std::string> wanted = {fleet_bucket};
+  std::set<std::string> there;
+  std::set<std::string> watched;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& region : regions_) wanted.push_back(region_bucket(region));
+    there = buckets_;
+    watched = watched_;
+  }
+  for (const std::string& bucket : wanted) {
+    if (there.count(bucket) == 0) {
+      const auto made =
+          bus_.ensure_bucket({.name = bucket, .replicas = config_.replicas}, kv_timeout_s);
+      const std::lock_guard lock(mutex_);
+      if (!made) {
+        counters_.last_error = made.error().message;
+        return;
+      }
+      buckets_.insert(bucket);
+    }
+    if (watched.count(bucket) > 0) continue;
+    auto watch =
+        bus_.kv_watch(bucket, ">", [this, bucket](const KvEntry& entry) { learn(bucket, entry); });
+    const std::lock_guard lock(mutex_);
+    if (!watch) {
+      counters_.last_error = watch.error().message;
+      return;
+    }
+    watched_.insert(bucket);
+    subscriptions_.push_back(*std::move(watch));
+  }
+}
+
+// Looks at the leader's key where the watch said nothing yet, and renews or takes it.
+void Control::lead(std::int64_t now_ns) {
+  std::optional<Leadership::Attempt> attempt;
+  bool look = false;
+  {
+    const std::lock_guard lock(mutex_);
+    attempt = leadership_.next(now_ns);
+    look = now_ns >= next_leader_look_ns_ && !leadership_.leads(now_ns);
+    if (look) next_leader_look_ns_ = now_ns + look_interval_ns;
+  }
+  if (look) {
+    const auto entry = bus_.kv_get(fleet_bucket, "leader", kv_timeout_s);
+    if (!entry) return;
+    const bool none = !entry->has_value() || (*entry)->erased;
+    const Result<LeaderKey> key =
+        none ? Result<LeaderKey>(LeaderKey{}) : parse_leader((*entry)->value);
+    const std::lock_guard lock(mutex_);
+    if (!key) return refuse(key.error());
+    leadership_.saw(none ? 0 : (*entry)->revision, *key, now_ns);
+    attempt = leadership_.next(now_ns);
+  }
+  if (!attempt) return;
+  const auto written = bus_.kv_update(fleet_bucket, "leader", leader_text(attempt->key),
+                                      attempt->revision, kv_timeout_s);
+  const std::lock_guard lock(mutex_);
+  if (!written) {
+    counters_.last_error = written.error().message;
+    return;
+  }
+  if (!written->has_value()) return;  // somebody else was faster: the watch will say who
+  const bool takes_over = leadership_.term() != attempt->key.term;
+  leadership_.wrote(*attempt, **written);
+  if (takes_over) {
+    log("leads the fleet, term " + std::to_string(attempt->key.term), config_.id, "done");
+  }
+}
+
+void Control::write(const KvWrite& write, std::uint64_t term, const std::string& by) {
+  Result<std::optional<std::uint64_t>> written = std::optional<std::uint64_t>(0);
+  if (write.revision == KvWrite::erase) {
+    if (const auto erased = bus_.kv_erase(write.bucket, write.key, kv_timeout_s); !erased) {
+      written = erased.error();
+    }
+  } else {
+    written = bus_.kv_update(write.bucket, write.key, write.value, write.revision, kv_timeout_s);
+  }
+  const std::lock_guard lock(mutex_);
+  std::string outcome = "revision " + std::to_string(written && *written ? **written : 0);
+  if (!written) {
+    counters_.last_error = written.error().message;
+    outcome = written.error().message;
+  } else if (!written->has_value()) {
+    ++counters_.writes_lost;
+    outcome = "somebody else wrote first";
+  } else {
+    ++counters_.writes;
+    // What we know to be there; the watch says it again.
+    const KvEntry entry{.key = write.key,
+                        .value = write.value,
+                        .revision = **written,
+                        .erased = write.revision == KvWrite::erase};
+    if (const auto learnt = planner_.learn(write.bucket, entry); !learnt) refuse(learnt.error());
+  }
+  log(write.why + " (term " + std::to_string(term) + ")", by, outcome);
+}
+
+void Control::log(const std::string& what, const std::string& by, const std::string& outcome) {
+  if (!config_.audit) return;
+  json::object line;
+  if (config_.wall_clock_ns) {
+    line["time_s"] = static_cast<double>(config_.wall_clock_ns()) / 1e9;
+  }
+  line["control"] = config_.id;
+  line["what"] = what;
+  if (!by.empty()) line["by"] = by;
+  if (!outcome.empty()) line["outcome"] = outcome;
+  config_.audit(json::serialize(line));
+}
+
+void Control::heard_command(const Message& message) {
+  const Result<Command> command = parse_command(message.data);
+  const std::lock_guard lock(mutex_);
+  if (!leadership_.leads(clock_.now_ns())) return;  // the leader answers
+  std::string refusal;
+  if (!command) {
+    refuse(command.error());
+    refusal = command.error().message;
+  } else if (asked_.size() >= commands_waiting_max) {
+    refusal = "too many commands wait; try again";
+  }
+  if (refusal.empty()) {
+    asked_.push_back({*command, message.reply});
+    return;
+  }
+  ++counters_.commands_refused;
+  log("a command", "", refusal);
+  if (message.reply.empty()) return;
+  const auto told = bus_.publish(message.reply, answer_text({.ok = false, .message = refusal}));
+  static_cast<void>(told);  // the asker's time limit tells him
+}
+
+void Control::carry_out(const Command& command, const std::string& reply) {
+  Result<std::vector<KvWrite>> writes = std::vector<KvWrite>{};
+  std::uint64_t term = 0;
+  std::uint64_t done_before = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    writes = writes_of(command, planner_);
+    term = leadership_.term();
+    done_before = counters_.writes;
+    ++(writes ? counters_.commands : counters_.commands_refused);
+    if (!writes) log(name_of(command.kind), command.by, writes.error().message);
+  }
+  CommandAnswer answer{.ok = writes.ok(), .message = writes ? "" : writes.error().message};
+  if (writes) {
+    for (const KvWrite& one : *writes) write(one, term, command.by);
+    const std::lock_guard lock(mutex_);
+    answer.ok = counters_.writes - done_before == writes->size();
+    answer.message = answer.ok ? writes->front().why + ": done" : counters_.last_error;
+    if (!answer.ok && answer.message.empty())
+      answer.message = "somebody else wrote first; try again";
+    if (answer.ok && command.kind == CommandKind::forget) {
+      planner_.membership().forget(command.site);
+    }
+  }
+  if (reply.empty()) return;
+  const auto told = bus_.publish(reply, answer_text(answer));
+  static_cast<void>(told);
+}
+
+void Control::step_slow() {
+  const std::int64_t now_ns = clock_.now_ns();
+  if (!bus_.connected()) return;
+  bool buckets = false;
+  {
+    const std::lock_guard lock(mutex_);
+    buckets = now_ns >= next_buckets_ns_ || buckets_.size() < regions_.size() + 1;
+    if (buckets) next_buckets_ns_ = now_ns + 10'000'000'000;
+  }
+  if (buckets) ensure_buckets();
+  lead(now_ns);
+  std::vector<Asked> asked;
+  std::vector<KvWrite> writes;
+  std::uint64_t term = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!leadership_.leads(now_ns)) return;
+    asked = std::exchange(asked_, {});
+    term = leadership_.term();
+  }
+  for (const Asked& one : asked) carry_out(one.command, one.reply);
+  {
+    const std::lock_guard lock(mutex_);
+    if (now_ns < next_plan_ns_) return;
+    next_plan_ns_ = now_ns + plan_interval_ns;
+    writes = planner_.plan(term, now_ns);
+  }
+  for (const KvWrite& one : writes) {
+    // Each write may have waited: a leader whose time is over writes no more.
+    if (!leads()) return;
+    write(one, term, "planner");
+  }
+}
+
+bool Control::leads() const {
+  const std::lock_guard lock(mutex_);
+  return leadership_.leads(clock_.now_ns());
+}
+
+ControlCounters Control::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+void Control::heard_status(const Message& message) {
+  if (message.reply.empty()) return;
+  const auto told = bus_.publish(message.reply, status_text());
+  static_cast<void>(told);
+}
+
+}  // namespace noroshi::fleet

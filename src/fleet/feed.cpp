@@ -1,0 +1,153 @@
+#include "fleet/feed.h"
+
+#include "fleet/desired.h"
+
+namespace noroshi::fleet {
+namespace {
+
+constexpr std::size_t regions_max = 4096;
+
+}  // namespace
+
+Feed::Feed(Bus& bus, Clock& clock, FeedConfig config, FeedSink sink)
+    : bus_(bus), clock_(clock), config_(std::move(config)), sink_(std::move(sink)) {}
+
+Result<void> Feed::start() {
+  for (const auto& [what, word] : {std::pair{"region", config_.region}, {"id", config_.id}}) {
+    if (is_word(word)) continue;
+    return Error{std::string("fleet: the gateway's ") + what + " is '" + word +
+                 "' (allowed: 1 to 64 letters, digits, '-' and '_')"};
+  }
+  const auto hear = [this](const std::string& subject, void (Feed::*heard)(const Message&)) {
+    auto subscription = bus_.subscribe(
+        subject, "", [this, heard](const Message& message) { (this->*heard)(message); });
+    if (subscription) subscriptions_.push_back(*std::move(subscription));
+    return subscription ? Result<void>() : Result<void>(subscription.error());
+  };
+  if (auto r = hear("noroshi." + config_.region + ".*.beat", &Feed::heard_beat); !r) return r;
+  if (auto r = hear("noroshi.digest.*", &Feed::heard_digest); !r) return r;
+  auto pulse = bus_.subscribe("noroshi.pulse." + config_.id, "", [this](const Message&) {
+    const std::lock_guard lock(mutex_);
+    pulse_.came_back(clock_.now_ns());
+  });
+  if (!pulse) return pulse.error();
+  subscriptions_.push_back(*std::move(pulse));
+  auto models =
+      bus_.kv_watch(fleet_bucket, "model.*", [this](const KvEntry& entry) { heard_model(entry); });
+  if (!models) return models.error();
+  subscriptions_.push_back(*std::move(models));
+  return {};
+}
+
+void Feed::refuse(const Error& error) {
+  ++counters_.refused;
+  counters_.last_error = error.message;
+}
+
+void Feed::update(gateway::SiteState site, std::int64_t now_ns, std::int64_t age_ns) {
+  site.received_at_ns = now_ns - age_ns;
+  site.api_key = config_.api_key;
+  const auto known = config_.rtt_ms.find(site.region);
+  site.rtt_ms = known != config_.rtt_ms.end()   ? known->second
+                : site.region == config_.region ? config_.rtt_ms_own
+                                                : config_.rtt_ms_other;
+  if (const Result<void> taken = sink_.update(site); !taken) refuse(taken.error());
+}
+
+void Feed::heard_beat(const Message& message) {
+  Result<SiteReport> report = parse_report(message.subject, message.data);
+  const std::lock_guard lock(mutex_);
+  if (!report) return refuse(report.error());
+  const std::int64_t now_ns = clock_.now_ns();
+  ++counters_.beats;
+  const gateway::SiteState site = report->site;
+  switch (membership_.hear(*std::move(report), now_ns)) {
+    case Heard::duplicate:
+      ++counters_.duplicates;
+      return;
+    case Heard::old:
+      return;
+    case Heard::restarted:
+      sink_.lost(site.name);  // its caches are gone
+      break;
+    default:
+      break;
+  }
+  update(site, now_ns, 0);
+}
+
+void Feed::heard_digest(const Message& message) {
+  Result<Digest> digest = parse_digest(message.subject, message.data);
+  const std::lock_guard lock(mutex_);
+  if (!digest) return refuse(digest.error());
+  if (digest->region == config_.region) return;  // heard at first hand
+  const std::int64_t now_ns = clock_.now_ns();
+  if (regions_.size() >= regions_max && regions_.count(digest->region) == 0) {
+    return refuse({"digest of region '" + digest->region + "': there are " +
+                   std::to_string(regions_max) + " regions already"});
+  }
+  ++counters_.digests;
+  Region& region = regions_[digest->region];
+  const bool newer = region.origin != digest->origin || digest->sequence > region.sequence;
+  if (newer) {
+    region.origin = digest->origin;
+    region.sequence = digest->sequence;
+    region.parts.clear();
+    region.named.clear();
+  } else if (digest->sequence < region.sequence) {
+    return;
+  }
+  for (DigestSite& entry : digest->sites) {
+    region.named.insert(entry.site.name);
+    region.sites.insert(entry.site.name);
+    update(std::move(entry.site), now_ns, std::int64_t{entry.age_ms} * 1'000'000);
+  }
+  region.parts.insert(digest->part);
+  if (static_cast<int>(region.parts.size()) == digest->parts) complete(region);
+}
+
+// All parts of a digest came: who is in none of them is no longer there.
+void Feed::complete(Region& region) {
+  for (const std::string& name : region.sites) {
+    if (region.named.count(name) > 0) continue;
+    sink_.lost(name);
+    ++counters_.lost;
+  }
+  region.sites = region.named;
+}
+
+void Feed::heard_model(const KvEntry& entry) {
+  if (entry.erased) return;
+  const Result<ModelSpec> model = parse_model(entry.value);
+  if (!model) {
+    const std::lock_guard lock(mutex_);
+    return refuse({"key " + entry.key + ": " + model.error().message});
+  }
+  std::vector<std::string> hashes;
+  for (const std::string& hash : {model->content_hash, model->previous_hash}) {
+    if (!hash.empty()) hashes.push_back(hash);
+  }
+  sink_.allow(model->name, std::move(hashes));
+}
+
+void Feed::step() {
+  const std::int64_t now_ns = clock_.now_ns();
+  if (now_ns >= next_pulse_ns_) {
+    next_pulse_ns_ = now_ns + BusPulse::interval_ns;
+    // Without connection there is no pulse, which is what it tells.
+    const Result<void> sent = bus_.publish("noroshi.pulse." + config_.id, "");
+    static_cast<void>(sent);
+  }
+  const std::lock_guard lock(mutex_);
+  for (const std::string& site : membership_.expire(pulse_)) {
+    sink_.lost(site);
+    ++counters_.lost;
+  }
+}
+
+FeedCounters Feed::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+}  // namespace noroshi::fleet

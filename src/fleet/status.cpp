@@ -1,0 +1,230 @@
+#include "fleet/status.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cstdio>
+#include <vector>
+
+#include "fleet/control.h"
+#include "fleet/json_fields.h"
+
+namespace noroshi::fleet {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t sites_shown_max = 2000;  // a message holds a megabyte
+
+json::object site_object(const std::string& name, const Planner& planner, std::int64_t now_ns) {
+  json::object out;
+  out["name"] = name;
+  if (const auto facts = planner.facts().find(name); facts != planner.facts().end()) {
+    out["region"] = facts->second.value.region;
+    out["prefecture"] = facts->second.value.prefecture;
+    out["memory_bytes"] = facts->second.value.memory_bytes;
+  }
+  const Member* member = planner.membership().find(name);
+  out["state"] = member == nullptr || !member->alive ? "lost"
+                 : member->report.site.draining      ? "draining"
+                 : member->report.site.ready         ? "ready"
+                                                     : "not ready";
+  if (member == nullptr) return out;
+  const SiteReport& report = member->report;
+  out["region"] = report.site.region;
+  out["address"] = report.site.host + ":" + std::to_string(report.site.tcp_port);
+  out["heard_ms_ago"] = (now_ns - member->heard_ns) / 1'000'000;
+  out["lease_share"] = report.site.lease_share;
+  out["lease_share_forecast"] = report.site.lease_share_forecast;
+  out["fault"] = report.fault;
+  out["refused_instance"] = member->rival_instance;
+  json::array models;
+  for (const gateway::ModelAtSite& model : report.site.models) {
+    models.push_back({{"name", model.name},
+                      {"content_hash", model.content_hash},
+                      {"requests_in_flight", model.requests_in_flight},
+                      {"requests_queued", model.requests_queued},
+                      {"places", model.places}});
+  }
+  out["models"] = std::move(models);
+  return out;
+}
+
+json::object model_object(const std::string& key, const Planner& planner) {
+  const ModelSpec& spec = planner.models().at(key).value;
+  int copies = 0;
+  for (const auto& [name, member] : planner.membership().members()) {
+    if (!member.alive) continue;
+    copies += static_cast<int>(std::ranges::count_if(
+        member.report.site.models, [&](const auto& m) { return m.name == spec.name; }));
+  }
+  json::object out{{"name", spec.name},
+                   {"content_hash", spec.content_hash},
+                   {"copies", copies},
+                   {"copies_min", spec.copies_min},
+                   {"copies_max", spec.copies_max}};
+  for (const Shortfall& shortfall : planner.shortfalls()) {
+    if (shortfall.model == spec.name) out["shortfall"] = shortfall.why;
+  }
+  if (const auto found = planner.rollouts().find(key); found != planner.rollouts().end()) {
+    const Rollout& rollout = found->second.value;
+    out["rollout"] = name_of(rollout.state);
+    out["rollout_site"] = rollout.site;
+    out["rollout_done"] = rollout.done.size();
+    out["rollout_reason"] = rollout.reason;
+  }
+  return out;
+}
+
+std::string text_of(const json::object& object, const char* key) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr || value->is_null()) return "-";
+  if (value->is_string()) return shown(value->as_string());
+  if (value->is_number() && !value->is_int64() && !value->is_uint64()) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.2f", value->to_number<double>());
+    return text;
+  }
+  return json::serialize(*value);
+}
+
+using Row = std::vector<std::string>;
+
+std::string table(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths;
+  for (const Row& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    }
+    out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return out;
+}
+
+std::string models_of(const json::object& site) {
+  const json::value* models = site.if_contains("models");
+  if (models == nullptr || !models->is_array() || models->as_array().empty()) return "-";
+  std::string out;
+  for (const json::value& model : models->as_array()) {
+    if (!model.is_object()) continue;
+    out += (out.empty() ? "" : ",") + text_of(model.as_object(), "name");
+  }
+  return out;
+}
+
+std::string requests_of(const json::object& site) {
+  std::int64_t requests = 0;
+  const json::value* models = site.if_contains("models");
+  if (models == nullptr || !models->is_array()) return "-";
+  for (const json::value& model : models->as_array()) {
+    if (!model.is_object()) continue;
+    for (const char* key : {"requests_in_flight", "requests_queued"}) {
+      const json::value* count = model.as_object().if_contains(key);
+      if (count != nullptr && count->is_int64()) requests += count->as_int64();
+    }
+  }
+  return std::to_string(requests);
+}
+
+std::string sites_table(const json::array& sites) {
+  std::vector<Row> rows = {
+      {"SITE", "REGION", "STATE", "HEARD MS", "LEFT", "REQUESTS", "MODELS", "ADDRESS", "FAULT"}};
+  for (const json::value& value : sites) {
+    if (!value.is_object()) continue;
+    const json::object& site = value.as_object();
+    const std::string fault = text_of(site, "fault");
+    rows.push_back({text_of(site, "name"), text_of(site, "region"), text_of(site, "state"),
+                    text_of(site, "heard_ms_ago"), text_of(site, "lease_share"), requests_of(site),
+                    models_of(site), text_of(site, "address"), fault.empty() ? "-" : fault});
+  }
+  return table(rows);
+}
+
+std::string models_table(const json::array& models) {
+  std::vector<Row> rows = {
+      {"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "ROLL-OUT", "WHY NOT MORE"}};
+  for (const json::value& value : models) {
+    if (!value.is_object()) continue;
+    const json::object& model = value.as_object();
+    rows.push_back({text_of(model, "name"), text_of(model, "content_hash").substr(0, 12),
+                    text_of(model, "copies"), text_of(model, "copies_min"),
+                    text_of(model, "copies_max"), text_of(model, "rollout"),
+                    text_of(model, "shortfall")});
+  }
+  return table(rows);
+}
+
+std::string overview(const json::object& fleet) {
+  std::vector<Row> rows;
+  for (const auto& [key, value] : fleet) {
+    if (value.is_array() || key == "v") continue;
+    if (!value.is_object()) {
+      rows.push_back({std::string(key), text_of(fleet, std::string(key).c_str())});
+      continue;
+    }
+    for (const auto& [inner, count] : value.as_object()) {
+      rows.push_back({std::string(key) + "." + std::string(inner),
+                      text_of(value.as_object(), std::string(inner).c_str())});
+    }
+  }
+  return table(rows);
+}
+
+}  // namespace
+
+std::string Control::status_text() const {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t now_ns = clock_.now_ns();
+  std::set<std::string> names;
+  for (const auto& [name, facts] : planner_.facts()) names.insert(name);
+  std::size_t alive = 0;
+  for (const auto& [name, member] : planner_.membership().members()) {
+    names.insert(name);
+    alive += member.alive ? 1 : 0;
+  }
+  json::array sites;
+  for (const std::string& name : names) {
+    if (sites.size() >= sites_shown_max) break;
+    sites.push_back(site_object(name, planner_, now_ns));
+  }
+  json::array models;
+  for (const auto& [key, model] : planner_.models()) models.push_back(model_object(key, planner_));
+  return json::serialize(json::object{{"v", 1},
+                                      {"control", config_.id},
+                                      {"leader", leadership_.holder()},
+                                      {"term", leadership_.term()},
+                                      {"sends_digests", sends_digests(now_ns)},
+                                      {"sites_known", names.size()},
+                                      {"sites_alive", alive},
+                                      {"sites_shown", sites.size()},
+                                      {"counters",
+                                       {{"beats", counters_.beats},
+                                        {"refused", counters_.refused},
+                                        {"duplicates", counters_.duplicates},
+                                        {"digests", counters_.digests},
+                                        {"commands", counters_.commands},
+                                        {"commands_refused", counters_.commands_refused},
+                                        {"writes", counters_.writes},
+                                        {"writes_lost", counters_.writes_lost},
+                                        {"last_error", counters_.last_error}}},
+                                      {"sites", std::move(sites)},
+                                      {"models", std::move(models)}});
+}
+
+Result<std::string> status_table(std::string_view kind, std::string_view document) {
+  const auto parsed = parse_document(document, std::size_t{16} << 20);
+  if (!parsed) return Error{"the fleet's status " + parsed.error().message};
+  if (kind == "status") return overview(*parsed);
+  const json::value* list = parsed->if_contains(kind);
+  if (list == nullptr || !list->is_array()) {
+    return Error{"the fleet's status has no list of " + std::string(kind)};
+  }
+  return kind == "sites" ? sites_table(list->as_array()) : models_table(list->as_array());
+}
+
+}  // namespace noroshi::fleet
