@@ -1,0 +1,272 @@
+#include "fleet/keys.h"
+
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+#include "fleet/desired.h"
+#include "fleet/nkey.h"
+
+namespace noroshi::fleet {
+namespace {
+
+constexpr long year_s = 365L * 24 * 3600;
+
+template <class T, void (*release)(T*)>
+struct Release {
+  void operator()(T* object) const { release(object); }
+};
+using Key = std::unique_ptr<EVP_PKEY, Release<EVP_PKEY, EVP_PKEY_free>>;
+using Certificate = std::unique_ptr<X509, Release<X509, X509_free>>;
+
+struct CloseFile {
+  void operator()(FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<FILE, CloseFile>;
+
+Error openssl_error(const std::string& what) {
+  char text[200];
+  ERR_error_string_n(ERR_get_error(), text, sizeof text);
+  return Error{what + ": " + text};
+}
+
+Result<File> create(const std::string& path, mode_t mode) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  FILE* file = fd >= 0 ? fdopen(fd, "w") : nullptr;
+  if (file == nullptr) return Error{path + ": cannot be written: " + std::strerror(errno)};
+  return File(file);
+}
+
+Result<void> write_key(EVP_PKEY* key, const std::string& path) {
+  Result<File> file = create(path, 0600);
+  if (!file) return file.error();
+  if (PEM_write_PrivateKey(file->get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1 ||
+      std::fflush(file->get()) != 0) {
+    return openssl_error(path + " cannot be written");
+  }
+  return {};
+}
+
+Result<void> write_certificate(X509* certificate, const std::string& path) {
+  Result<File> file = create(path, 0644);
+  if (!file) return file.error();
+  if (PEM_write_X509(file->get(), certificate) != 1 || std::fflush(file->get()) != 0) {
+    return openssl_error(path + " cannot be written");
+  }
+  return {};
+}
+
+bool add_extension(X509* certificate, X509* issuer, int kind, const std::string& value) {
+  X509V3_CTX context;
+  X509V3_set_ctx_nodb(&context);
+  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
+  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, kind, value.c_str());
+  if (extension == nullptr) return false;
+  const bool added = X509_add_ext(certificate, extension, -1) == 1;
+  X509_EXTENSION_free(extension);
+  return added;
+}
+
+// A certificate of the key, not yet signed. issuer: null for an authority's own.
+Result<Certificate> draft(EVP_PKEY* key, const std::string& name, X509* issuer, long seconds) {
+  Certificate certificate(X509_new());
+  std::uint64_t serial = 0;
+  const bool random = RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof serial) == 1;
+  X509* draft = certificate.get();
+  if (draft == nullptr || !random) return openssl_error("certificate");
+  X509_set_version(draft, 2);
+  ASN1_INTEGER_set_uint64(X509_get_serialNumber(draft), serial >> 1);
+  // An hour back: the other machine's clock may be behind.
+  X509_gmtime_adj(X509_getm_notBefore(draft), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(draft), seconds);
+  X509_set_pubkey(draft, key);
+  X509_NAME* subject = X509_get_subject_name(draft);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  X509_set_issuer_name(draft, issuer != nullptr ? X509_get_subject_name(issuer) : subject);
+  return certificate;
+}
+
+Result<Key> new_key() {
+  Key key(EVP_EC_gen("P-256"));
+  if (!key) return openssl_error("key");
+  return key;
+}
+
+struct Authority {
+  Key key;
+  Certificate certificate;
+};
+
+Result<Authority> new_authority(const std::string& ca_path, const std::string& key_path) {
+  Result<Key> key = new_key();
+  if (!key) return key.error();
+  Result<Certificate> drafted = draft(key->get(), "Noroshi fleet", nullptr, 10 * year_s);
+  if (!drafted) return drafted.error();
+  X509* certificate = drafted->get();
+  if (!add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE") ||
+      !add_extension(certificate, certificate, NID_key_usage, "critical,keyCertSign,cRLSign") ||
+      X509_sign(certificate, key->get(), EVP_sha256()) == 0) {
+    return openssl_error("certificate of the authority");
+  }
+  if (const auto written = write_key(key->get(), key_path); !written) return written.error();
+  if (const auto written = write_certificate(certificate, ca_path); !written) {
+    return written.error();
+  }
+  return Authority{*std::move(key), *std::move(drafted)};
+}
+
+Result<Authority> read_authority(const std::string& ca_path, const std::string& key_path) {
+  const File ca(std::fopen(ca_path.c_str(), "re"));
+  const File key(std::fopen(key_path.c_str(), "re"));
+  if (!ca || !key) {
+    return Error{(ca ? key_path : ca_path) + ": cannot be read: " + std::strerror(errno)};
+  }
+  Authority out{Key(PEM_read_PrivateKey(key.get(), nullptr, nullptr, nullptr)),
+                Certificate(PEM_read_X509(ca.get(), nullptr, nullptr, nullptr))};
+  if (!out.key || !out.certificate) return openssl_error(ca_path + " or " + key_path);
+  return out;
+}
+
+bool is_address(const std::string& host) {
+  return host.find(':') != std::string::npos ||
+         host.find_first_not_of("0123456789.") == std::string::npos;
+}
+
+Result<void> new_server(const Authority& authority, const CertificateFiles& files,
+                        const std::vector<std::string>& hosts) {
+  Result<Key> key = new_key();
+  if (!key) return key.error();
+  X509* issuer = authority.certificate.get();
+  Result<Certificate> drafted = draft(key->get(), "Noroshi NATS server", issuer, 2 * year_s);
+  if (!drafted) return drafted.error();
+  std::string names;
+  for (const std::string& host : hosts) {
+    const bool sound = !host.empty() && std::ranges::all_of(host, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '.' || c == '-' || c == ':';
+    });
+    if (!sound) return Error{"host '" + host + "' is neither a name nor an address"};
+    names += (names.empty() ? "" : ",") + std::string(is_address(host) ? "IP:" : "DNS:") + host;
+  }
+  X509* certificate = drafted->get();
+  if (!add_extension(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE") ||
+      !add_extension(certificate, issuer, NID_ext_key_usage, "serverAuth,clientAuth") ||
+      !add_extension(certificate, issuer, NID_subject_alt_name, names) ||
+      X509_sign(certificate, authority.key.get(), EVP_sha256()) == 0) {
+    return openssl_error("certificate of the server for " + names);
+  }
+  if (auto written = write_key(key->get(), files.key); !written) return written;
+  return write_certificate(certificate, files.certificate);
+}
+
+// What JetStream's client calls are, for one bucket or stream.
+std::vector<std::string> read_stream(const std::string& stream) {
+  return {"$JS.API.STREAM.INFO." + stream,
+          "$JS.API.STREAM.MSG.GET." + stream,
+          "$JS.API.DIRECT.GET." + stream + ".>",
+          "$JS.API.DIRECT.GET." + stream,
+          "$JS.API.CONSUMER.CREATE." + stream,
+          "$JS.API.CONSUMER.CREATE." + stream + ".>",
+          "$JS.API.CONSUMER.DELETE." + stream + ".>",
+          "$JS.FC." + stream + ".>"};
+}
+
+}  // namespace
+
+std::string inbox_of(const std::string& role, const std::string& name) {
+  return "_INBOX_" + role + "_" + name;
+}
+
+NatsUser control_user(const std::string& name, const std::string& public_key) {
+  return {.name = "control " + name,
+          .public_key = public_key,
+          .publish = {"noroshi.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>"},
+          .subscribe = {"noroshi.>", inbox_of("control", name) + ".>"},
+          .may_answer = true};
+}
+
+NatsUser site_user(const std::string& region, const std::string& site,
+                   const std::string& public_key) {
+  const std::string bucket = region_bucket(region);
+  std::vector<std::string> publish = read_stream("KV_" + bucket);
+  publish.push_back("noroshi." + region + "." + site + ".>");
+  publish.push_back("$KV." + bucket + ".facts." + site);
+  return {.name = "site " + region + "." + site,
+          .public_key = public_key,
+          .publish = std::move(publish),
+          .subscribe = {"noroshi." + region + "." + site + ".>", inbox_of("site", site) + ".>"},
+          .may_answer = false};
+}
+
+NatsUser gateway_user(const std::string& name, const std::string& region,
+                      const std::string& public_key) {
+  std::vector<std::string> publish = read_stream("KV_" + std::string(fleet_bucket));
+  publish.insert(publish.end(), {"noroshi.pulse." + name, "noroshi.usage.>", "noroshi.object.>",
+                                 "$JS.API.STREAM.CREATE.OBJECTS_sessions",
+                                 "$JS.API.STREAM.UPDATE.OBJECTS_sessions"});
+  return {.name = "gateway " + name,
+          .public_key = public_key,
+          .publish = std::move(publish),
+          .subscribe = {"noroshi." + region + ".*.beat", "noroshi.digest.*",
+                        "noroshi.pulse." + name, inbox_of("gateway", name) + ".>"},
+          .may_answer = false};
+}
+
+NatsUser admin_user(const std::string& name, const std::string& public_key) {
+  return {.name = "admin " + name,
+          .public_key = public_key,
+          .publish = {"noroshi.control.command", "noroshi.control.status"},
+          .subscribe = {inbox_of("admin", name) + ".>"},
+          .may_answer = false};
+}
+
+Result<CertificateFiles> make_certificates(const std::string& folder,
+                                           const std::vector<std::string>& hosts) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return Error{folder + ": cannot be made: " + error.message()};
+  const CertificateFiles files{.ca = folder + "/ca.pem",
+                               .certificate = folder + "/server.pem",
+                               .key = folder + "/server.key"};
+  const std::string ca_key = folder + "/ca.key";
+  if (std::filesystem::exists(files.certificate) && std::filesystem::exists(files.key) &&
+      std::filesystem::exists(files.ca)) {
+    return files;
+  }
+  if (hosts.empty()) return Error{"certificate: no host that the server is reached under"};
+  const Result<Authority> authority = std::filesystem::exists(files.ca)
+                                          ? read_authority(files.ca, ca_key)
+                                          : new_authority(files.ca, ca_key);
+  if (!authority) return authority.error();
+  if (const auto made = new_server(*authority, files, hosts); !made) return made.error();
+  return files;
+}
+
+Result<NkeyFile> make_nkey(const std::string& folder, const std::string& name) {
+  const std::string path = folder + "/" + name + ".nk";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return Error{folder + ": cannot be made: " + error.message()};
+  if (std::filesystem::exists(path)) {
+    const Result<Nkey> key = read_nkey(path);
+    if (!key) return key.error();
+    return NkeyFile{path, key->public_key};
+  }
+  const Result<Nkey> key = nkey_new();
+  if (!key) return key.error();
+  if (const auto written = write_nkey(*key, path); !written) return written.error();
+  return NkeyFile{path, key->public_key};
+}
+
+}  // namespace noroshi::fleet

@@ -1,0 +1,50 @@
+#pragma once
+
+// The keys of a fleet, and what each may do (docs/decisions/0022-fleet-security.md). Every member
+// has an nkey; the server's configuration lists them with their subjects:
+//
+//   control  everything of the fleet
+//   site     its own beat; reads its own desired state; writes its own facts. No other site's, no
+//            command, no digest
+//   gateway  hears beats and digests; keeps usage records; nothing else
+//   admin    asks for commands and status
+//
+// Answers come to inboxes of each member's own (_INBOX_ROLE_NAME), which no other may read.
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "fleet/nats_server.h"
+
+namespace noroshi::fleet {
+
+NatsUser control_user(const std::string& name, const std::string& public_key);
+NatsUser site_user(const std::string& region, const std::string& site,
+                   const std::string& public_key);
+NatsUser gateway_user(const std::string& name, const std::string& region,
+                      const std::string& public_key);
+NatsUser admin_user(const std::string& name, const std::string& public_key);
+
+// What NatsOptions::inbox_prefix of each must be.
+std::string inbox_of(const std::string& role, const std::string& name);
+
+// A certificate authority of the fleet's own and a server's certificate signed by it, as PEM files
+// in the folder (EC P-256, 10 and 2 years): ca.pem, ca.key, server.pem, server.key. Keys have mode
+// 0600. What is there stays. hosts: names and addresses under which the server is reached.
+struct CertificateFiles {
+  std::string ca;
+  std::string certificate;
+  std::string key;
+};
+Result<CertificateFiles> make_certificates(const std::string& folder,
+                                           const std::vector<std::string>& hosts);
+
+// The key in FOLDER/NAME.nk, made when it is not there.
+struct NkeyFile {
+  std::string path;
+  std::string public_key;
+};
+Result<NkeyFile> make_nkey(const std::string& folder, const std::string& name);
+
+}  // namespace noroshi::fleet

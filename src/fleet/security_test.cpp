@@ -1,0 +1,205 @@
+// Keys and permissions at a real nats-server with TLS: would catch a stolen site key that can beat
+// for, command or watch another site, a client without key or with a stranger's, a server that is
+// not the fleet's own.
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+
+#include "fleet/command.h"
+#include "fleet/keys.h"
+#include "fleet/nkey.h"
+#include "fleet/real_server_test.h"
+#include "fleet/report.h"
+
+namespace noroshi::fleet {
+namespace {
+
+TEST(Nkey, IsTheDocumentedFormat) {
+  // The pair that NATS's documentation shows.
+  const std::string seed = "SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY";
+  const auto key = nkey_of_seed(" " + seed + "\n");
+  ASSERT_TRUE(key) << key.error().message;
+  EXPECT_EQ(key->seed, seed);
+  EXPECT_TRUE(is_public_nkey(key->public_key));
+  EXPECT_EQ(key->public_key, "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4");
+  for (const char* bad :
+       {"", "SU", "hello", "SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZA"}) {
+    EXPECT_FALSE(nkey_of_seed(bad)) << bad;
+  }
+  const auto fresh = nkey_new();
+  ASSERT_TRUE(fresh);
+  EXPECT_EQ(nkey_of_seed(fresh->seed)->public_key, fresh->public_key);
+  EXPECT_FALSE(nkey_of_seed(fresh->public_key)) << "a public key is no seed";
+  std::string changed = fresh->public_key;
+  changed[20] = changed[20] == 'A' ? 'B' : 'A';
+  EXPECT_FALSE(is_public_nkey(changed));
+}
+
+class SecurityTest : public testing::Test {
+ protected:
+  TemporaryFolder folder;
+  std::string keys = (folder.path / "keys").string();
+  CertificateFiles tls;
+  NkeyFile control, site1, site2, gateway, admin, stranger;
+  std::vector<NatsUser> users;
+  std::optional<NatsServer> server;
+
+  void SetUp() override {
+    const auto made = make_certificates(keys, {"localhost", "127.0.0.1"});
+    ASSERT_TRUE(made) << made.error().message;
+    tls = *made;
+    for (auto [name, file] : {std::pair{"control", &control},
+                              {"site1", &site1},
+                              {"site2", &site2},
+                              {"gw", &gateway},
+                              {"root", &admin},
+                              {"stranger", &stranger}}) {
+      *file = *make_nkey(keys, name);
+    }
+    users = {control_user("c1", control.public_key), site_user("east", "site1", site1.public_key),
+             site_user("east", "site2", site2.public_key),
+             gateway_user("gw", "east", gateway.public_key), admin_user("root", admin.public_key)};
+    server.emplace(start_server({.folder = (folder.path / "nats").string(),
+                                 .certificate_path = tls.certificate,
+                                 .key_path = tls.key,
+                                 .users = users}));
+  }
+
+  Result<std::unique_ptr<Bus>> connect(const NkeyFile& key, const std::string& role,
+                                       const std::string& name) {
+    return connect_nats({.urls = {server->status().url},
+                         .name = name,
+                         .nkey_seed_path = key.path,
+                         .ca_path = tls.ca,
+                         .inbox_prefix = inbox_of(role, name),
+                         .on_event =
+                             [this](const std::string& what) {
+                               events.change([&](auto& e) { e.push_back(what); });
+                             }},
+                        wait_s);
+  }
+  bool denied(const std::string& what) {
+    return events.wait([&](const auto& all) {
+      return std::ranges::any_of(all, [&](const std::string& e) {
+        return e.find("ermissions") != std::string::npos && e.find(what) != std::string::npos;
+      });
+    });
+  }
+  Watched<std::vector<std::string>> events;
+};
+
+TEST_F(SecurityTest, AStolenSiteKeyCommandsNoOtherSite) {
+  auto boss = connect(control, "control", "c1");
+  ASSERT_TRUE(boss) << boss.error().message;
+  ASSERT_TRUE((*boss)->ensure_bucket({.name = "noroshi-east"}, wait_s));
+  ASSERT_TRUE((*boss)->ensure_bucket({.name = "noroshi-fleet"}, wait_s));
+  ASSERT_TRUE((*boss)->kv_put("noroshi-east", "desired.site1", "mine", wait_s));
+  Watched<std::vector<std::string>> heard;
+  const auto all = (*boss)->subscribe("noroshi.>", "", [&](const Message& m) {
+    heard.change([&](auto& h) { h.push_back(m.subject); });
+  });
+  ASSERT_TRUE(all && (*boss)->flush(wait_s));
+
+  auto thief = connect(site1, "site", "site1");
+  ASSERT_TRUE(thief) << thief.error().message;
+  // What a site does.
+  Watched<std::string> desired;
+  const auto watch = (*thief)->kv_watch("noroshi-east", "desired.site1", [&](const KvEntry& e) {
+    desired.change([&](auto& d) { d = e.value; });
+  });
+  EXPECT_TRUE(desired.wait([](const std::string& d) { return d == "mine"; }));
+  const auto facts = (*thief)->kv_put("noroshi-east", "facts.site1", "x", wait_s);
+  EXPECT_TRUE(facts) << facts.error().message;
+  EXPECT_TRUE((*thief)->publish(beat_subject("east", "site1"), "x"));
+  EXPECT_TRUE(heard.wait([](const auto& h) { return !h.empty(); }));
+
+  // What it may not.
+  for (const char* subject : {"noroshi.east.site2.beat", "noroshi.control.command",
+                              "noroshi.digest.east", "noroshi.control.pulse.a"}) {
+    EXPECT_TRUE((*thief)->publish(subject, "x"));
+    EXPECT_TRUE(denied(subject)) << subject;
+  }
+  EXPECT_FALSE((*thief)->kv_put("noroshi-east", "facts.site2", "x", 0.3));
+  EXPECT_FALSE((*thief)->kv_put("noroshi-east", "desired.site1", "x", 0.3));
+  EXPECT_FALSE((*thief)->kv_put("noroshi-east", "desired.site2", "x", 0.3));
+  EXPECT_FALSE((*thief)->kv_put("noroshi-fleet", "leader", "x", 0.3));
+  EXPECT_FALSE((*thief)->kv_erase("noroshi-east", "facts.site2", 0.3));
+  EXPECT_FALSE((*thief)->ensure_bucket({.name = "noroshi-east", .history = 9}, 0.3));
+  EXPECT_FALSE((*thief)->purge("KV_noroshi-east", "$KV.noroshi-east.desired.site2", 0.3));
+  const auto ears = (*thief)->subscribe("_INBOX_control_c1.>", "", [](const Message&) {});
+  EXPECT_TRUE(denied("_INBOX_control_c1")) << "it reads nobody's answers";
+  ASSERT_TRUE((*boss)->flush(wait_s));
+  EXPECT_EQ(heard.get().size(), 1u) << "the one beat of its own";
+  EXPECT_EQ((*(*boss)->kv_get("noroshi-east", "desired.site1", wait_s))->value, "mine");
+}
+
+TEST_F(SecurityTest, AnAdminAsksAndAGatewayHears) {
+  auto boss = connect(control, "control", "c1");
+  auto person = connect(admin, "admin", "root");
+  auto gate = connect(gateway, "gateway", "gw");
+  ASSERT_TRUE(boss && person && gate);
+  const auto answers = (*boss)->subscribe(command_subject, "", [&](const Message& m) {
+    EXPECT_TRUE((*boss)->publish(m.reply, "done"));
+  });
+  ASSERT_TRUE(answers && (*boss)->flush(wait_s));
+  const auto answer = (*person)->request(command_subject, "x", wait_s);
+  EXPECT_TRUE(answer) << answer.error().message;
+  EXPECT_FALSE((*gate)->request(command_subject, "x", 0.3));
+  EXPECT_TRUE((*person)->publish("noroshi.east.site1.beat", "x"));
+  EXPECT_TRUE(denied("noroshi.east.site1.beat"));
+  Watched<int> beats;
+  const auto ears = (*gate)->subscribe("noroshi.east.*.beat", "",
+                                       [&](const Message&) { beats.change([](int& n) { ++n; }); });
+  ASSERT_TRUE(ears && (*gate)->flush(wait_s));
+  auto site = connect(site2, "site", "site2");
+  ASSERT_TRUE(site && (*site)->publish("noroshi.east.site2.beat", "x"));
+  EXPECT_TRUE(beats.wait([](int n) { return n == 1; }));
+}
+
+TEST_F(SecurityTest, StrangersAndFalseServersAreRefused) {
+  const auto unknown = connect(stranger, "site", "site1");
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().message.find("refuses us"), std::string::npos)
+      << unknown.error().message;
+  const auto nobody =
+      connect_nats({.urls = {server->status().url}, .name = "x", .ca_path = tls.ca}, wait_s);
+  EXPECT_FALSE(nobody);
+  // Another authority signed what our server shows.
+  const auto other = make_certificates((folder.path / "other").string(), {"127.0.0.1"});
+  ASSERT_TRUE(other);
+  const auto deceived = connect_nats({.urls = {server->status().url},
+                                      .name = "site1",
+                                      .nkey_seed_path = site1.path,
+                                      .ca_path = other->ca},
+                                     1);
+  EXPECT_TRUE(!deceived || !(*deceived)->connected());
+  // A key that was taken out of the list is cut off without a restart.
+  auto site = connect(site1, "site", "site1");
+  ASSERT_TRUE(site);
+  std::erase_if(users, [&](const NatsUser& u) { return u.public_key == site1.public_key; });
+  ASSERT_TRUE(server->set_users(users));
+  while ((*site)->flush(wait_s)) {
+  }
+  EXPECT_EQ(server->status().restarts, 0);
+}
+
+TEST_F(SecurityTest, SecretsAreTheOwnersAlone) {
+  for (const std::string& path : {site1.path, tls.key, keys + "/ca.key"}) {
+    struct stat info {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0) << path;
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << path;
+  }
+  EXPECT_EQ(make_nkey(keys, "site1")->public_key, site1.public_key) << "made once";
+  EXPECT_FALSE(write_nkey(*nkey_new(), site1.path)) << "never written over";
+  std::ofstream(keys + "/bad.nk") << "no key";
+  const auto bad = make_nkey(keys, "bad");
+  ASSERT_FALSE(bad);
+  EXPECT_NE(bad.error().message.find("bad.nk: is not the seed"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace noroshi::fleet
