@@ -20,14 +20,14 @@ namespace {
 
 TEST(Nkey, IsTheDocumentedFormat) {
   // The pair that NATS's documentation shows.
-  const std::string seed = "SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZY";
+  const std::string seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
   const auto key = nkey_of_seed(" " + seed + "\n");
   ASSERT_TRUE(key) << key.error().message;
   EXPECT_EQ(key->seed, seed);
   EXPECT_TRUE(is_public_nkey(key->public_key));
   EXPECT_EQ(key->public_key, "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4");
   for (const char* bad :
-       {"", "SU", "hello", "SUAKYRHVIOREXV7EUZTBHUHL7NUMHPMAS7QMDU3GTIUWEI5LDNOXD43IZA"}) {
+       {"", "SU", "hello", "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VA"}) {
     EXPECT_FALSE(nkey_of_seed(bad)) << bad;
   }
   const auto fresh = nkey_new();
