@@ -133,6 +133,18 @@ void Bench::values(std::string_view case_name, const char* unit, std::vector<dou
                       .hash = hash});
 }
 
+void Bench::level_db(std::string_view case_name, const Search& work) {
+  if (!wants(case_name)) return;
+  const BenchFound found = work(options_.stop_after_one);
+  BenchResult result{.bench = name_, .case_name = std::string(case_name), .unit = "db"};
+  result.median = found.value;
+  result.low = found.low;
+  result.high = found.high;
+  result.runs = found.trials;
+  result.hash = hash_bytes(&found.value, sizeof found.value);
+  results_.push_back(std::move(result));
+}
+
 Interval confidence_95(int events, int trials) {
   assert(0 <= events && events <= trials && 0 < trials);
   constexpr double z = 1.959964;
@@ -145,10 +157,12 @@ Interval confidence_95(int events, int trials) {
 
 namespace {
 
+bool has_interval(const BenchResult& r) { return r.unit == "bler" || r.unit == "db"; }
+
 void print_json(const BenchResult& r, bool first) {
   std::printf("%s\n  {\"bench\": \"%s\", \"case\": \"%s\", \"unit\": \"%s\", ", first ? "" : ",",
               r.bench.c_str(), r.case_name.c_str(), r.unit.c_str());
-  if (r.unit == "bler") {
+  if (has_interval(r)) {
     std::printf("\"value\": %.6g, \"low\": %.6g, \"high\": %.6g, ", r.median, r.low, r.high);
   } else {
     std::printf("\"median\": %.6g, \"p99\": %.6g, ", r.median, r.p99);
@@ -160,7 +174,7 @@ void print_json(const BenchResult& r, bool first) {
 void print_line(const BenchResult& r) {
   std::printf("%-16s %-36s %10.5g %-4s ", r.bench.c_str(), r.case_name.c_str(), r.median,
               r.unit.c_str());
-  if (r.unit == "bler") {
+  if (has_interval(r)) {
     std::printf("(%.3g to %.3g, %d runs)\n", r.low, r.high, r.runs);
   } else {
     std::printf("(p99 %.5g, %d runs) %016llx\n", r.p99, r.runs,

@@ -35,6 +35,14 @@ struct Interval {
 // Precondition: 0 <= events <= trials, 0 < trials.
 Interval confidence_95(int events, int trials);
 
+// What a search or an average over trials found, with its 95 % confidence interval.
+struct BenchFound {
+  double value = 0;
+  double low = 0;
+  double high = 0;
+  int trials = 0;
+};
+
 struct BenchOptions {
   std::string case_filter;      // run only the cases whose name contains it
   double seconds_per_case = 1;  // measured time a case, after a tenth of it as warm-up
@@ -73,6 +81,10 @@ class Bench {
   bool smoke() const { return options_.stop_after_one; }
   double seconds() const { return options_.seconds_per_case; }
 
+  // Reports a level in dB that work finds; `once` asks for the least work that runs all its code.
+  using Search = std::function<BenchFound(bool once)>;
+  void level_db(std::string_view case_name, const Search& work);
+
   const std::vector<BenchResult>& results() const { return results_; }
 
  private:
@@ -98,8 +110,8 @@ struct BenchRegistration {
 };
 
 // Runs the named benchmark (all when empty) and prints a table, or one JSON array of {"bench",
-// "case", "unit", "median", "p99", "runs", "hash"}. False when no benchmark or case has such a
-// name.
+// "case", "unit", "median", "p99" ("bler", "db": "value", "low", "high"), "runs", "hash"}. False
+// when no benchmark or case has such a name.
 bool run_benches(std::string_view name, const BenchOptions& options, bool json);
 
 // One name a line, sorted.
