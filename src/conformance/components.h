@@ -44,9 +44,14 @@ Outcome check_demodulation(const VectorCase& c);
 Outcome check_low_papr(const VectorCase& c);
 Outcome check_ofdm(const VectorCase& c);
 
-// channel_checks.cpp: whole physical channels.
+// downlink_checks.cpp, uplink_checks.cpp: whole physical channels.
 Outcome check_pdsch(const VectorCase& c);
+Outcome check_dlsch(const VectorCase& c);
+Outcome check_dl_mixed(const VectorCase& c);
+Outcome check_test_model(const VectorCase& c);
 Outcome check_pusch(const VectorCase& c);
+Outcome check_pusch_dmrs(const VectorCase& c);
+Outcome check_pusch_precoding(const VectorCase& c);
 
 inline constexpr Check checks[] = {
     {"crc", check_crc},
@@ -71,7 +76,12 @@ inline constexpr Check checks[] = {
     {"ulsch_uci", check_ulsch_uci},
     {"ofdm", check_ofdm},
     {"pdsch", check_pdsch},
+    {"dlsch", check_dlsch},
+    {"dl_mixed", check_dl_mixed},
+    {"test_model", check_test_model},
     {"pusch", check_pusch},
+    {"pusch_dmrs", check_pusch_dmrs},
+    {"pusch_precoding", check_pusch_precoding},
 };
 
 }  // namespace noroshi::conformance
