@@ -78,6 +78,10 @@ void add_bench(CLI::App& app, int& exit_code) {
                     "colocate: low, diurnal, bursty, full (with commas; default all)");
   bench->add_flag("!--one-engine", arguments->colocate.split,
                   "colocate: one engine for all processors instead of one a kind");
+  bench->add_option("--streams", arguments->colocate.streams,
+                    "colocate: requests that keep the engines busy (16)");
+  bench->add_option("--kill-engine", arguments->colocate.engine_kills,
+                    "colocate: kill the engines so many times within each run");
   bench->add_option("--plot", arguments->colocate.plot_path,
                     "colocate: write one second of bursty load under the lease as SVG");
   bench->add_option("--model", arguments->colocate.model_path,

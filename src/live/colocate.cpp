@@ -16,9 +16,9 @@
 
 #include "base/clock.h"
 #include "engine/model_make.h"
-#include "live/canary.h"
 #include "live/colocate_loads.h"
 #include "live/colocate_plot.h"
+#include "live/colocate_report.h"
 #include "live/service.h"
 #include "live/snapshot.h"
 #include "site/realtime.h"
@@ -27,43 +27,15 @@ namespace noroshi::live {
 namespace json = boost::json;
 namespace {
 
-constexpr int streams = 16;        // so many that batches are large on few and on many engines
 constexpr int prompt_tokens = 16;  // few: tokens flow evenly
 constexpr std::int64_t look_ns = 50'000'000;
 constexpr double ready_timeout_s = 120;
-// A stall before a slot may have left work that pushes the slot back.
-constexpr std::int64_t before_slot_ns = 1'000'000;
-
-double us(std::uint64_t ns) { return static_cast<double>(ns) / 1e3; }
-
-struct Quantiles {
-  double p50 = 0, p99 = 0, p999 = 0, p9999 = 0, max = 0;
-  static Quantiles of(const Histogram& histogram) {
-    return {us(histogram.quantile(0.5)), us(histogram.quantile(0.99)),
-            us(histogram.quantile(0.999)), us(histogram.quantile(0.9999)), us(histogram.max())};
-  }
-};
-
-struct Outcome {
-  std::string load, policy;
-  Totals total;  // since the start of the run
-  Rates rate;
-  Quantiles slot_us, downlink_ready_us, uplink_ready_us, canary_us;
-  double downlink_deadline_us = 0, uplink_deadline_us = 0;
-  std::uint64_t late = 0, late_host = 0;  // of them: on time but for the canary's stalls
-  std::size_t stalls = 0;
-  double tokens_per_s = 0, ttft_ms_p50 = 0, ttft_ms_p99 = 0;
-  std::uint64_t takes = 0;
-  Quantiles freed_us, given_us;
-  double taken_ratio = 0;
-  std::uint64_t cost_over = 0, cost_slots = 0;
-};
 
 site::AiSection ai_section(const ColocateOptions& options) {
   site::AiSection ai;
   ai.engine.model_path = options.model_path;
   ai.gateway.port = 0;
-  ai.load.concurrency = streams;
+  ai.load.concurrency = options.streams;
   ai.load.prompt_tokens = prompt_tokens;
   return ai;
 }
@@ -74,7 +46,7 @@ Result<std::unique_ptr<Service>> start_saturated(const ColocateOptions& options,
   site::AiSection ai = ai_section(options);
   const std::vector<int> usable = site::usable_processors();
   const auto homes = engine_homes(usable, {usable.back()}, policy, options.split);
-  ai.engine.parallel = streams / static_cast<int>(homes.size());
+  ai.engine.parallel = std::max(1, options.streams / static_cast<int>(homes.size()));
   auto service = start_service(
       ai, homes, [] { return std::string(); }, [] { return 1.0; });
   if (!service) return service;
@@ -102,34 +74,75 @@ Result<double> engine_alone(const ColocateOptions& options) {
   return (tokens_of(**service) - before) / seconds;
 }
 
-void count_late(const std::vector<site::LateSlot>& late, const std::vector<Stall>& stalls,
-                Outcome& outcome) {
-  outcome.late = late.size();
-  outcome.stalls = stalls.size();
-  for (const site::LateSlot& slot : late) {
-    const std::int64_t stalled = stalled_ns(stalls, slot.from_ns - before_slot_ns, slot.ready_ns);
-    outcome.late_host += stalled >= slot.ready_ns - slot.deadline_ns;
-  }
-}
-
-void take_figures(const site::SiteCounters& counters, const site::SiteConfig& config,
-                  Outcome& outcome) {
+void take_figures(const site::Site& site, const site::SiteConfig& config, Outcome& outcome) {
   constexpr auto relaxed = std::memory_order_relaxed;
+  const site::CellCounters& counters = site.counters(0);
   outcome.slot_us = Quantiles::of(counters.slot_ns);
+  outcome.own_slot_us = Quantiles::of(counters.own_slot_ns);
+  outcome.wake_us = Quantiles::of(counters.wake_ns);
   outcome.downlink_ready_us = Quantiles::of(counters.downlink_ready_ns);
   outcome.uplink_ready_us = Quantiles::of(counters.uplink_ready_ns);
   outcome.downlink_deadline_us = config.downlink_deadline_us;
   outcome.uplink_deadline_us =
-      us(static_cast<std::uint64_t>(slot_duration_ns(config.cell.carrier.scs_khz))) *
+      static_cast<double>(slot_duration_ns(config.cells[0].carrier.scs_khz)) / 1e3 *
       config.uplink_deadline_slots;
-  outcome.takes = counters.lease.takes.load(relaxed);
-  outcome.freed_us = Quantiles::of(counters.lease.freed_ns);
-  outcome.given_us = Quantiles::of(counters.lease.given_ns);
-  const auto slots = std::max<std::uint64_t>(1, counters.slots.load(relaxed));
-  outcome.taken_ratio =
-      static_cast<double>(counters.lease.taken_slots.load(relaxed)) / static_cast<double>(slots);
-  outcome.cost_over = counters.cost_over_p9999.load(relaxed);
-  outcome.cost_slots = counters.cost_slots.load(relaxed);
+  outcome.lost_by_host = counters.lost_by_host.load(relaxed);
+  const site::LeaseCounters& lease = site.lease_counters();
+  outcome.takes = lease.takes.load(relaxed);
+  outcome.freed_us = Quantiles::of(lease.freed_ns);
+  outcome.given_us = Quantiles::of(lease.given_ns);
+}
+
+// Kills all engines at even distances within a run; who watches them starts them again.
+class Killer {
+ public:
+  Killer(const Engines* engines, int kills, double seconds)
+      : engines_(engines), kills_(kills), every_ns_(static_cast<std::int64_t>(seconds * 1e9)) {
+    every_ns_ /= kills + 1;
+    next_ns_ = clock_.now_ns() + every_ns_;
+  }
+  int done() const { return done_; }
+
+  void look() {
+    if (engines_ == nullptr || done_ == kills_ || clock_.now_ns() < next_ns_) return;
+    for (const site::HeldProcess& engine : engines_->processes()) {
+      if (engine.process > 1) kill(-engine.process, SIGKILL);
+    }
+    ++done_;
+    next_ns_ += every_ns_;
+  }
+
+ private:
+  const Engines* engines_;
+  int kills_ = 0, done_ = 0;
+  std::int64_t every_ns_ = 0, next_ns_ = 0;
+  MonotonicClock clock_;
+};
+
+// Runs the site to its end, looking at it meanwhile.
+Result<void> run_watched(site::Site& site, Killer& killer, Outcome& outcome) {
+  std::vector<site::LateSlot> late;
+  std::vector<site::HostStall> stalls;
+  std::atomic<bool> done{false};
+  Result<void> ran;
+  std::thread radio([&] {
+    ran = site.run();
+    done.store(true);
+  });
+  MonotonicClock clock;
+  const auto drain = [&] {
+    for (site::LateSlot slot; site.take_late(0, slot);) late.push_back(slot);
+    for (site::HostStall stall; site.take_stall(0, stall);) stalls.push_back(stall);
+  };
+  while (!done.load()) {
+    clock.sleep_until_ns(clock.now_ns() + look_ns);
+    drain();
+    killer.look();
+  }
+  radio.join();
+  drain();
+  count_late(late, stalls, outcome);
+  return ran;
 }
 
 Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
@@ -148,53 +161,33 @@ Result<Outcome> run_one(const ColocateOptions& options, const std::string& load,
   site_options.duration_s = options.seconds;
   site_options.seed = options.seed;
   if (service) site_options.engines = [&service] { return service->engines->processes(); };
-  const int radio_processor = site::usable_processors().back();
   auto site = site::Site::make(*config, site_options);
   if (!site) return site.error();
 
   Outcome outcome;
   outcome.load = load;
   outcome.policy = site::name_of(policy);
-  Canary canary(radio_processor, config->realtime_priority + 1);
   const Engines* engines = service ? service->engines.get() : nullptr;
   const gateway::Gateway* gateway = service ? service->gateway_or_null() : nullptr;
-  const Totals from = take_totals(site->counters(), engines, gateway);
+  const Totals from = take_totals(*site, engines, gateway);
   const double tokens_before = service ? tokens_of(*service) : 0;
-  std::vector<site::LateSlot> late;
-  std::atomic<bool> done{false};
-  Result<void> ran;
-  std::thread radio([&] {
-    ran = site->run();
-    done.store(true);
-  });
-  MonotonicClock clock;
-  const auto drain = [&] {
-    for (site::LateSlot slot; site->take_late(slot);) late.push_back(slot);
-  };
-  while (!done.load()) {
-    clock.sleep_until_ns(clock.now_ns() + look_ns);
-    drain();
-  }
-  radio.join();
-  drain();
+  Killer killer(engines, options.engine_kills, options.seconds);
+  const Result<void> ran = run_watched(*site, killer, outcome);
   const double tokens_after = service ? tokens_of(*service) : 0;
-  const Totals to = take_totals(site->counters(), engines, gateway);
-  canary.stop();
+  outcome.total = take_totals(*site, engines, gateway);
   if (!ran) return ran.error();
   for (const std::string& warning : site->warnings())
     std::fprintf(stderr, "noroshi bench colocate: warning: %s\n", warning.c_str());
-  if (!canary.warning().empty())
-    std::fprintf(stderr, "noroshi bench colocate: canary: %s\n", canary.warning().c_str());
 
-  outcome.total = to;
-  outcome.rate = rates(from, to, static_cast<int>(site::usable_processors().size()));
+  outcome.rate = rates(from, outcome.total, static_cast<int>(site::usable_processors().size()));
   outcome.tokens_per_s = (tokens_after - tokens_before) / outcome.rate.seconds;
-  outcome.canary_us = Quantiles::of(canary.late_ns());
-  count_late(late, canary.stalls(), outcome);
-  take_figures(site->counters(), *config, outcome);
+  take_figures(*site, *config, outcome);
   if (service) {
-    outcome.ttft_ms_p50 = us(service->load->time_to_first_token_ns().quantile(0.5)) / 1e3;
-    outcome.ttft_ms_p99 = us(service->load->time_to_first_token_ns().quantile(0.99)) / 1e3;
+    const Histogram& first_token = service->load->time_to_first_token_ns();
+    outcome.ttft_ms_p50 = static_cast<double>(first_token.quantile(0.5)) / 1e6;
+    outcome.ttft_ms_p99 = static_cast<double>(first_token.quantile(0.99)) / 1e6;
+    outcome.engine_kills = killer.done();
+    outcome.engine_restarts = engines->status().restarts;
   }
   return outcome;
 }
@@ -220,11 +213,11 @@ Result<void> write_plot(const ColocateOptions& options) {
   input.processors = usable.back() + 1;
   input.radio_processor = usable.back();
   input.air_processor = usable[usable.size() >= 2 ? usable.size() - 2 : 0];
-  EngineSampler sampler(engines->processes(), input.processors, site->counters());
+  EngineSampler sampler(engines->processes(), input.processors, site->counters(0));
   const Result<void> ran = site->run();
   sampler.stop();
   if (!ran) return ran;
-  for (site::SlotTrace trace; site->take_trace(trace);) input.slots.push_back(trace);
+  for (site::SlotTrace trace; site->take_trace(0, trace);) input.slots.push_back(trace);
   input.looks = sampler.looks();
   const auto svg = plot_second(input);
   if (!svg) return svg.error();
@@ -233,75 +226,6 @@ Result<void> write_plot(const ColocateOptions& options) {
   file.close();
   if (!file) return Error{options.plot_path + " could not be written"};
   return {};
-}
-
-// Of the processor time that the radio (and the air that stands in for the world) leaves.
-double reclaimed(const Outcome& o) {
-  const double left = o.rate.ai_cores + o.rate.idle_cores + o.rate.other_cores;
-  return left <= 0 ? 0 : o.rate.ai_cores / left;
-}
-
-json::object quantiles_json(const Quantiles& q) {
-  return {{"p50", q.p50}, {"p99", q.p99}, {"p999", q.p999}, {"p9999", q.p9999}, {"max", q.max}};
-}
-
-json::object margin_json(const Quantiles& ready, double deadline_us) {
-  return {{"p50", deadline_us - ready.p50},
-          {"p99", deadline_us - ready.p99},
-          {"p999", deadline_us - ready.p999},
-          {"p9999", deadline_us - ready.p9999},
-          {"min", deadline_us - ready.max}};
-}
-
-json::object outcome_json(const Outcome& o, double alone_tokens_per_s) {
-  json::object out{{"bench", "colocate"}, {"load", o.load}, {"policy", o.policy}};
-  out["slots"] = o.total.slots;
-  out["slot_us"] = quantiles_json(o.slot_us);
-  out["downlink_margin_us"] = margin_json(o.downlink_ready_us, o.downlink_deadline_us);
-  out["uplink_margin_us"] = margin_json(o.uplink_ready_us, o.uplink_deadline_us);
-  out["late"] = json::object{{"slots", o.total.late_slots},   {"downlink", o.total.late_downlink},
-                             {"uplink", o.total.late_uplink}, {"ratio", o.rate.late_ratio},
-                             {"by_host", o.late_host},        {"lost_slots", o.total.lost_slots}};
-  out["canary_us"] = quantiles_json(o.canary_us);
-  out["canary_stalls"] = o.stalls;
-  out["radio_cores"] = o.rate.radio_cores;
-  out["air_cores"] = o.rate.air_cores;
-  out["dl_mbps"] = o.rate.dl_mbps;
-  out["ul_mbps"] = o.rate.ul_mbps;
-  out["cost_model"] = json::object{{"slots", o.cost_slots}, {"over_p9999", o.cost_over}};
-  if (o.policy == "off") return out;
-  out["tokens_per_s"] = o.tokens_per_s;
-  out["share_of_ai_alone"] = o.tokens_per_s / alone_tokens_per_s;
-  out["ai_cores"] = o.rate.ai_cores;
-  out["reclaimed"] = reclaimed(o);
-  out["ttft_ms"] = json::object{{"p50", o.ttft_ms_p50}, {"p99", o.ttft_ms_p99}};
-  out["takes"] = o.takes;
-  out["taken_ratio"] = o.taken_ratio;
-  out["freed_us"] = quantiles_json(o.freed_us);
-  out["given_us"] = quantiles_json(o.given_us);
-  return out;
-}
-
-void print_head(double alone_tokens_per_s) {
-  std::printf("AI alone: %.1f tokens/s\n", alone_tokens_per_s);
-  std::printf("%-8s %-7s %26s %21s %9s %18s %9s %18s %15s\n", "load", "policy",
-              "slot us p50/p99/p99.9/max", "late ours+host (lost)", "radio", "tokens/s (share)",
-              "reclaimed", "freed us p50/p99", "TTFT ms p50/p99");
-}
-
-void print_line(const Outcome& o, double alone_tokens_per_s) {
-  std::printf("%-8s %-7s %5.0f %6.0f %6.0f %6.0f %8llu +%5llu (%4llu) %9.2f", o.load.c_str(),
-              o.policy.c_str(), o.slot_us.p50, o.slot_us.p99, o.slot_us.p999, o.slot_us.max,
-              static_cast<unsigned long long>(o.late - o.late_host),
-              static_cast<unsigned long long>(o.late_host),
-              static_cast<unsigned long long>(o.total.lost_slots), o.rate.radio_cores);
-  if (o.policy != "off") {
-    std::printf(" %9.1f (%4.0f %%) %7.0f %% %9.0f %8.0f %7.0f %7.0f", o.tokens_per_s,
-                100 * o.tokens_per_s / alone_tokens_per_s, 100 * reclaimed(o), o.freed_us.p50,
-                o.freed_us.p99, o.ttft_ms_p50, o.ttft_ms_p99);
-  }
-  std::printf("\n");
-  std::fflush(stdout);
 }
 
 std::vector<std::string> words(const std::string& list, const std::vector<std::string>& all) {
@@ -352,6 +276,8 @@ class Temporary {
 int run_colocate(const ColocateOptions& asked) {
   ColocateOptions options = asked;
   if (!(options.seconds > 0)) return failure("--seconds must be above 0");
+  if (options.streams < 1) return failure("--streams must be at least 1");
+  if (options.engine_kills < 0) return failure("--kill-engine must not be negative");
   const auto loads = words(options.loads, {"low", "diurnal", "bursty", "full"});
   std::vector<site::LeasePolicy> policies;
   for (const std::string& name : words(options.policies, {"off", "static", "os", "lease"})) {

@@ -4,9 +4,9 @@
 // lease policy and several radio loads, in one process tree and one run.
 //
 // The cell: 40 MHz at 30 kHz, TDD DDDSU, two antennas, two handsets, light air (site/site.h). The
-// engine: llama-server with a load model, kept busy by sixteen streams. Each policy also runs with
-// the engine alone and the radio alone, so that shares have a base. A canary (canary.h) tells the
-// host's stalls from our own lateness.
+// engine: llama-server with a load model, kept busy by many streams. Each policy also runs with the
+// engine alone and the radio alone, so that shares have a base. The radio's workers tell the host's
+// stalls from our own lateness (site/lease/stall.h).
 
 #include <string>
 
@@ -17,6 +17,8 @@ struct ColocateOptions {
   std::string loads = "all";     // "all", or some of low, diurnal, bursty, full with commas
   bool split = true;             // engines by processor (engines.h); false: one for all
   double seconds = 10;           // of each run
+  int streams = 16;              // of the load, over all engines: large batches on few and on many
+  int engine_kills = 0;          // of all engines, at even distances within each run
   std::string model_path = {};   // GGUF; empty: a tiny load model, made for the run
   std::string plot_path = {};    // SVG of one second under `lease` and bursty load; empty: none
   std::uint64_t seed = 1;

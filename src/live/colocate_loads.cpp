@@ -60,7 +60,7 @@ Result<site::SiteConfig> colocate_site(std::string_view load, double seconds) {
     return Error{"no radio load '" + std::string(load) + "': low, diurnal, bursty or full"};
   site::SiteConfig config;
   config.name = "colocate";
-  site::CellConfig& cell = config.cell;
+  site::CellConfig& cell = config.cells[0];
   const auto carrier = nr::make_carrier(30, 40);
   const auto pattern = nr::make_duplex_pattern("DDDSU", 30);
   assert(carrier && pattern);

@@ -43,7 +43,7 @@ int processor_of(pid_t thread) {
 }  // namespace
 
 EngineSampler::EngineSampler(std::vector<site::HeldProcess> engines, int processors,
-                             const site::SiteCounters& counters)
+                             const site::CellCounters& counters)
     : thread_([this, engines = std::move(engines), processors, &counters] {
         run(engines, processors, counters);
       }) {}
@@ -56,7 +56,7 @@ void EngineSampler::stop() {
 }
 
 void EngineSampler::run(const std::vector<site::HeldProcess>& engines, int processors,
-                        const site::SiteCounters& counters) {
+                        const site::CellCounters& counters) {
   MonotonicClock clock;
   std::map<pid_t, std::int64_t> before;
   std::int64_t threads_ns = 0;

@@ -27,7 +27,7 @@ class EngineSampler {
   };
 
   EngineSampler(std::vector<site::HeldProcess> engines, int processors,
-                const site::SiteCounters& counters);
+                const site::CellCounters& counters);
   ~EngineSampler();  // stop()
   EngineSampler(const EngineSampler&) = delete;
   EngineSampler& operator=(const EngineSampler&) = delete;
@@ -36,7 +36,7 @@ class EngineSampler {
 
  private:
   void run(const std::vector<site::HeldProcess>& engines, int processors,
-           const site::SiteCounters& counters);
+           const site::CellCounters& counters);
 
   std::vector<Look> looks_;
   std::atomic<bool> stopping_{false};

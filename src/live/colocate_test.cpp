@@ -5,28 +5,69 @@
 
 #include <gtest/gtest.h>
 
-#include "live/canary.h"
 #include "live/colocate_loads.h"
 #include "live/colocate_plot.h"
+#include "live/colocate_report.h"
 
 namespace noroshi::live {
 namespace {
 
-TEST(Canary, StalledTimeIsWhatLiesInsideTheWindow) {
-  const std::vector<Stall> stalls = {{100, 200}, {300, 500}, {900, 1000}};
+TEST(Colocate, StalledTimeIsWhatLiesInsideTheWindow) {
+  const std::vector<site::HostStall> stalls = {{100, 200, 100}, {300, 500, 150}, {900, 1000, 100}};
   EXPECT_EQ(stalled_ns(stalls, 0, 50), 0);
-  EXPECT_EQ(stalled_ns(stalls, 0, 2000), 100 + 200 + 100);
+  EXPECT_EQ(stalled_ns(stalls, 0, 2000), 100 + 150 + 100);
   EXPECT_EQ(stalled_ns(stalls, 150, 400), 50 + 100);
   EXPECT_EQ(stalled_ns(stalls, 350, 360), 10);
   EXPECT_EQ(stalled_ns(stalls, 500, 900), 0);
   EXPECT_EQ(stalled_ns({}, 0, 1000), 0);
 }
 
-TEST(Canary, WakesAndStops) {
-  Canary canary(0, 0);
-  while (canary.late_ns().count() < 3) std::this_thread::yield();
-  canary.stop();
-  EXPECT_EQ(canary.warning(), "");
+// 100 us late each: by a stall of as much, by one of half as much, by the air.
+TEST(Colocate, ALateSlotIsTheHostsOnlyWhereItsStallsExplainAllOfIt) {
+  const auto late = [](std::int64_t tick_ns, bool by_air) {
+    return site::LateSlot{.slot = tick_ns / 500'000,
+                          .uplink = by_air,
+                          .from_ns = tick_ns,
+                          .deadline_ns = tick_ns + 375'000,
+                          .ready_ns = tick_ns + 475'000,
+                          .by_air = by_air};
+  };
+  Outcome outcome;
+  count_late({late(10'000'000, false), late(20'000'000, false), late(30'000'000, true)},
+             {{10'000'000, 10'120'000, 120'000}, {20'000'000, 20'050'000, 50'000}}, outcome);
+  EXPECT_EQ(outcome.late_downlink.all, 2u);
+  EXPECT_EQ(outcome.late_downlink.by_host, 1u);
+  EXPECT_EQ(outcome.late_downlink.ours(), 1u);
+  EXPECT_EQ(outcome.late_uplink.by_air, 1u);
+  EXPECT_EQ(outcome.late_uplink.ours(), 0u);
+  outcome.total.slots = 1000;
+  EXPECT_DOUBLE_EQ(outcome.ours_late_ratio(), 1e-3);
+}
+
+TEST(Colocate, ReportsAllThatIsPromised) {
+  Outcome outcome;
+  outcome.policy = "lease";
+  outcome.rate.ai_cores = 0.9;
+  outcome.rate.idle_cores = 0.05;
+  outcome.rate.early_cores = 0.05;
+  EXPECT_DOUBLE_EQ(outcome.reclaimed(), 0.9);
+  const boost::json::object json = outcome_json(outcome, 100);
+  for (const char* key : {"slot_us", "own_slot_us", "downlink_margin_us", "uplink_margin_us",
+                          "wake_us", "freed_us", "given_us"}) {
+    for (const char* quantile : {"p50", "p99", "p999", "p9999"})
+      EXPECT_TRUE(json.at(key).at(quantile).is_double()) << key << ' ' << quantile;
+  }
+  for (const char* direction : {"downlink", "uplink"}) {
+    for (const char* key : {"all", "ours", "by_host", "by_air"})
+      EXPECT_TRUE(json.at("late").at(direction).at(key).is_uint64()) << direction << ' ' << key;
+  }
+  for (const char* key : {"slots", "by_host", "ours"})
+    EXPECT_TRUE(json.at("lost").at(key).is_uint64()) << key;
+  for (const char* key : {"tokens_per_s", "share_of_ai_alone", "reclaimed"})
+    EXPECT_TRUE(json.at(key).is_double()) << key;
+  EXPECT_TRUE(json.at("ttft_ms").at("p99").is_double());
+  EXPECT_TRUE(json.at("host").at("stalls").is_uint64());
+  EXPECT_TRUE(json.at("engine_kills").is_int64());
 }
 
 std::uint64_t downlink_bits(std::string_view load) {
@@ -38,10 +79,10 @@ std::uint64_t downlink_bits(std::string_view load) {
   auto site = site::Site::make(*config, options);
   EXPECT_TRUE(site) << site.error().message;
   EXPECT_TRUE(site->run());
-  EXPECT_EQ(site->counters().refused_pdus, 0u);
-  EXPECT_EQ(site->counters().payload_mismatches, 0u);
-  EXPECT_GT(site->counters().ul_bits, 0u);
-  return site->counters().dl_bits;
+  EXPECT_EQ(site->counters(0).refused_pdus, 0u);
+  EXPECT_EQ(site->counters(0).payload_mismatches, 0u);
+  EXPECT_GT(site->counters(0).ul_bits, 0u);
+  return site->counters(0).dl_bits;
 }
 
 TEST(Colocate, LoadsAreWhatTheyAreCalled) {
@@ -64,7 +105,7 @@ TEST(ColocatePlot, DrawsEveryProcessorAndRefusesNothing) {
   input.radio_processor = 1;
   for (int s = 0; s < 2100; ++s) {
     const std::int64_t tick = std::int64_t{s} * input.slot_ns;
-    input.slots.push_back({s, tick, tick + 250'000, s % 100 < 10});
+    input.slots.push_back({s, tick, tick + 250'000, 0, s % 100 < 10});
     input.looks.push_back({tick + 10'000, {400'000.0, 200'000.0}, 50'000});
   }
   const auto svg = plot_second(input);
@@ -86,6 +127,8 @@ TEST(Colocate, WrongWordsAreRefusedBeforeAnythingStarts) {
   EXPECT_EQ(run_colocate({.policies = "lease,magic"}), 1);
   EXPECT_EQ(run_colocate({.loads = "low,,full"}), 1);
   EXPECT_EQ(run_colocate({.seconds = 0}), 1);
+  EXPECT_EQ(run_colocate({.streams = 0}), 1);
+  EXPECT_EQ(run_colocate({.engine_kills = -1}), 1);
 }
 
 }  // namespace

@@ -18,7 +18,10 @@ namespace json = boost::json;
 Snapshot example() {
   Snapshot s;
   s.site = "site0";
-  s.cell = "cell0";
+  s.cells.resize(2);
+  s.cells[0].name = "cell0";
+  s.cells[1].name = "cell1";
+  s.cells[1].runs = false;
   s.processors = 2;
   s.elapsed_s = 60;
   Totals start;
@@ -36,8 +39,8 @@ Snapshot example() {
   s.total.tokens = 600;
   s.total.requests = 7;
   s.rate = rates(start, s.total, s.processors);
-  s.slot_us_p50 = 120;
-  s.slot_us_p999 = 300.123;
+  s.cells[0].slot_us_p50 = 120;
+  s.cells[0].slot_us_p999 = 300.123;
   s.has_engine = true;
   s.engine.state = engine::EngineState::ready;
   s.engine.model_name = "tiny";

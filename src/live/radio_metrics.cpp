@@ -6,13 +6,27 @@ namespace noroshi::live {
 namespace {
 
 void line(std::string& out, const char* name, const char* labels, double value) {
-  char text[200];
-  std::snprintf(text, sizeof text, "%s%s %.12g\n", name, labels, value);
-  out += text;
+  char text[40];
+  std::snprintf(text, sizeof text, " %.12g\n", value);
+  out += std::string(name) + labels + text;
 }
 
 void head(std::string& out, const char* name, const char* type, const char* help) {
   out += std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
+}
+
+// Of a label's value.
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -21,28 +35,45 @@ std::string radio_metrics(const Snapshot& s) {
   const Totals& t = s.total;
   const auto number = [](std::uint64_t value) { return static_cast<double>(value); };
   std::string out;
-  head(out, "noroshi_slots_total", "counter", "Radio slots processed.");
-  line(out, "noroshi_slots_total", "", number(t.slots));
+  const auto each = [&](const char* name, const char* more, auto value) {
+    for (std::size_t i = 0; i < s.cells.size() && i < t.cells.size(); ++i) {
+      const std::string labels = "{cell=\"" + escaped(s.cells[i].name) + "\"" + more + "}";
+      line(out, name, labels.c_str(), value(t.cells[i], s.cells[i]));
+    }
+  };
+  const auto both = [&](const char* name, auto downlink, auto uplink) {
+    each(name, ",direction=\"downlink\"",
+         [&](const RadioTotals& c, const Snapshot::Cell&) { return number(c.*downlink); });
+    each(name, ",direction=\"uplink\"",
+         [&](const RadioTotals& c, const Snapshot::Cell&) { return number(c.*uplink); });
+  };
+  const auto count = [&](const char* name, const char* help, auto field) {
+    head(out, name, "counter", help);
+    each(name, "", [&](const RadioTotals& c, const Snapshot::Cell&) { return number(c.*field); });
+  };
+  head(out, "noroshi_cell_running", "gauge", "1 while the cell is on the air.");
+  each("noroshi_cell_running", "",
+       [](const RadioTotals&, const Snapshot::Cell& c) { return c.runs ? 1.0 : 0.0; });
+  count("noroshi_slots_total", "Radio slots processed.", &RadioTotals::slots);
   head(out, "noroshi_late_slots_total", "counter", "Slots that missed a deadline, by direction.");
-  line(out, "noroshi_late_slots_total", "{direction=\"downlink\"}", number(t.late_downlink));
-  line(out, "noroshi_late_slots_total", "{direction=\"uplink\"}", number(t.late_uplink));
-  head(out, "noroshi_lost_slots_total", "counter",
-       "Slots skipped because a worker was too far behind.");
-  line(out, "noroshi_lost_slots_total", "", number(t.lost_slots));
+  both("noroshi_late_slots_total", &RadioTotals::late_downlink, &RadioTotals::late_uplink);
+  count("noroshi_lost_slots_total", "Slots skipped because a worker was too far behind.",
+        &RadioTotals::lost_slots);
+  count("noroshi_host_stalls_total", "Times that the host kept a radio worker from running.",
+        &RadioTotals::stalls);
   head(out, "noroshi_bits_total", "counter", "Transport block bits delivered.");
-  line(out, "noroshi_bits_total", "{direction=\"downlink\"}", number(t.dl_bits));
-  line(out, "noroshi_bits_total", "{direction=\"uplink\"}", number(t.ul_bits));
+  both("noroshi_bits_total", &RadioTotals::dl_bits, &RadioTotals::ul_bits);
   head(out, "noroshi_transport_blocks_total", "counter", "New transport blocks sent.");
-  line(out, "noroshi_transport_blocks_total", "{direction=\"downlink\"}", number(t.dl_tb));
-  line(out, "noroshi_transport_blocks_total", "{direction=\"uplink\"}", number(t.ul_tb));
+  both("noroshi_transport_blocks_total", &RadioTotals::dl_tb, &RadioTotals::ul_tb);
   head(out, "noroshi_transport_blocks_lost_total", "counter", "Transport blocks lost after HARQ.");
-  line(out, "noroshi_transport_blocks_lost_total", "{direction=\"downlink\"}",
-       number(t.dl_tb_lost));
-  line(out, "noroshi_transport_blocks_lost_total", "{direction=\"uplink\"}", number(t.ul_tb_lost));
+  both("noroshi_transport_blocks_lost_total", &RadioTotals::dl_tb_lost, &RadioTotals::ul_tb_lost);
   head(out, "noroshi_slot_seconds", "summary", "Radio processor time of one slot.");
-  line(out, "noroshi_slot_seconds", "{quantile=\"0.5\"}", s.slot_us_p50 / 1e6);
-  line(out, "noroshi_slot_seconds", "{quantile=\"0.99\"}", s.slot_us_p99 / 1e6);
-  line(out, "noroshi_slot_seconds", "{quantile=\"0.999\"}", s.slot_us_p999 / 1e6);
+  each("noroshi_slot_seconds", ",quantile=\"0.5\"",
+       [](const RadioTotals&, const Snapshot::Cell& c) { return c.slot_us_p50 / 1e6; });
+  each("noroshi_slot_seconds", ",quantile=\"0.99\"",
+       [](const RadioTotals&, const Snapshot::Cell& c) { return c.slot_us_p99 / 1e6; });
+  each("noroshi_slot_seconds", ",quantile=\"0.999\"",
+       [](const RadioTotals&, const Snapshot::Cell& c) { return c.slot_us_p999 / 1e6; });
   head(out, "noroshi_cpu_seconds_total", "counter", "Processor time, by what it went to.");
   line(out, "noroshi_cpu_seconds_total", "{part=\"radio\"}", t.radio_cpu_s);
   line(out, "noroshi_cpu_seconds_total", "{part=\"air\"}", t.air_cpu_s);
@@ -63,9 +94,15 @@ std::string radio_metrics(const Snapshot& s) {
   head(out, "noroshi_lease_left_ratio", "gauge",
        "Share of the radio's processors that the slots known now leave.");
   line(out, "noroshi_lease_left_ratio", "", s.lease.left);
+  head(out, "noroshi_lease_early_slots_total", "counter",
+       "Slots for which a radio worker was up before the tick.");
+  line(out, "noroshi_lease_early_slots_total", "", number(t.early_slots));
+  head(out, "noroshi_cost_model_stalled_total", "counter",
+       "Slots that the cost model left out because the host had stalled them.");
+  line(out, "noroshi_cost_model_stalled_total", "", number(t.cost_stalled));
   head(out, "noroshi_cost_model_over_total", "counter",
        "Slots that took longer than the p99.99 that was predicted for them.");
-  line(out, "noroshi_cost_model_over_total", "", number(s.lease.cost_over_p9999));
+  line(out, "noroshi_cost_model_over_total", "", number(t.cost_over_p9999));
   return out;
 }
 

@@ -61,8 +61,8 @@ class Signals {
 // Takes snapshots from any thread: of everything since the start, or since the last look.
 class Observer {
  public:
-  Observer(const site::SiteConfig& config, const site::SiteCounters& counters)
-      : config_(config), counters_(counters), processors_(processors_online()) {}
+  Observer(const site::SiteConfig& config, const site::Site& site)
+      : config_(config), site_(site), processors_(processors_online()) {}
 
   // The service is only there once it has started; the gateway's threads may ask before that.
   void attach(const Service* service) { service_.store(service); }
@@ -78,25 +78,18 @@ class Observer {
  private:
   Totals totals() const {
     const Service* service = service_.load();
-    return take_totals(counters_, service != nullptr ? service->engines.get() : nullptr,
+    return take_totals(site_, service != nullptr ? service->engines.get() : nullptr,
                        service != nullptr ? service->gateway_or_null() : nullptr);
   }
 
   Snapshot snapshot(const Totals& from) const {
     Snapshot s;
     s.site = config_.name;
-    s.cell = config_.cell.name;
+    for (std::size_t i = 0; i < site_.cells(); ++i) s.cells.push_back(cell(i));
     s.processors = processors_;
     s.total = totals();
     s.elapsed_s = s.total.time_s - first_.time_s;
     s.rate = rates(from, s.total, processors_);
-    s.dl_sinr_db = counters_.dl_sinr_db.load(std::memory_order_relaxed);
-    s.ul_sinr_db = counters_.ul_sinr_db.load(std::memory_order_relaxed);
-    const auto us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e3; };
-    s.slot_us_p50 = us(counters_.slot_ns.quantile(0.5));
-    s.slot_us_p99 = us(counters_.slot_ns.quantile(0.99));
-    s.slot_us_p999 = us(counters_.slot_ns.quantile(0.999));
-    s.slot_us_max = us(counters_.slot_ns.max());
     s.lease = lease();
     if (const Service* service = service_.load(); service != nullptr) {
       s.has_engine = true;
@@ -110,15 +103,29 @@ class Observer {
     return s;
   }
 
+  static double us(std::uint64_t ns) { return static_cast<double>(ns) / 1e3; }
+
+  Snapshot::Cell cell(std::size_t i) const {
+    const site::CellCounters& counters = site_.counters(i);
+    Snapshot::Cell c;
+    c.name = config_.cells[i].name;
+    c.runs = site_.runs(i);
+    c.dl_sinr_db = counters.dl_sinr_db.load(std::memory_order_relaxed);
+    c.ul_sinr_db = counters.ul_sinr_db.load(std::memory_order_relaxed);
+    c.slot_us_p50 = us(counters.slot_ns.quantile(0.5));
+    c.slot_us_p99 = us(counters.slot_ns.quantile(0.99));
+    c.slot_us_p999 = us(counters.slot_ns.quantile(0.999));
+    c.slot_us_max = us(counters.slot_ns.max());
+    return c;
+  }
+
   Snapshot::Lease lease() const {
     constexpr auto relaxed = std::memory_order_relaxed;
-    const auto us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e3; };
-    const site::LeaseCounters& c = counters_.lease;
+    const site::LeaseCounters& c = site_.lease_counters();
     Snapshot::Lease l;
     l.policy = site::name_of(config_.lease.policy);
     l.takes = c.takes.load(relaxed);
     l.gives = c.gives.load(relaxed);
-    l.taken_slots = c.taken_slots.load(relaxed);
     l.strays = c.strays.load(relaxed);
     l.failures = c.failures.load(relaxed);
     l.freed_us_p50 = us(c.freed_ns.quantile(0.5));
@@ -126,15 +133,15 @@ class Observer {
     l.freed_us_max = us(c.freed_ns.max());
     l.given_us_p50 = us(c.given_ns.quantile(0.5));
     l.given_us_p99 = us(c.given_ns.quantile(0.99));
-    l.left = counters_.left.load(relaxed);
-    l.cost_slots = counters_.cost_slots.load(relaxed);
-    l.cost_over_p9999 = counters_.cost_over_p9999.load(relaxed);
-    l.cost_p50_error = counters_.cost_p50_error.load(relaxed);
+    for (std::size_t i = 0; i < site_.cells(); ++i) {
+      l.left = std::min(l.left, site_.counters(i).left.load(relaxed));
+      l.cost_p50_error = std::max(l.cost_p50_error, site_.counters(i).cost_p50_error.load(relaxed));
+    }
     return l;
   }
 
   const site::SiteConfig& config_;
-  const site::SiteCounters& counters_;
+  const site::Site& site_;
   int processors_;
   std::atomic<const Service*> service_{nullptr};
   Totals first_, last_;
@@ -273,16 +280,14 @@ int run_site(const SiteCommand& command) {
   }
   auto site = site::Site::make(file->site, options);
   if (!site) return failure("", site.error(), 1);
-  Observer observer(file->site, site->counters());
+  Observer observer(file->site, *site);
   observer.begin();
 
   if (file->ai) {
     auto started = start_service(
         *file->ai, homes_of(*file, site->radio_processors()),
         [&observer] { return radio_metrics(observer.since_start()); },
-        [&site, radio = site->radio_processors().size()] {
-          return engine_share(site->counters(), radio);
-        });
+        [&site] { return engine_share(*site); });
     if (!started) return failure("", started.error(), 1);
     service = *std::move(started);
     observer.attach(service.get());

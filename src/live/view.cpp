@@ -74,29 +74,57 @@ std::string processor_bar(const Rates& rate, int processors, int cells, bool col
 // Whole-number durations and rounded rates: a report is read by people too.
 double rounded(double value, double steps) { return std::round(value * steps) / steps; }
 
-json::object radio_object(const Snapshot& s) {
-  const Rates& r = s.rate;
+json::object radio_object(const RadioTotals& total, const RadioRates& r, const Snapshot::Cell& c) {
   json::object radio;
-  radio["slots"] = s.total.slots;
-  radio["late_slots"] = s.total.late_slots;
+  radio["slots"] = total.slots;
+  radio["late_slots"] = total.late_slots;
   radio["late_ratio"] = r.late_ratio;
-  radio["late_downlink"] = s.total.late_downlink;
-  radio["late_uplink"] = s.total.late_uplink;
-  radio["lost_slots"] = s.total.lost_slots;
+  radio["late_downlink"] = total.late_downlink;
+  radio["late_uplink"] = total.late_uplink;
+  radio["lost_slots"] = total.lost_slots;
+  radio["host_stalls"] = total.stalls;
+  radio["host_stalled_s"] = rounded(total.stalled_s, 1e6);
   radio["dl_mbps"] = rounded(r.dl_mbps, 1e3);
   radio["ul_mbps"] = rounded(r.ul_mbps, 1e3);
   radio["dl_bler"] = r.dl_bler;
   radio["ul_bler"] = r.ul_bler;
   radio["dl_bler_first"] = r.dl_bler_first;
   radio["ul_bler_first"] = r.ul_bler_first;
-  radio["dl_sinr_db"] = rounded(s.dl_sinr_db, 100);
-  radio["ul_sinr_db"] = rounded(s.ul_sinr_db, 100);
-  radio["payload_mismatches"] = s.total.payload_mismatches;
-  radio["slot_us"] = json::object{{"p50", rounded(s.slot_us_p50, 10)},
-                                  {"p99", rounded(s.slot_us_p99, 10)},
-                                  {"p999", rounded(s.slot_us_p999, 10)},
-                                  {"max", rounded(s.slot_us_max, 10)}};
+  radio["dl_sinr_db"] = rounded(c.dl_sinr_db, 100);
+  radio["ul_sinr_db"] = rounded(c.ul_sinr_db, 100);
+  radio["payload_mismatches"] = total.payload_mismatches;
+  radio["slot_us"] = json::object{{"p50", rounded(c.slot_us_p50, 10)},
+                                  {"p99", rounded(c.slot_us_p99, 10)},
+                                  {"p999", rounded(c.slot_us_p999, 10)},
+                                  {"max", rounded(c.slot_us_max, 10)}};
   return radio;
+}
+
+// What has no sum is of the cell that is worst off.
+Snapshot::Cell worst(const std::vector<Snapshot::Cell>& cells) {
+  Snapshot::Cell worst;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const Snapshot::Cell& c = cells[i];
+    worst.dl_sinr_db = i == 0 ? c.dl_sinr_db : std::min(worst.dl_sinr_db, c.dl_sinr_db);
+    worst.ul_sinr_db = i == 0 ? c.ul_sinr_db : std::min(worst.ul_sinr_db, c.ul_sinr_db);
+    worst.slot_us_p50 = std::max(worst.slot_us_p50, c.slot_us_p50);
+    worst.slot_us_p99 = std::max(worst.slot_us_p99, c.slot_us_p99);
+    worst.slot_us_p999 = std::max(worst.slot_us_p999, c.slot_us_p999);
+    worst.slot_us_max = std::max(worst.slot_us_max, c.slot_us_max);
+  }
+  return worst;
+}
+
+json::array cell_array(const Snapshot& s) {
+  json::array cells;
+  for (std::size_t i = 0; i < s.cells.size(); ++i) {
+    const RadioTotals total = i < s.total.cells.size() ? s.total.cells[i] : RadioTotals();
+    const RadioRates rate = i < s.rate.cells.size() ? s.rate.cells[i] : RadioRates();
+    json::object cell{{"name", s.cells[i].name}, {"runs", s.cells[i].runs}};
+    for (auto& [key, value] : radio_object(total, rate, s.cells[i])) cell[key] = value;
+    cells.push_back(std::move(cell));
+  }
+  return cells;
 }
 
 json::object ai_object(const Snapshot& s) {
@@ -118,9 +146,12 @@ json::object ai_object(const Snapshot& s) {
 json::object lease_object(const Snapshot& s) {
   const Snapshot::Lease& l = s.lease;
   json::object lease{{"policy", l.policy}, {"takes", l.takes}, {"gives", l.gives}};
-  lease["taken_ratio"] =
-      s.total.slots == 0 ? 0
-                         : static_cast<double>(l.taken_slots) / static_cast<double>(s.total.slots);
+  lease["taken_ratio"] = s.total.slots == 0 ? 0
+                                            : static_cast<double>(s.total.taken_slots) /
+                                                  static_cast<double>(s.total.slots);
+  lease["early_ratio"] = s.total.slots == 0 ? 0
+                                            : static_cast<double>(s.total.early_slots) /
+                                                  static_cast<double>(s.total.slots);
   lease["freed_us"] = json::object{{"p50", rounded(l.freed_us_p50, 10)},
                                    {"p99", rounded(l.freed_us_p99, 10)},
                                    {"max", rounded(l.freed_us_max, 10)}};
@@ -128,8 +159,9 @@ json::object lease_object(const Snapshot& s) {
       json::object{{"p50", rounded(l.given_us_p50, 10)}, {"p99", rounded(l.given_us_p99, 10)}};
   lease["strays"] = l.strays;
   lease["failures"] = l.failures;
-  lease["cost_model"] = json::object{{"slots", l.cost_slots},
-                                     {"over_p9999", l.cost_over_p9999},
+  lease["cost_model"] = json::object{{"slots", s.total.cost_slots},
+                                     {"stalled", s.total.cost_stalled},
+                                     {"over_p9999", s.total.cost_over_p9999},
                                      {"p50_error", rounded(l.cost_p50_error, 1e4)}};
   return lease;
 }
@@ -138,10 +170,26 @@ json::object cpu_object(const Snapshot& s) {
   const Rates& r = s.rate;
   return {{"processors", s.processors},
           {"radio_cores", rounded(r.radio_cores, 1e4)},
+          {"early_cores", rounded(r.early_cores, 1e4)},
           {"air_cores", rounded(r.air_cores, 1e4)},
           {"ai_cores", rounded(r.ai_cores, 1e4)},
           {"idle_cores", rounded(r.idle_cores, 1e4)},
           {"other_cores", rounded(r.other_cores, 1e4)}};
+}
+
+std::string cell_lines(const Snapshot::Cell& cell, const RadioTotals& total, const RadioRates& r,
+                       const char* bold, const char* plain) {
+  if (!cell.runs) return format("%s%-10s%s stopped\n", bold, cell.name.c_str(), plain);
+  std::string out =
+      format("%s%-10s%s down %7.1f Mb/s   up %6.1f Mb/s   SNR %4.1f / %4.1f dB\n", bold,
+             cell.name.c_str(), plain, r.dl_mbps, r.ul_mbps, cell.dl_sinr_db, cell.ul_sinr_db);
+  out += format("           block errors %4.1f %% / %4.1f %% first, %.2g / %.2g after HARQ\n",
+                100 * r.dl_bler_first, 100 * r.ul_bler_first, r.dl_bler, r.ul_bler);
+  out +=
+      format("           slot p50 %.0f us, p99.9 %.0f us   late %llu of %llu slots\n",
+             cell.slot_us_p50, cell.slot_us_p999, static_cast<unsigned long long>(total.late_slots),
+             static_cast<unsigned long long>(total.slots));
+  return out;
 }
 
 }  // namespace
@@ -154,13 +202,11 @@ std::string render_view(const Snapshot& s, int columns, bool colours) {
   out += format("%sNoroshi%s  %s  %02d:%02d:%02d\n", bold, plain, s.site.c_str(),
                 static_cast<int>(s.elapsed_s) / 3600, static_cast<int>(s.elapsed_s) / 60 % 60,
                 static_cast<int>(s.elapsed_s) % 60);
-  out += format("%s%-10s%s down %7.1f Mb/s   up %6.1f Mb/s   SNR %4.1f / %4.1f dB\n", bold,
-                s.cell.c_str(), plain, r.dl_mbps, r.ul_mbps, s.dl_sinr_db, s.ul_sinr_db);
-  out += format("           block errors %4.1f %% / %4.1f %% first, %.2g / %.2g after HARQ\n",
-                100 * r.dl_bler_first, 100 * r.ul_bler_first, r.dl_bler, r.ul_bler);
-  out += format("           slot p50 %.0f us, p99.9 %.0f us   late %llu of %llu slots\n",
-                s.slot_us_p50, s.slot_us_p999, static_cast<unsigned long long>(s.total.late_slots),
-                static_cast<unsigned long long>(s.total.slots));
+  for (std::size_t i = 0; i < s.cells.size(); ++i) {
+    const RadioTotals total = i < s.total.cells.size() ? s.total.cells[i] : RadioTotals();
+    const RadioRates rate = i < r.cells.size() ? r.cells[i] : RadioRates();
+    out += cell_lines(s.cells[i], total, rate, bold, plain);
+  }
   if (s.has_engine) {
     out += format("%sAI%s         %s, %s   %llu requests   %6.1f tokens/s   first token %.0f ms\n",
                   bold, plain, s.engine.model_name.c_str(), state_name(s.engine.state),
@@ -182,7 +228,8 @@ std::string render_view(const Snapshot& s, int columns, bool colours) {
 
 std::string status_line(const Snapshot& s) {
   json::object line{{"event", "status"}, {"site", s.site}, {"time_s", rounded(s.elapsed_s, 1e3)}};
-  line["radio"] = radio_object(s);
+  line["radio"] = radio_object(s.total, s.rate, worst(s.cells));
+  if (s.cells.size() > 1) line["cells"] = cell_array(s);
   line["ai"] = ai_object(s);
   line["lease"] = lease_object(s);
   line["cpu"] = cpu_object(s);
@@ -191,7 +238,8 @@ std::string status_line(const Snapshot& s) {
 
 std::string report_json(const Snapshot& s) {
   json::object report{{"site", s.site}, {"duration_s", rounded(s.elapsed_s, 1e3)}};
-  report["radio"] = radio_object(s);
+  report["radio"] = radio_object(s.total, s.rate, worst(s.cells));
+  report["cells"] = cell_array(s);
   report["ai"] = ai_object(s);
   report["lease"] = lease_object(s);
   report["cpu"] = cpu_object(s);

@@ -50,6 +50,9 @@ class CellUplink {
   // by phy::check_pusch; their CRC is reported as failed.
   int receive(const fapi::UlTtiRequest& ul_tti, View<const cf32, 2> samples, UplinkReport& report);
 
+  // What receive() will write is on its way into the caches.
+  void prefetch() const { site::prefetch(grid_); }
+
  private:
   fec::HarqBuffer* harq_buffer(const fapi::PuschPdu& pdu);
 

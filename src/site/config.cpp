@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "air/channel.h"
+#include "site/lease/board.h"
 #include "site/yaml.h"
 
 namespace noroshi::site {
@@ -20,10 +21,13 @@ struct Parser {
   SiteFile file;
 
   void root(const YAML::Node& node);
-  void cell(const YAML::Node& node);
-  void carrier(YamlSection& section);
-  void handsets(YamlSection& section, const mac::HandsetConfig& common);
-  void handset(const YAML::Node& node, std::size_t index, const mac::HandsetConfig& common);
+  void cells(const YAML::Node& node);
+  void cell(const YAML::Node& node, const std::string& path, CellConfig& cell);
+  void carrier(YamlSection& section, CellConfig& cell);
+  void handsets(YamlSection& section, const std::string& path, const mac::HandsetConfig& common,
+                CellConfig& cell);
+  void handset(const YAML::Node& node, const std::string& path, const mac::HandsetConfig& common,
+               CellConfig& cell);
   void traffic(const YAML::Node& node, const std::string& path, mac::HandsetConfig& handset);
   void offered(const YAML::Node& node, const std::string& path, mac::Traffic& traffic);
   void radio(const YAML::Node& node);
@@ -34,26 +38,53 @@ struct Parser {
 };
 
 void Parser::root(const YAML::Node& node) {
-  YamlSection section(reader, node, "", {"site", "cell", "radio", "lease", "ai"});
-  section.require("cell");
-  YamlSection site(reader, section.child("site"), "site", {"name"});
+  YamlSection section(reader, node, "", {"site", "cell", "cells", "radio", "lease", "ai"});
+  YamlSection site(reader, section.child("site"), "site", {"name", "control"});
   site.text("name", file.site.name);
-  cell(section.child("cell"));
+  site.text("control", file.control_path);
+  if (section.has("cells")) {
+    if (section.has("cell")) return section.fail("cell", "beside cells (one of the two)");
+    cells(section.child("cells"));
+  } else {
+    section.require("cell");
+    cell(section.child("cell"), "cell", file.site.cells[0]);
+  }
   radio(section.child("radio"));
   lease(section.child("lease"));
   if (section.has("ai")) ai(section.child("ai"));
 }
 
-void Parser::cell(const YAML::Node& node) {
+void Parser::cells(const YAML::Node& node) {
+  if (!node.IsSequence() || node.size() == 0 || node.size() > LeaseBoard::cells_max) {
+    return reader.fail(node.Mark(), "cells (allowed: a list of 1 to " +
+                                        std::to_string(LeaseBoard::cells_max) + " cells)");
+  }
+  file.site.cells.assign(node.size(), CellConfig());
+  for (std::size_t i = 0; i < node.size() && !reader.error; ++i) {
+    CellConfig& one = file.site.cells[i];
+    one.name = "cell" + std::to_string(i);
+    one.carrier.cell_id = static_cast<int>(i) + 1;
+    cell(node[i], "cells[" + std::to_string(i) + "]", one);
+    for (std::size_t k = 0; k < i && !reader.error; ++k) {
+      if (file.site.cells[k].name == one.name) {
+        reader.fail(node[i].Mark(), "cells[" + std::to_string(i) + "]: name \"" + one.name +
+                                        "\" is another cell's");
+      }
+    }
+  }
+}
+
+void Parser::cell(const YAML::Node& node, const std::string& path, CellConfig& cell) {
   YamlSection section(
-      reader, node, "cell",
-      {"name", "bandwidth_mhz", "subcarrier_spacing_khz", "frequency_mhz", "physical_cell_id",
-       "duplex", "special_downlink_symbols", "special_uplink_symbols", "receive_antennas",
-       "mcs_table", "dmrs_additional_positions", "ldpc_iterations_max", "harq_transmissions_max",
-       "target_bler", "handsets_per_slot_max", "traffic", "handsets"});
-  CellConfig& cell = file.site.cell;
+      reader, node, path,
+      {"name", "start", "processors", "bandwidth_mhz", "subcarrier_spacing_khz", "frequency_mhz",
+       "physical_cell_id", "duplex", "special_downlink_symbols", "special_uplink_symbols",
+       "receive_antennas", "mcs_table", "dmrs_additional_positions", "ldpc_iterations_max",
+       "harq_transmissions_max", "target_bler", "handsets_per_slot_max", "traffic", "handsets"});
   section.text("name", cell.name);
-  carrier(section);
+  section.boolean("start", cell.starts);
+  section.integers("processors", cell.processors, 0, processor_max, 2);
+  carrier(section, cell);
   section.integer("receive_antennas", cell.receive_antennas, 1, nr::receive_antennas_max);
   section.choice<nr::McsTable>("mcs_table", cell.mac.mcs_table,
                                {{"64qam", nr::McsTable::qam64},
@@ -66,15 +97,14 @@ void Parser::cell(const YAML::Node& node) {
   section.integer("handsets_per_slot_max", cell.mac.handsets_per_slot_max, 1,
                   fapi::pdus_per_slot_max);
   mac::HandsetConfig common;
-  if (section.has("traffic")) traffic(section.child("traffic"), "cell.traffic", common);
-  handsets(section, common);
+  if (section.has("traffic")) traffic(section.child("traffic"), path + ".traffic", common);
+  handsets(section, path, common, cell);
 }
 
-void Parser::carrier(YamlSection& section) {
-  CellConfig& cell = file.site.cell;
+void Parser::carrier(YamlSection& section, CellConfig& cell) {
   int scs_khz = 30;
   int bandwidth_mhz = 20;
-  int cell_id = 1;
+  int cell_id = cell.carrier.cell_id;
   double frequency_mhz = cell.carrier.center_frequency_hz / 1e6;
   std::string duplex = "DDDSU";
   section.integer("subcarrier_spacing_khz", scs_khz, 15, 30);
@@ -99,7 +129,8 @@ void Parser::carrier(YamlSection& section) {
                   nr::symbols_per_slot - cell.pattern.special_downlink_symbols);
 }
 
-void Parser::handsets(YamlSection& section, const mac::HandsetConfig& common) {
+void Parser::handsets(YamlSection& section, const std::string& path,
+                      const mac::HandsetConfig& common, CellConfig& cell) {
   section.require("handsets");
   if (reader.error) return;
   const YAML::Node list = section.child("handsets");
@@ -107,19 +138,20 @@ void Parser::handsets(YamlSection& section, const mac::HandsetConfig& common) {
     return section.fail("handsets",
                         "(allowed: a list of 1 to " + std::to_string(handsets_max) + " handsets)");
   }
-  for (std::size_t i = 0; i < list.size() && !reader.error; ++i) handset(list[i], i, common);
+  for (std::size_t i = 0; i < list.size() && !reader.error; ++i)
+    handset(list[i], path + ".handsets[" + std::to_string(i) + "]", common, cell);
 }
 
-void Parser::handset(const YAML::Node& node, std::size_t index, const mac::HandsetConfig& common) {
-  const std::string path = "cell.handsets[" + std::to_string(index) + "]";
+void Parser::handset(const YAML::Node& node, const std::string& path,
+                     const mac::HandsetConfig& common, CellConfig& cell) {
   YamlSection section(reader, node, path,
                       {"rnti", "profile", "delay_spread_ns", "doppler_hz", "snr_db",
                        "timing_offset_ns", "receive_antennas", "traffic"});
   HandsetChannel channel;
-  int rnti = 0x4601 + static_cast<int>(index);
+  int rnti = 0x4601 + static_cast<int>(cell.channels.size());
   section.integer("rnti", rnti, 1, 65519);  // C-RNTI: TS 38.321 table 7.1-1
   channel.rnti = static_cast<std::uint16_t>(rnti);
-  for (const HandsetChannel& other : file.site.cell.channels) {
+  for (const HandsetChannel& other : cell.channels) {
     if (other.rnti == channel.rnti && !reader.error)
       reader.fail(node.Mark(), path + ": rnti " + std::to_string(rnti) + " is another handset's");
   }
@@ -135,8 +167,8 @@ void Parser::handset(const YAML::Node& node, std::size_t index, const mac::Hands
   mac::HandsetConfig config = common;
   config.rnti = channel.rnti;
   if (section.has("traffic")) traffic(section.child("traffic"), path + ".traffic", config);
-  file.site.cell.channels.push_back(std::move(channel));
-  file.site.cell.mac.handsets.push_back(std::move(config));
+  cell.channels.push_back(std::move(channel));
+  cell.mac.handsets.push_back(std::move(config));
 }
 
 void Parser::traffic(const YAML::Node& node, const std::string& path, mac::HandsetConfig& handset) {
@@ -172,11 +204,15 @@ void Parser::radio(const YAML::Node& node) {
                       {"processors", "air_processors", "realtime_priority", "keep_awake", "air",
                        "downlink_deadline_us", "uplink_deadline_slots", "record", "replay"});
   SiteConfig& site = file.site;
-  section.integers("processors", site.radio_processors, 0, processor_max, 2);
+  // A single cell has one worker or two.
+  section.integers("processors", site.radio_processors, 0, processor_max,
+                   site.cells.size() == 1 ? 2 : Lease::processors_max);
   section.integers("air_processors", site.air_processors, 0, processor_max, 64);
   section.integer("realtime_priority", site.realtime_priority, 0, 99);
   section.boolean("keep_awake", site.keep_awake);
-  section.choice<bool>("air", site.cell.light_air, {{"emulated", false}, {"light", true}});
+  bool light_air = false;
+  section.choice<bool>("air", light_air, {{"emulated", false}, {"light", true}});
+  for (CellConfig& cell : site.cells) cell.light_air = light_air;
   section.integer("downlink_deadline_us", site.downlink_deadline_us, 1, 10'000);
   section.integer("uplink_deadline_slots", site.uplink_deadline_slots, 1, 16);
   section.text("record", site.record_path);
@@ -185,16 +221,22 @@ void Parser::radio(const YAML::Node& node) {
 
 void Parser::lease(const YAML::Node& node) {
   YamlSection section(reader, node, "lease",
-                      {"policy", "margin_us", "risk_max", "left_min", "mechanism", "cost_model"});
+                      {"policy", "early_us", "early_min_us", "margin_us", "risk_max", "left_min",
+                       "mechanism", "cost_model"});
   SiteConfig& site = file.site;
   section.choice<LeasePolicy>("policy", site.lease.policy,
                               {{"off", LeasePolicy::off},
                                {"static", LeasePolicy::fixed_split},
                                {"os", LeasePolicy::os},
                                {"lease", LeasePolicy::lease}});
-  int margin_us = static_cast<int>(site.lease.margin_ns / 1000);
-  section.integer("margin_us", margin_us, 0, 10'000);
-  site.lease.margin_ns = std::int64_t{margin_us} * 1000;
+  const auto microseconds = [&](const char* key, std::int64_t& value_ns, int max) {
+    int value_us = static_cast<int>(value_ns / 1000);
+    section.integer(key, value_us, 0, max);
+    value_ns = std::int64_t{value_us} * 1000;
+  };
+  microseconds("early_us", site.lease.early_ns, 200);
+  microseconds("early_min_us", site.lease.early_min_ns, 10'000);
+  microseconds("margin_us", site.lease.margin_ns, 10'000);
   section.number("risk_max", site.lease.risk_max, 0, 1);
   section.number("left_min", site.lease.left_min, 0, 1);
   section.choice<std::string>("mechanism", site.lease_mechanism,

@@ -61,6 +61,7 @@ struct AiSection {
 
 struct SiteFile {
   SiteConfig site;
+  std::string control_path;     // of the socket for `noroshi cell`; empty: none
   std::optional<AiSection> ai;  // absent: a radio site only
 };
 

@@ -20,7 +20,7 @@ std::string error_of(const std::string& text) {
 TEST(Config, DemoIsWhatTheIssueAsksFor) {
   const auto file = load("configs/demo.yaml");
   ASSERT_TRUE(file.ok()) << file.error().message;
-  const CellConfig& cell = file->site.cell;
+  const CellConfig& cell = file->site.cells[0];
   EXPECT_EQ(cell.carrier.bandwidth_mhz, 20);
   EXPECT_EQ(cell.carrier.rb_count, 51);
   EXPECT_EQ(cell.carrier.scs_khz, 30);
@@ -45,24 +45,30 @@ TEST(Config, DocumentedDefaultsAreTheDefaults) {
   ASSERT_TRUE(demo.ok() && bare.ok());
   const SiteConfig& a = demo->site;
   const SiteConfig& b = bare->site;
-  EXPECT_EQ(a.cell.name, b.cell.name);
-  EXPECT_EQ(a.cell.carrier.sample_rate_hz(), b.cell.carrier.sample_rate_hz());
-  EXPECT_EQ(a.cell.carrier.cell_id, b.cell.carrier.cell_id);
-  EXPECT_EQ(a.cell.carrier.center_frequency_hz, b.cell.carrier.center_frequency_hz);
-  EXPECT_EQ(a.cell.pattern.special_downlink_symbols, b.cell.pattern.special_downlink_symbols);
-  EXPECT_EQ(a.cell.ldpc_iterations_max, b.cell.ldpc_iterations_max);
-  EXPECT_EQ(a.cell.mac.transmissions_max, b.cell.mac.transmissions_max);
-  EXPECT_EQ(a.cell.mac.target_bler, b.cell.mac.target_bler);
-  EXPECT_EQ(a.cell.mac.dmrs_additional_positions, b.cell.mac.dmrs_additional_positions);
-  EXPECT_EQ(a.cell.channels[0].rnti, b.cell.channels[0].rnti);
-  EXPECT_EQ(a.cell.channels[0].receive_antennas, b.cell.channels[0].receive_antennas);
+  EXPECT_EQ(a.cells[0].name, b.cells[0].name);
+  EXPECT_EQ(a.cells[0].carrier.sample_rate_hz(), b.cells[0].carrier.sample_rate_hz());
+  EXPECT_EQ(a.cells[0].carrier.cell_id, b.cells[0].carrier.cell_id);
+  EXPECT_EQ(a.cells[0].carrier.center_frequency_hz, b.cells[0].carrier.center_frequency_hz);
+  EXPECT_EQ(a.cells[0].pattern.special_downlink_symbols,
+            b.cells[0].pattern.special_downlink_symbols);
+  EXPECT_EQ(a.cells[0].ldpc_iterations_max, b.cells[0].ldpc_iterations_max);
+  EXPECT_EQ(a.cells[0].mac.transmissions_max, b.cells[0].mac.transmissions_max);
+  EXPECT_EQ(a.cells[0].mac.target_bler, b.cells[0].mac.target_bler);
+  EXPECT_EQ(a.cells[0].mac.dmrs_additional_positions, b.cells[0].mac.dmrs_additional_positions);
+  EXPECT_EQ(a.cells[0].channels[0].rnti, b.cells[0].channels[0].rnti);
+  EXPECT_EQ(a.cells[0].channels[0].receive_antennas, b.cells[0].channels[0].receive_antennas);
   EXPECT_EQ(a.realtime_priority, b.realtime_priority);
   EXPECT_EQ(a.keep_awake, b.keep_awake);
-  EXPECT_EQ(a.cell.light_air, b.cell.light_air);
+  EXPECT_EQ(a.cells[0].light_air, b.cells[0].light_air);
   EXPECT_EQ(a.downlink_deadline_us, b.downlink_deadline_us);
   EXPECT_EQ(a.uplink_deadline_slots, b.uplink_deadline_slots);
   EXPECT_EQ(a.lease.policy, b.lease.policy);
+  EXPECT_EQ(a.lease.early_ns, b.lease.early_ns);
+  EXPECT_EQ(a.lease.early_min_ns, b.lease.early_min_ns);
   EXPECT_EQ(a.lease.margin_ns, b.lease.margin_ns);
+  EXPECT_EQ(demo->control_path, bare->control_path);
+  EXPECT_EQ(a.cells[0].starts, b.cells[0].starts);
+  EXPECT_EQ(a.cells[0].processors, b.cells[0].processors);
   EXPECT_EQ(a.lease.risk_max, b.lease.risk_max);
   EXPECT_EQ(a.lease.left_min, b.lease.left_min);
   EXPECT_EQ(a.lease_mechanism, b.lease_mechanism);
@@ -85,13 +91,41 @@ TEST(Config, SectionsAreOptionalAndTrafficIsAHandsetsOwn) {
       "f.yaml", false);
   ASSERT_TRUE(file.ok()) << file.error().message;
   EXPECT_FALSE(file->ai.has_value());
-  const auto& cell = file->site.cell;
+  const auto& cell = file->site.cells[0];
   EXPECT_TRUE(cell.pattern.fdd);
   EXPECT_EQ(cell.carrier.rb_count, 106);
   EXPECT_NE(cell.channels[0].rnti, cell.channels[1].rnti);
   EXPECT_EQ(cell.mac.handsets[0].uplink.kind, mac::Traffic::Kind::none);
   EXPECT_EQ(cell.mac.handsets[1].uplink.kind, mac::Traffic::Kind::full_buffer);
   EXPECT_EQ(cell.mac.handsets[1].downlink.mbps, 3);
+}
+
+TEST(Config, SeveralCellsHaveNamesAndIdentitiesOfTheirOwn) {
+  const auto file = parse(
+      "site: {control: /run/noroshi.sock}\n"
+      "cells:\n"
+      "  - handsets: [{}]\n"
+      "  - {name: roof, start: false, processors: [3, 2], bandwidth_mhz: 40, handsets: [{}, {}]}\n"
+      "radio: {air: light, processors: [1, 2, 3]}\n"
+      "lease: {early_us: 20, early_min_us: 80}\n",
+      "f.yaml", false);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(file->control_path, "/run/noroshi.sock");
+  const auto& cells = file->site.cells;
+  ASSERT_EQ(cells.size(), 2u);
+  EXPECT_EQ(cells[0].name, "cell0");
+  EXPECT_EQ(cells[0].carrier.cell_id, 1);
+  EXPECT_TRUE(cells[0].starts);
+  EXPECT_EQ(cells[1].name, "roof");
+  EXPECT_EQ(cells[1].carrier.cell_id, 2);
+  EXPECT_FALSE(cells[1].starts);
+  EXPECT_EQ(cells[1].processors, (std::vector<int>{3, 2}));
+  EXPECT_EQ(cells[1].carrier.rb_count, 106);
+  EXPECT_EQ(cells[1].channels.size(), 2u);
+  EXPECT_TRUE(cells[0].light_air && cells[1].light_air);
+  EXPECT_EQ(file->site.radio_processors.size(), 3u);
+  EXPECT_EQ(file->site.lease.early_ns, 20'000);
+  EXPECT_EQ(file->site.lease.early_min_ns, 80'000);
 }
 
 struct Bad {
@@ -112,7 +146,17 @@ INSTANTIATE_TEST_SUITE_P(
     All, ConfigErrors,
     testing::Values(
         Bad{"", "f.yaml", "allowed: a map"}, Bad{"site: {name: a}\n", "f.yaml:1:1: ", "cell"},
-        Bad{"cells: 1\n", "f.yaml:1:1: ", "unknown key cells"},
+        Bad{"cells: 1\n", "f.yaml:1:8: ", "a list of 1 to 16 cells"},
+        Bad{"cellz: 1\n", "f.yaml:1:1: ", "unknown key cellz"},
+        Bad{"cells: []\n", "f.yaml:1:8: ", "a list of 1 to 16 cells"},
+        Bad{"cells: [{handsets: [{}]}]\ncell: {handsets: [{}]}\n", "f.yaml:2:7: ", "beside cells"},
+        Bad{"cells:\n  - {handsets: [{}], name: a}\n  - {handsets: [{}], name: a}\n",
+            "f.yaml:3:5: ", "\"a\" is another cell's"},
+        Bad{"cells:\n  - {handsets: [{}]}\n  - {handsets: [{snr_db: 99}]}\n",
+            "f.yaml:3:26: ", "cells[1].handsets[0].snr_db"},
+        Bad{"cell:\n  handsets: [{}]\n  processors: [0, 1, 2]\n", "f.yaml:3:15: ", "at most 2"},
+        Bad{"cell:\n  handsets: [{}]\n  start: perhaps\n", "f.yaml:3:10: ", "true, false"},
+        Bad{"cell:\n  handsets: [{}]\nlease: {early_us: 500}\n", "f.yaml:3:19: ", "0 to 200"},
         Bad{"cell:\n  handsets:\n    - {snr: 3}\n", "f.yaml:3:8: ", "unknown key snr"},
         Bad{"cell:\n  handsets: []\n", "f.yaml:2:13: ", "1 to 16 handsets"},
         Bad{"cell:\n  handsets: 4\n", "f.yaml:2:13: ", "list"},

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace noroshi::site {
 
 // Processors that this process may use, ascending.
@@ -39,5 +41,12 @@ class AwakeHold {
 
 // CLOCK_THREAD_CPUTIME_ID.
 std::int64_t thread_cpu_ns();
+
+// The calling thread's own clock: runs only while it runs. Nobody can sleep on it.
+class ThreadClock final : public Clock {
+ public:
+  std::int64_t now_ns() override { return thread_cpu_ns(); }
+  void sleep_until_ns(std::int64_t) override {}
+};
 
 }  // namespace noroshi::site

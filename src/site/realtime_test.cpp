@@ -25,10 +25,10 @@ bool drop_privileges() {
 
 SiteConfig one_handset() {
   SiteConfig config;
-  config.cell.carrier = nr::make_carrier(30, 5).value();
-  config.cell.pattern = nr::make_duplex_pattern("DDDSU", 30).value();
-  config.cell.channels.emplace_back().rnti = 100;
-  config.cell.mac.handsets.emplace_back().rnti = 100;
+  config.cells[0].carrier = nr::make_carrier(30, 5).value();
+  config.cells[0].pattern = nr::make_duplex_pattern("DDDSU", 30).value();
+  config.cells[0].channels.emplace_back().rnti = 100;
+  config.cells[0].mac.handsets.emplace_back().rnti = 100;
   return config;
 }
 
@@ -42,7 +42,7 @@ std::string run_refused() {
   auto site = Site::make(std::move(config), options);
   if (!site) return site.error().message;
   if (Result<void> run = site->run(); !run) return run.error().message;
-  const SiteCounters& c = site->counters();
+  const CellCounters& c = site->counters(0);
   const bool all = c.slots.load() + c.lost_slots.load() >= 200 && c.payload_mismatches.load() == 0;
   std::string text = all ? "every slot\n" : "slots are missing\n";
   for (const std::string& warning : site->warnings()) text += warning + "\n";

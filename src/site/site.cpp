@@ -1,36 +1,35 @@
 #include "site/site.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <latch>
 #include <mutex>
-#include <optional>
-#include <sstream>
-#include <thread>
+#include <numeric>
 
+#include "site/cell_run.h"
 #include "site/realtime.h"
-#include "site/slot_loop.h"
 
 namespace noroshi::site {
 namespace {
 
-constexpr int air_below_radio = 20;     // in SCHED_FIFO priority
-constexpr int keeper_below_radio = 10;  // of the lease
+constexpr int keeper_below_radio = 10;  // in SCHED_FIFO priority
 constexpr const char* control_groups = "/sys/fs/cgroup";
-constexpr std::int64_t start_delay_ns = 10'000'000;      // from all workers ready to tick 0
-constexpr std::int64_t recording_period_ns = 4'000'000;  // of the disk's thread
+constexpr std::int64_t start_delay_ns = 10'000'000;  // from all workers ready to the first tick
+constexpr std::int64_t period_ns = 20'000'000;       // at whose start a cell may start
+constexpr std::int64_t look_ns = 10'000'000;         // of the thread that waits for the end
 
 struct Processors {
   std::vector<int> radio, air;
 };
 
-// Radio on the last processor, air on the one before it.
+// Radio where the file says, else on the last processor; air on the one before it.
 Result<Processors> choose_processors(const SiteConfig& config) {
   const std::vector<int> usable = usable_processors();
   Processors chosen{config.radio_processors, config.air_processors};
+  for (const CellConfig& cell : config.cells) {
+    for (const int processor : cell.processors) {
+      if (std::ranges::find(chosen.radio, processor) == chosen.radio.end())
+        chosen.radio.push_back(processor);
+    }
+  }
   for (const auto* list : {&chosen.radio, &chosen.air}) {
     for (const int processor : *list) {
       if (std::ranges::find(usable, processor) != usable.end()) continue;
@@ -45,8 +44,10 @@ Result<Processors> choose_processors(const SiteConfig& config) {
   return chosen;
 }
 
-Result<void> check_config(const SiteConfig& config) {
-  const CellConfig& cell = config.cell;
+Result<void> check_cell(const CellConfig& cell) {
+  if (cell.processors.size() > 2)
+    return Error{"cell " + cell.name + ": processors: " + std::to_string(cell.processors.size()) +
+                 " of them; one worker, or two (downlink, uplink)"};
   if (cell.channels.empty()) return Error{"cell " + cell.name + ": no handsets"};
   if (cell.channels.size() != cell.mac.handsets.size())
     return Error{"cell " + cell.name + ": handsets of the MAC and radio channels differ"};
@@ -65,21 +66,42 @@ Result<void> check_config(const SiteConfig& config) {
   return {};
 }
 
+Result<void> check_config(const SiteConfig& config) {
+  const std::vector<CellConfig>& cells = config.cells;
+  if (cells.empty() || cells.size() > LeaseBoard::cells_max)
+    return Error{"a site has 1 to " + std::to_string(LeaseBoard::cells_max) + " cells, not " +
+                 std::to_string(cells.size())};
+  if (cells.size() > 1 && !config.replay_path.empty())
+    return Error{"radio.replay: " + config.replay_path + " for " + std::to_string(cells.size()) +
+                 " cells; only a single cell replays"};
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (const Result<void> checked = check_cell(cells[i]); !checked) return checked;
+    for (std::size_t k = 0; k < i; ++k) {
+      if (cells[i].name == cells[k].name) return Error{"two cells have the name " + cells[i].name};
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 struct Site::State {
   SiteConfig config;
   SiteOptions options;
-  Processors processors;
-  SiteCounters counters;
-  Ring<SlotTrace> traces{8192};
-  std::optional<Recorder> recorder;
-  std::optional<Replay> replay;
   MonotonicClock monotonic;
   ManualClock manual;
-  std::optional<SlotLoop> loop;
+  LeaseCounters lease;
+  LeaseBoard board;
+  CellSurroundings around;
+  std::vector<std::unique_ptr<CellRun>> cells;
   std::atomic<bool> stopping{false};
   static_assert(std::atomic<bool>::is_always_lock_free);  // stop() in a signal handler
+
+  // Who starts and stops cells, one at a time.
+  std::mutex control_mutex;
+  std::unique_ptr<LeaseKeeper> keeper;
+  bool up = false;                         // under control_mutex: cells may start and stop
+  std::int64_t first_ns = 0, end_ns = -1;  // under control_mutex, once it is up
 
   mutable std::mutex warnings_mutex;
   std::vector<std::string> warnings;
@@ -90,37 +112,21 @@ struct Site::State {
     if (options.pace == Pace::real) return monotonic;
     return manual;
   }
-  SlotCount slots() const {  // of the run; -1: until stop()
-    if (options.duration_s <= 0) return -1;
-    const double slot_s = static_cast<double>(slot_duration_ns(config.cell.carrier.scs_khz)) * 1e-9;
-    return std::max<SlotCount>(1, static_cast<SlotCount>(options.duration_s / slot_s + 0.5));
+  std::int64_t duration_ns() const {  // -1: until stop()
+    return options.duration_s <= 0 ? -1 : static_cast<std::int64_t>(options.duration_s * 1e9 + 0.5);
   }
 
   void warn(const std::string& text);
-  void warn(const Result<void>& result) {
-    if (!result) warn(result.error().message);
-  }
-  void move_recordings();
   std::unique_ptr<LeaseKeeper> make_keeper();
-  std::string cost_origin() const;
-  void read_cost_model();
-  void write_cost_model();
-  template <class Tick>
-  void follow(std::atomic<std::uint64_t>& lost, Tick tick);
+  Result<CellRun*> find(std::string_view name);
   void run_free();
   void run_real();
-  void radio_tick(SlotCount now, bool with_uplink);
 };
 
 void Site::State::warn(const std::string& text) {
   if (text.empty()) return;
   const std::lock_guard lock(warnings_mutex);
   if (std::ranges::find(warnings, text) == warnings.end()) warnings.push_back(text);
-}
-
-void Site::State::move_recordings() {
-  if (recorder) warn(recorder->drain());
-  if (replay) warn(replay->fill());
 }
 
 // Null when there is nothing to hold.
@@ -138,158 +144,92 @@ std::unique_ptr<LeaseKeeper> Site::State::make_keeper() {
                      (*mechanism)->name();
   }
   const std::vector<int> usable = usable_processors();
-  LeaseKeeper::Config keeper;
-  keeper.radio_processors = processors.radio;
-  keeper.engine_processors = usable;
+  LeaseKeeper::Config holding;
+  holding.radio_processors = around.radio_processors;
+  holding.engine_processors = usable;
   for (const int processor : usable) {
-    if (std::ranges::find(processors.radio, processor) == processors.radio.end())
-      keeper.own_processors.push_back(processor);
+    if (std::ranges::find(around.radio_processors, processor) == around.radio_processors.end())
+      holding.own_processors.push_back(processor);
   }
-  keeper.fifo_priority = config.realtime_priority == 0
-                             ? 0
-                             : std::max(1, config.realtime_priority - keeper_below_radio);
-  return std::make_unique<LeaseKeeper>(std::move(keeper), *std::move(mechanism), options.engines,
-                                       counters.lease, monotonic,
+  holding.fifo_priority = config.realtime_priority == 0
+                              ? 0
+                              : std::max(1, config.realtime_priority - keeper_below_radio);
+  return std::make_unique<LeaseKeeper>(std::move(holding), *std::move(mechanism), options.engines,
+                                       lease, monotonic,
                                        [this](const std::string& text) { warn(text); });
 }
 
-std::string Site::State::cost_origin() const {
-  return cost_model_origin(config.cell.carrier, config.cell.transmit_antennas,
-                           config.cell.receive_antennas);
-}
-
-void Site::State::read_cost_model() {
-  if (config.cost_model_path.empty()) return;
-  std::ifstream file(config.cost_model_path, std::ios::binary);
-  if (!file) return;  // the first run: it will be written
-  std::stringstream text;
-  text << file.rdbuf();
-  const Result<void> read = parse_cost_model(text.str(), cost_origin(), loop->cost_model());
-  if (!read)
-    warn("cost model " + config.cost_model_path + ": " + read.error().message +
-         "; learned anew, and written there at the end");
-}
-
-// Beside the old one first: a full disk loses nothing.
-void Site::State::write_cost_model() {
-  if (config.cost_model_path.empty()) return;
-  const std::string part = config.cost_model_path + ".part";
-  std::ofstream file(part, std::ios::binary);
-  file << format_cost_model(loop->cost_model(), cost_origin());
-  file.close();
-  if (!file || std::rename(part.c_str(), config.cost_model_path.c_str()) != 0)
-    warn("cost model " + config.cost_model_path + " cannot be written: " + std::strerror(errno));
-}
-
-// Calls tick(n) at every tick until the end. A worker that is too far behind goes on at the present
-// slot; the slots between are lost.
-template <class Tick>
-void Site::State::follow(std::atomic<std::uint64_t>& lost, Tick tick) {
-  const SlotCount end = slots();
-  const std::int64_t slot_ns = loop->tick_ns(1) - loop->tick_ns(0);
+// All cells on one thread, by the slots of the shortest.
+void Site::State::run_free() {
+  std::vector<CellRun*> running;
+  for (const auto& cell : cells) {
+    if (cell->config().starts) running.push_back(cell.get());
+  }
+  std::int64_t slot_ns = period_ns;
+  for (const CellRun* cell : running) slot_ns = std::min(slot_ns, cell->slot_ns());
+  const std::int64_t start_ns = clock().now_ns();
+  for (CellRun* cell : running) cell->set_free_timetable(start_ns);
+  const SlotCount end =
+      duration_ns() < 0 ? -1 : std::max<SlotCount>(1, (duration_ns() + slot_ns / 2) / slot_ns);
   for (SlotCount n = 0; (end < 0 || n < end) && !stopping.load(std::memory_order_relaxed); ++n) {
-    clock().sleep_until_ns(loop->tick_ns(n));
-    const SlotCount present = (clock().now_ns() - loop->tick_ns(0)) / slot_ns;
+    clock().sleep_until_ns(start_ns + n * slot_ns);
+    const SlotCount present = (clock().now_ns() - start_ns) / slot_ns;
     if (present - n > behind_slots_max) {
       const SlotCount next = end < 0 ? present : std::min(present, end);
-      lost.fetch_add(static_cast<std::uint64_t>(next - n), std::memory_order_relaxed);
+      for (CellRun* cell : running) {
+        const SlotCount each = cell->slot_ns() / slot_ns;
+        const SlotCount lost = (next + each - 1) / each - (n + each - 1) / each;
+        cell->lose(static_cast<std::uint64_t>(lost));
+      }
       n = next;
       if (n == end) break;
     }
-    tick(n);
+    for (CellRun* cell : running) {
+      if (const SlotCount each = cell->slot_ns() / slot_ns; n % each == 0)
+        cell->free_tick(n / each);
+    }
   }
-}
-
-void Site::State::radio_tick(SlotCount now, bool with_uplink) {
-  const std::int64_t begin = monotonic.now_ns();
-  loop->downlink_tick(now);
-  if (with_uplink) loop->uplink_tick(now);
-  const std::int64_t end = monotonic.now_ns();
-  counters.slot_ns.add(static_cast<std::uint64_t>(end - begin));
-  const bool taken = (counters.lease.taken.load(std::memory_order_relaxed) & 1) != 0;
-  (void)traces.push({now, begin, end, taken});  // full: nobody looks
-}
-
-void Site::State::run_free() {
-  loop->start(clock().now_ns());
-  std::int64_t cpu = thread_cpu_ns();
-  const auto charge = [&](std::atomic<std::uint64_t>& counter) {
-    const std::int64_t now = thread_cpu_ns();
-    counter.fetch_add(static_cast<std::uint64_t>(now - cpu), std::memory_order_relaxed);
-    cpu = now;
-  };
-  follow(counters.lost_slots, [&](SlotCount n) {
-    radio_tick(n, true);
-    charge(counters.radio_cpu_ns);
-    loop->air_tick(n);
-    charge(counters.air_cpu_ns);
-    move_recordings();
-  });
 }
 
 void Site::State::run_real() {
   warn(lock_memory());
   AwakeHold awake;
   if (config.keep_awake) warn(awake.take());
-  const bool uplink_apart = processors.radio.size() >= 2;
-  const int workers = uplink_apart ? 3 : 2;
-  loop->set_uplink_worker(uplink_apart ? 1 : 0);
-  const std::unique_ptr<LeaseKeeper> keeper = make_keeper();
-  loop->lend_through(keeper.get());
-  std::latch ready(workers);
-  std::latch go(1);
-  const auto worker = [&](const std::vector<int>& where, int priority,
-                          std::atomic<std::uint64_t>& lost, std::atomic<std::uint64_t>& cpu_ns,
-                          auto tick) {
-    return std::thread([this, &ready, &go, where, priority, &lost, &cpu_ns, tick] {
-      warn(pin_thread(where));
-      warn(set_fifo_priority(priority));
-      prefault_stack();
-      ready.count_down();
-      go.wait();
-      std::int64_t cpu = thread_cpu_ns();
-      follow(lost, [&](SlotCount n) {
-        tick(n);
-        const std::int64_t now = thread_cpu_ns();
-        cpu_ns.fetch_add(static_cast<std::uint64_t>(now - cpu), std::memory_order_relaxed);
-        cpu = now;
-      });
-    });
-  };
-
-  const int radio_priority = config.realtime_priority;
-  const int air_priority = radio_priority == 0 ? 0 : std::max(1, radio_priority - air_below_radio);
-  std::vector<std::thread> threads;
-  threads.push_back(worker({processors.radio[0]}, radio_priority, counters.lost_slots,
-                           counters.radio_cpu_ns,
-                           [this, uplink_apart](SlotCount n) { radio_tick(n, !uplink_apart); }));
-  std::atomic<std::uint64_t> uplink_behind{0};  // uplink slots that are lost count themselves
-  if (uplink_apart) {
-    threads.push_back(worker({processors.radio.begin() + 1, processors.radio.end()}, radio_priority,
-                             uplink_behind, counters.radio_cpu_ns,
-                             [this](SlotCount n) { loop->uplink_tick(n); }));
+  {
+    const std::lock_guard lock(control_mutex);
+    keeper = make_keeper();
+    std::vector<CellRun*> first;
+    for (const auto& cell : cells) {
+      if (!cell->config().starts) continue;
+      cell->prepare(keeper.get());
+      first.push_back(cell.get());
+    }
+    first_ns = clock().now_ns() + start_delay_ns;
+    if (duration_ns() >= 0) end_ns = first_ns + duration_ns();
+    for (CellRun* cell : first) cell->go(first_ns, end_ns);
+    up = true;
   }
-  threads.push_back(worker(processors.air, air_priority, counters.lost_air_slots,
-                           counters.air_cpu_ns, [this](SlotCount n) { loop->air_tick(n); }));
-
-  move_recordings();
-  ready.wait();
-  loop->start(clock().now_ns() + start_delay_ns);
-  go.count_down();
-  std::atomic<bool> finished{false};
-  std::optional<std::thread> disk;
-  if (recorder || replay) {
-    disk.emplace([this, &finished] {
-      for (std::int64_t next = monotonic.now_ns(); !finished.load(); next += recording_period_ns) {
-        monotonic.sleep_until_ns(next);
-        move_recordings();
-      }
-    });
+  while (!stopping.load(std::memory_order_relaxed) && (end_ns < 0 || clock().now_ns() < end_ns))
+    monotonic.sleep_until_ns(monotonic.now_ns() + look_ns);
+  const std::lock_guard lock(control_mutex);
+  up = false;
+  for (const auto& cell : cells) {
+    if (stopping.load(std::memory_order_relaxed)) {
+      cell->stop();
+    } else {
+      cell->join();  // its last slots, if it is behind
+    }
   }
-  for (std::thread& thread : threads) thread.join();
-  finished.store(true);
-  if (disk) disk->join();
-  loop->lend_through(nullptr);
+  keeper.reset();
+}
+
+Result<CellRun*> Site::State::find(std::string_view name) {
+  std::string names;
+  for (const auto& cell : cells) {
+    if (cell->config().name == name) return cell.get();
+    names += (names.empty() ? "" : ", ") + cell->config().name;
+  }
+  return Error{"no cell " + std::string(name) + "; this site has " + names};
 }
 
 Site::Site() = default;
@@ -301,39 +241,26 @@ Result<Site> Site::make(SiteConfig config, SiteOptions options) {
   if (Result<void> checked = check_config(config); !checked) return checked.error();
   Result<Processors> processors = choose_processors(config);
   if (!processors) return processors.error();
-  Result<Emulation> emulation = Emulation::make(config.cell, options.seed);
-  if (!emulation) return emulation.error();
 
   Site site;
   site.state_ = std::make_unique<State>();
   State& state = *site.state_;
-  const CellConfig& cell = config.cell;
-  if (!config.record_path.empty()) {
-    Result<Recorder> recorder =
-        Recorder::create(config.record_path, cell.carrier, cell.receive_antennas, cell.name);
-    if (!recorder) return recorder.error();
-    state.recorder.emplace(*std::move(recorder));
-  }
-  if (!config.replay_path.empty()) {
-    Result<Replay> replay = Replay::open(config.replay_path, cell.carrier, cell.receive_antennas);
-    if (!replay) return replay.error();
-    state.replay.emplace(*std::move(replay));
-    if (Result<void> filled = state.replay->fill(); !filled) return filled.error();
-  }
-  // The MAC and the air of one cell live by the cell's parameters and the run's seed.
-  mac::MacConfig mac = cell.mac;
-  mac.carrier = cell.carrier;
-  mac.pattern = cell.pattern;
-  mac.transmit_antennas = cell.transmit_antennas;
-  mac.receive_antennas = cell.receive_antennas;
-  mac.seed = options.seed;
   state.config = std::move(config);
   state.options = std::move(options);
-  state.processors = *std::move(processors);
-  state.loop.emplace(
-      state.config, mac, *std::move(emulation), state.recorder ? &*state.recorder : nullptr,
-      state.replay ? &*state.replay : nullptr, state.counters, state.clock(), state.monotonic);
-  state.read_cost_model();
+  state.around = {.config = &state.config,
+                  .options = &state.options,
+                  .clock = &state.clock(),
+                  .monotonic = &state.monotonic,
+                  .board = &state.board,
+                  .lease = &state.lease,
+                  .radio_processors = std::move(processors->radio),
+                  .air_processors = std::move(processors->air),
+                  .warn = [&state](const std::string& text) { state.warn(text); }};
+  for (std::size_t i = 0; i < state.config.cells.size(); ++i) {
+    auto cell = CellRun::make(state.around, i);
+    if (!cell) return cell.error();
+    state.cells.push_back(*std::move(cell));
+  }
   return site;
 }
 
@@ -342,27 +269,54 @@ Result<void> Site::run() {
     state_->run_free();
   } else {
     state_->run_real();
-    state_->write_cost_model();
   }
-  if (state_->recorder) return state_->recorder->close();
+  for (const auto& cell : state_->cells) {
+    if (const Result<void> finished = cell->finish(); !finished) return finished;
+  }
   return {};
 }
 
 void Site::stop() { state_->stopping.store(true, std::memory_order_relaxed); }
 
-const std::vector<int>& Site::radio_processors() const { return state_->processors.radio; }
-
-bool Site::take_trace(SlotTrace& trace) {
-  const SlotTrace* next = state_->traces.front();
-  if (next == nullptr) return false;
-  trace = *next;
-  state_->traces.pop();
-  return true;
+Result<void> Site::start_cell(std::string_view name) {
+  const std::lock_guard lock(state_->control_mutex);
+  const auto cell = state_->find(name);
+  if (!cell) return cell.error();
+  if (!state_->up) return Error{"the site does not run in real time: no cell can start"};
+  if ((*cell)->runs()) return Error{"cell " + std::string(name) + " runs already"};
+  (*cell)->prepare(state_->keeper.get());
+  const std::int64_t after_ns = state_->clock().now_ns() + start_delay_ns - state_->first_ns;
+  const std::int64_t periods = std::max<std::int64_t>(0, (after_ns + period_ns - 1) / period_ns);
+  (*cell)->go(state_->first_ns + periods * period_ns, state_->end_ns);
+  return {};
 }
 
-bool Site::take_late(LateSlot& late) { return state_->loop->take_late(late); }
+Result<void> Site::stop_cell(std::string_view name) {
+  const std::lock_guard lock(state_->control_mutex);
+  const auto cell = state_->find(name);
+  if (!cell) return cell.error();
+  if (!state_->up) return Error{"the site does not run in real time: no cell can stop"};
+  if (!(*cell)->runs()) return Error{"cell " + std::string(name) + " does not run"};
+  (*cell)->stop();
+  return {};
+}
 
-const SiteCounters& Site::counters() const { return state_->counters; }
+std::size_t Site::cells() const { return state_->cells.size(); }
+bool Site::runs(std::size_t cell) const { return state_->cells[cell]->runs(); }
+const std::vector<int>& Site::radio_processors() const { return state_->around.radio_processors; }
+bool Site::take_late(std::size_t cell, LateSlot& late) {
+  return state_->cells[cell]->take_late(late);
+}
+bool Site::take_trace(std::size_t cell, SlotTrace& trace) {
+  return state_->cells[cell]->take_trace(trace);
+}
+bool Site::take_stall(std::size_t cell, HostStall& stall) {
+  return state_->cells[cell]->take_stall(stall);
+}
+const CellCounters& Site::counters(std::size_t cell) const {
+  return state_->cells[cell]->counters();
+}
+const LeaseCounters& Site::lease_counters() const { return state_->lease; }
 
 std::string Site::lease_in_words() const {
   const std::lock_guard lock(state_->warnings_mutex);

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
 
 #include "site/cell.h"
 #include "site/slot_guard.h"
@@ -29,7 +30,7 @@ struct Shape {
 
 SiteConfig small_site(const Shape& shape) {
   SiteConfig config;
-  CellConfig& cell = config.cell;
+  CellConfig& cell = config.cells[0];
   cell.carrier = nr::make_carrier(shape.scs_khz, shape.bandwidth_mhz).value();
   cell.pattern = nr::make_duplex_pattern(shape.duplex, shape.scs_khz).value();
   cell.receive_antennas = shape.receive_antennas;
@@ -65,7 +66,7 @@ Outcome run_free(const SiteConfig& config, double duration_s, std::uint64_t seed
   EXPECT_TRUE(site.ok()) << (site.ok() ? "" : site.error().message);
   if (!site.ok()) return {};
   EXPECT_TRUE(site->run().ok());
-  const SiteCounters& c = site->counters();
+  const CellCounters& c = site->counters(0);
   EXPECT_EQ(c.refused_pdus.load(), 0u);
   EXPECT_EQ(c.dropped_reports.load(), 0u);
   EXPECT_EQ(c.lost_slots.load() + c.lost_air_slots.load(), 0u);
@@ -128,13 +129,13 @@ TEST(Site, ARecordingReplaysToTheSameResult) {
   EXPECT_EQ(replayed.ul_bits, recorded.ul_bits);
 
   // Another cell hears nothing in it, says so by failed CRCs, and goes on.
-  config.cell.carrier.cell_id = 77;
+  config.cells[0].carrier.cell_id = 77;
   const Outcome foreign = run_free(config, 0.1);
   EXPECT_EQ(foreign.ul_bits, 0u);
   EXPECT_GT(foreign.ul_failed, 0u);
   EXPECT_GT(foreign.dl_bits, 0u);
 
-  config.cell.receive_antennas = 1;
+  config.cells[0].receive_antennas = 1;
   const auto refused = Site::make(config, free_pace(0.1));
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("2 channels"), std::string::npos);
@@ -165,10 +166,10 @@ TEST(Site, CountsALateDownlinkOnce) {
   auto site = Site::make(small_site({}), options);
   ASSERT_TRUE(site.ok());
   ASSERT_TRUE(site->run().ok());
-  EXPECT_EQ(site->counters().late_downlink.load(), 1u);
-  EXPECT_EQ(site->counters().late_uplink.load(), 0u);
-  EXPECT_EQ(site->counters().late_slots.load(), 1u);
-  EXPECT_EQ(site->counters().lost_slots.load(), 0u);
+  EXPECT_EQ(site->counters(0).late_downlink.load(), 1u);
+  EXPECT_EQ(site->counters(0).late_uplink.load(), 0u);
+  EXPECT_EQ(site->counters(0).late_slots.load(), 1u);
+  EXPECT_EQ(site->counters(0).lost_slots.load(), 0u);
 }
 
 TEST(Site, AnUplinkThatTheAirHeldUpIsLateByTheAir) {
@@ -179,7 +180,7 @@ TEST(Site, AnUplinkThatTheAirHeldUpIsLateByTheAir) {
   auto site = Site::make(small_site({}), options);
   ASSERT_TRUE(site.ok());
   ASSERT_TRUE(site->run().ok());
-  const SiteCounters& c = site->counters();
+  const CellCounters& c = site->counters(0);
   EXPECT_EQ(c.late_uplink.load(), 1u);
   EXPECT_EQ(c.late_uplink_by_air.load(), 1u);
   // Slots 55 to 57 had their downlink late too; 54 has none, yet is late by its uplink.
@@ -195,7 +196,7 @@ TEST(Site, ASlotLateBothWaysCountsOnce) {
   auto site = Site::make(small_site({.duplex = "FDD"}), options);
   ASSERT_TRUE(site.ok());
   ASSERT_TRUE(site->run().ok());
-  const SiteCounters& c = site->counters();
+  const CellCounters& c = site->counters(0);
   EXPECT_EQ(c.late_downlink.load(), 4u);       // 54 to 57
   EXPECT_EQ(c.late_uplink.load(), 2u);         // 53 came in time and was read late, and 54
   EXPECT_EQ(c.late_uplink_by_air.load(), 1u);  // 54
@@ -209,7 +210,7 @@ TEST(Site, SurvivesALongStallAndLosesOnlyItsSlots) {
   auto site = Site::make(small_site({}), options);
   ASSERT_TRUE(site.ok());
   ASSERT_TRUE(site->run().ok());
-  const SiteCounters& c = site->counters();
+  const CellCounters& c = site->counters(0);
   EXPECT_EQ(c.lost_slots.load(), 3u * 30u);
   EXPECT_EQ(c.slots.load() + c.lost_slots.load(), 1000u);
   EXPECT_EQ(c.payload_mismatches.load(), 0u);
@@ -231,13 +232,106 @@ TEST(Site, RealPaceAccountsForEverySlot) {
     auto site = Site::make(config, options);
     ASSERT_TRUE(site.ok()) << site.error().message;
     ASSERT_TRUE(site->run().ok());
-    const SiteCounters& c = site->counters();
+    const CellCounters& c = site->counters(0);
     EXPECT_GE(c.slots.load() + c.lost_slots.load(), 400u);
     EXPECT_EQ(c.payload_mismatches.load(), 0u);
   }
 }
 
+// A second cell beside it, of another spacing, changes nothing of the first.
+TEST(Site, CellsDoNotDisturbOneAnother) {
+  const Outcome alone = run_free(small_site({}), 0.2);
+  SiteConfig config = small_site({});
+  config.cells.push_back(small_site({.scs_khz = 15, .duplex = "FDD"}).cells[0]);
+  config.cells[1].name = "cell1";
+  config.cells.push_back(config.cells[0]);
+  config.cells[2].name = "cell2";
+  config.cells[2].starts = false;
+  auto site = Site::make(config, free_pace(0.2));
+  ASSERT_TRUE(site.ok()) << site.error().message;
+  ASSERT_TRUE(site->run().ok());
+  ASSERT_EQ(site->cells(), 3u);
+  EXPECT_EQ(site->counters(0).result_hash.load(), alone.hash);
+  EXPECT_EQ(site->counters(0).slots.load(), 400u);
+  EXPECT_EQ(site->counters(1).slots.load(), 200u);
+  EXPECT_EQ(site->counters(2).slots.load(), 0u);
+  EXPECT_NE(site->counters(1).result_hash.load(), alone.hash);
+  for (const std::size_t cell : {0, 1}) {
+    EXPECT_EQ(site->counters(cell).payload_mismatches.load(), 0u);
+    EXPECT_GT(site->counters(cell).ul_bits.load(), 100'000u);
+  }
+  EXPECT_FALSE(site->stop_cell("cell0"));  // free pace
+}
+
+void wait_for_slots(const Site& site, std::size_t cell, std::uint64_t more) {
+  const std::uint64_t until = site.counters(cell).slots.load() + more;
+  while (site.counters(cell).slots.load() < until) std::this_thread::yield();
+}
+
+// Real threads; nothing about speed is asserted.
+TEST(Site, CellsStartAndStopWhileItRuns) {
+  SiteConfig config = small_site({.handsets = 1});
+  config.realtime_priority = 0;
+  config.radio_processors = {0};
+  config.air_processors = {0};
+  config.cells.push_back(config.cells[0]);
+  config.cells[1].name = "cell1";
+  config.cells[1].starts = false;
+  SiteOptions options;
+  auto site = Site::make(config, options);
+  ASSERT_TRUE(site.ok()) << site.error().message;
+  EXPECT_FALSE(site->start_cell("cell1"));  // before it runs
+  std::thread run([&] { EXPECT_TRUE(site->run().ok()); });
+  wait_for_slots(*site, 0, 50);
+  EXPECT_TRUE(site->runs(0));
+  EXPECT_FALSE(site->runs(1));
+  const auto unknown = site->start_cell("cell7");
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().message.find("cell0, cell1"), std::string::npos);
+  const auto twice = site->start_cell("cell0");
+  ASSERT_FALSE(twice);
+  EXPECT_NE(twice.error().message.find("runs already"), std::string::npos);
+  EXPECT_FALSE(site->stop_cell("cell1"));
+
+  ASSERT_TRUE(site->start_cell("cell1"));
+  wait_for_slots(*site, 1, 100);
+  wait_for_slots(*site, 0, 50);  // both
+  ASSERT_TRUE(site->stop_cell("cell0"));
+  EXPECT_FALSE(site->runs(0));
+  const std::uint64_t stopped_at = site->counters(0).slots.load();
+  wait_for_slots(*site, 1, 100);
+  EXPECT_EQ(site->counters(0).slots.load(), stopped_at);
+  // It goes on where it was, and its HARQ mends what was on its way.
+  const std::uint64_t bits = site->counters(0).ul_bits.load();
+  ASSERT_TRUE(site->start_cell("cell0"));
+  wait_for_slots(*site, 0, 200);
+  site->stop();
+  run.join();
+  EXPECT_GT(site->counters(0).ul_bits.load(), bits);
+  for (const std::size_t cell : {0, 1}) {
+    EXPECT_EQ(site->counters(cell).payload_mismatches.load(), 0u);
+    EXPECT_FALSE(site->runs(cell));
+  }
+  EXPECT_FALSE(site->stop_cell("cell0"));  // after the end
+}
+
 TEST(Site, RefusesWhatItCannotRun) {
+  {
+    SiteConfig twins = small_site({});
+    twins.cells.push_back(twins.cells[0]);
+    const auto refused = Site::make(twins, free_pace(0.1));
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find("name cell0"), std::string::npos);
+    twins.cells[1].name = "b";
+    twins.replay_path = "x.sigmf-meta";
+    EXPECT_NE(Site::make(twins, free_pace(0.1)).error().message.find("radio.replay"),
+              std::string::npos);
+    twins.replay_path.clear();
+    twins.cells[1].processors = {0, 1, 2};
+    EXPECT_FALSE(Site::make(twins, free_pace(0.1)).ok());
+    twins.cells.clear();
+    EXPECT_FALSE(Site::make(twins, free_pace(0.1)).ok());
+  }
   SiteConfig config = small_site({});
   config.radio_processors = {4000};
   auto site = Site::make(config, free_pace(0.1));
@@ -245,12 +339,12 @@ TEST(Site, RefusesWhatItCannotRun) {
   EXPECT_NE(site.error().message.find("processor 4000"), std::string::npos);
 
   config = small_site({});
-  config.cell.channels[1].rnti = config.cell.channels[0].rnti;
-  config.cell.mac.handsets[1].rnti = config.cell.channels[0].rnti;
+  config.cells[0].channels[1].rnti = config.cells[0].channels[0].rnti;
+  config.cells[0].mac.handsets[1].rnti = config.cells[0].channels[0].rnti;
   EXPECT_FALSE(Site::make(config, free_pace(0.1)).ok());
 
   config = small_site({});
-  config.cell.channels[0].profile = "tdl-q";
+  config.cells[0].channels[0].profile = "tdl-q";
   EXPECT_FALSE(Site::make(config, free_pace(0.1)).ok());
 
   config = small_site({});

@@ -21,6 +21,7 @@
 #include "mac/mac.h"
 #include "nr/carrier.h"
 #include "nr/shared_channel.h"
+#include "site/lease/stall.h"
 
 namespace noroshi::site {
 
@@ -80,7 +81,7 @@ struct UplinkPlan {
 
 struct UplinkReport {
   SlotCount slot = -1;
-  std::int64_t took_ns = 0;  // from samples to payload
+  Elapsed took;  // from samples to payload
   fapi::CrcIndication crc;
   fapi::RxDataIndication rx_data;
   std::vector<std::uint8_t> bytes;  // that rx_data looks at
@@ -88,6 +89,15 @@ struct UplinkReport {
 
 // Bytes that hold the transport blocks of any one slot of one layer.
 std::size_t slot_payload_bytes(const nr::Carrier& carrier);
+
+// Asks for what is there to be in this processor's caches soon; does not wait for it.
+template <class T>
+void prefetch(const std::vector<T>& values) {
+  constexpr std::size_t line = 64;
+  const char* bytes = reinterpret_cast<const char*>(values.data());
+  for (std::size_t at = 0; at < values.size() * sizeof(T); at += line)
+    __builtin_prefetch(bytes + at);
+}
 
 // Calls make(item) for every place of a ring that has not been used yet.
 template <class T, class Make>

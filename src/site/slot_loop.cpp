@@ -35,26 +35,31 @@ Grant make_grant(const fapi::SharedChannelPdu& pdu, std::uint8_t harq_id, bool n
 
 }  // namespace
 
-SlotLoop::SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulation emulation,
-                   Recorder* recorder, Replay* replay, SiteCounters& counters, Clock& clock,
-                   Clock& stopwatch)
-    : carrier_(config.cell.carrier),
-      pattern_(config.cell.pattern),
-      transmit_antennas_(config.cell.transmit_antennas),
-      receive_antennas_(config.cell.receive_antennas),
+SlotLoop::SlotLoop(const SiteConfig& site, const CellConfig& cell, const mac::MacConfig& mac,
+                   Emulation emulation, const Surroundings& surroundings, int radio_processors,
+                   int downlink_processor, int uplink_processor)
+    : carrier_(cell.carrier),
+      pattern_(cell.pattern),
+      transmit_antennas_(cell.transmit_antennas),
+      receive_antennas_(cell.receive_antennas),
       slot_ns_(slot_duration_ns(carrier_.scs_khz)),
-      downlink_deadline_ns_(std::int64_t{config.downlink_deadline_us} * 1000),
-      uplink_deadline_ns_(config.uplink_deadline_slots * slot_ns_),
-      clock_(clock),
-      stopwatch_(stopwatch),
-      counters_(counters),
+      downlink_deadline_ns_(std::int64_t{site.downlink_deadline_us} * 1000),
+      uplink_deadline_ns_(site.uplink_deadline_slots * slot_ns_),
+      clock_(surroundings.clock),
+      stopwatch_(surroundings.stopwatch),
+      counters_(surroundings.counters),
+      downlink_processor_(downlink_processor),
+      uplink_processor_(uplink_processor),
+      lease_early_ns_(site.lease.early_ns),
       mac_(mac),
       downlink_(carrier_, transmit_antennas_),
-      lease_(config.lease, Lease::workers_max),
-      uplink_(carrier_, config.cell.receive_antennas, rntis(mac), config.cell.ldpc_iterations_max),
-      recorder_(recorder),
+      lease_(site.lease, radio_processors),
+      board_(surroundings.board),
+      cell_(surroundings.cell),
+      uplink_(carrier_, cell.receive_antennas, rntis(mac), cell.ldpc_iterations_max),
+      recorder_(surroundings.recorder),
       emulation_(std::move(emulation)),
-      replay_(replay) {
+      replay_(surroundings.replay) {
   const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
   const auto prepare_downlink = [&](DownlinkSlot& slot) {
     slot.samples.resize(samples * transmit_antennas_);
@@ -68,7 +73,7 @@ SlotLoop::SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulatio
   prepare_ring(downlink_slots_, prepare_downlink);
   prepare_ring(reports_, prepare_report);
   prepare_ring(uplink_slots_, [&](UplinkSlot& slot) {
-    slot.samples.resize(samples * config.cell.receive_antennas);
+    slot.samples.resize(samples * static_cast<std::size_t>(receive_antennas_));
     slot.sent.reserve(carrier_);
   });
   for (auto& plan : plans_) {
@@ -78,7 +83,8 @@ SlotLoop::SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulatio
   for (auto& mark : late_marks_) mark.store(-1, std::memory_order_relaxed);
 }
 
-void SlotLoop::mark_late(Ring<LateSlot>& ring, const LateSlot& late) {
+void SlotLoop::mark_late(Ring<LateSlot>& ring, LateSlot late, std::int64_t busy_since_ns) {
+  late.from_ns = std::min(late.from_ns, busy_since_ns);
   auto& mark = late_marks_[static_cast<std::size_t>(late.slot) % late_window];
   if (mark.exchange(late.slot, std::memory_order_relaxed) != late.slot)
     add_relaxed(counters_.late_slots);
@@ -98,14 +104,13 @@ bool SlotLoop::take_late(LateSlot& late) {
 
 void SlotLoop::downlink_tick(SlotCount now) {
   const SlotScope scope;
-  const std::int64_t begin = stopwatch_.now_ns();
   if (pattern_.kind(now) != nr::SlotKind::uplink) {
+    const Stopwatch::Start begin = stopwatch_.start();
     transmit(now);
-    const std::int64_t took_ns = stopwatch_.now_ns() - begin;
-    counters_.downlink_ns.add(static_cast<std::uint64_t>(took_ns));
+    const Elapsed took = stopwatch_.since(begin);
+    counters_.downlink_ns.add(static_cast<std::uint64_t>(took.took_ns));
     const PlannedCost& planned = planned_cost(now);
-    if (planned.slot == now && took_ns > 0)
-      cost_model_.downlink.learn(planned.downlink_work, took_ns);
+    if (planned.slot == now) cost_model_.downlink.learn(planned.downlink_work, took);
   }
   take_feedback();
   plan(now + plan_ahead);
@@ -131,8 +136,10 @@ void SlotLoop::transmit(SlotCount now) {
   counters_.downlink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
   if (ready > downlink_deadline_ns_) {
     add_relaxed(counters_.late_downlink);
-    mark_late(late_downlink_, {now, false, tick_ns(now), tick_ns(now) + downlink_deadline_ns_,
-                               tick_ns(now) + ready});
+    mark_late(late_downlink_,
+              {now, false, tick_ns(now), tick_ns(now) + downlink_deadline_ns_, tick_ns(now) + ready,
+               false},
+              downlink_busy_since_ns_);
   }
   if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
   if (!to_air) return;
@@ -172,9 +179,8 @@ void SlotLoop::take_feedback() {
   for (std::size_t i = 0; i < reports_.capacity(); ++i) {
     const UplinkReport* report = reports_.front();
     if (report == nullptr) break;
-    if (const PlannedCost& planned = planned_cost(report->slot);
-        planned.slot == report->slot && report->took_ns > 0)
-      cost_model_.uplink.learn(planned.uplink_work, report->took_ns);
+    if (const PlannedCost& planned = planned_cost(report->slot); planned.slot == report->slot)
+      cost_model_.uplink.learn(planned.uplink_work, report->took);
     mac_.on_crc(report->crc);
     mac_.on_rx_data(report->rx_data);
     mix(hash_, std::uint64_t{report->crc.sfn} << 16 | report->crc.slot);
@@ -224,29 +230,37 @@ void SlotLoop::plan(SlotCount slot) {
 // All that is known after the plan of slot now + plan_ahead, in the order in which it is done: at
 // each tick the downlink of its slot, then the uplink of the slot before.
 void SlotLoop::lend(SlotCount now) {
-  std::array<RadioWork, 2 * plan_ahead + 1> work;
+  constexpr std::size_t own_max = 2 * plan_ahead + 1;
+  static_assert(own_max <= LeaseBoard::pieces_max);
+  std::array<RadioWork, own_max + LeaseBoard::cells_max * LeaseBoard::pieces_max> work;
   std::size_t count = 0;
   for (SlotCount tick = now; tick <= now + plan_ahead; ++tick) {
     if (const PlannedCost& cost = planned_cost(tick);
         tick > now && cost.slot == tick && cost.downlink.p50_ns > 0) {
-      work[count++] = {0,
-                       tick_ns(tick),
-                       tick_ns(tick) + downlink_deadline_ns_,
-                       cost.downlink.p50_ns,
-                       &cost_model_.downlink,
-                       &cost.downlink_work};
+      work[count++] = {
+          downlink_processor_,  tick_ns(tick),         tick_ns(tick) + downlink_deadline_ns_,
+          cost.downlink.p50_ns, &cost_model_.downlink, &cost.downlink_work};
     }
     if (const PlannedCost& cost = planned_cost(tick - 1);
         cost.slot == tick - 1 && cost.uplink.p50_ns > 0) {
       work[count++] = {
-          uplink_worker_,     tick_ns(tick),       tick_ns(tick - 1) + uplink_deadline_ns_,
+          uplink_processor_,  tick_ns(tick),       tick_ns(tick - 1) + uplink_deadline_ns_,
           cost.uplink.p50_ns, &cost_model_.uplink, &cost.uplink_work};
     }
   }
-  const LeaseDecision decision =
-      lease_.decide(clock_.now_ns(), tick_ns(now + plan_ahead + 1), {work.data(), count});
+  std::array<RadioWork, own_max> own;
+  const std::size_t own_count = count;
+  std::copy_n(work.begin(), own_count, own.begin());
+  count = board_.gather(cell_, {work.data(), work.size()}, count);
+  const LeaseDecision decision = lease_.decide(clock_.now_ns(), tick_ns(now + 1),
+                                               tick_ns(now + plan_ahead + 1), {work.data(), count});
+  board_.publish(cell_, {own.data(), own_count}, decision.taken);
+  Early& early = early_[static_cast<std::size_t>(now + 1) % early_.size()];
+  early.processors.store(decision.early, std::memory_order_relaxed);
+  early.slot.store(now + 1, std::memory_order_release);
   counters_.left.store(decision.left, std::memory_order_relaxed);
-  if (keeper_ != nullptr) keeper_->decide(decision.taken);
+  if (decision.taken != 0) add_relaxed(counters_.taken_slots);
+  if (keeper_ != nullptr) keeper_->decide(board_.taken());
 }
 
 void SlotLoop::publish() {
@@ -268,6 +282,7 @@ void SlotLoop::publish() {
   const CostModelError& dl = cost_model_.downlink.error();
   const CostModelError& ul = cost_model_.uplink.error();
   counters_.cost_slots.store(dl.slots + ul.slots, relaxed);
+  counters_.cost_stalled.store(dl.stalled + ul.stalled, relaxed);
   counters_.cost_over_p9999.store(dl.over_p9999 + ul.over_p9999, relaxed);
   counters_.cost_p50_error.store(std::max(dl.p50_error, ul.p50_error), relaxed);
 }
@@ -293,7 +308,7 @@ bool SlotLoop::receive(const UplinkSlot& slot) {
     plan = uplink_plans_.front();
   }
   if (plan == nullptr || plan->slot != slot.slot) return false;
-  const std::int64_t begin = stopwatch_.now_ns();
+  const Stopwatch::Start begin = stopwatch_.start();
   UplinkReport* item = reports_.push_slot();
   UplinkReport& report = item != nullptr ? *item : spare_report_;
   const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
@@ -303,7 +318,8 @@ bool SlotLoop::receive(const UplinkSlot& slot) {
   if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
   finish_uplink(slot, report);
   report.slot = slot.slot;
-  report.took_ns = stopwatch_.now_ns() - begin;
+  report.took = stopwatch_.since(begin);
+  counters_.uplink_ns.add(static_cast<std::uint64_t>(report.took.took_ns));
   if (item != nullptr) {
     reports_.push_done();
   } else {
@@ -314,7 +330,6 @@ bool SlotLoop::receive(const UplinkSlot& slot) {
     const bool kept = recorder_->offer(slot.slot, slot.samples);
     add_relaxed(kept ? counters_.recorded_slots : counters_.unrecorded_slots);
   }
-  counters_.uplink_ns.add(static_cast<std::uint64_t>(stopwatch_.now_ns() - begin));
   return true;
 }
 
@@ -323,11 +338,13 @@ void SlotLoop::finish_uplink(const UplinkSlot& slot, const UplinkReport& report)
   counters_.uplink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
   if (ready > uplink_deadline_ns_) {
     add_relaxed(counters_.late_uplink);
-    mark_late(late_uplink_, {slot.slot, true, tick_ns(slot.slot + 1),
-                             tick_ns(slot.slot) + uplink_deadline_ns_, tick_ns(slot.slot) + ready});
     const std::int64_t air_delay = slot.ready_ns - tick_ns(slot.slot + 1);
-    if (air_delay > 0 && ready - air_delay <= uplink_deadline_ns_)
-      add_relaxed(counters_.late_uplink_by_air);
+    const bool by_air = air_delay > 0 && ready - air_delay <= uplink_deadline_ns_;
+    if (by_air) add_relaxed(counters_.late_uplink_by_air);
+    mark_late(late_uplink_,
+              {slot.slot, true, tick_ns(slot.slot + 1), tick_ns(slot.slot) + uplink_deadline_ns_,
+               tick_ns(slot.slot) + ready, by_air},
+              uplink_busy_since_ns_);
   }
   if (!slot.compare) return;
   for (int i = 0; i < report.rx_data.n_pdus; ++i) {
@@ -339,7 +356,7 @@ void SlotLoop::finish_uplink(const UplinkSlot& slot, const UplinkReport& report)
 
 void SlotLoop::air_tick(SlotCount now) {
   const SlotScope scope;
-  const std::int64_t begin = stopwatch_.now_ns();
+  const Stopwatch::Start begin = stopwatch_.start();
   while (grants_.front() != nullptr && grants_.front()->slot < now) grants_.pop();
   if (const Grants* grants = grants_.front(); grants != nullptr && grants->slot == now) {
     UplinkSlot* out = uplink_slots_.push_slot();
@@ -375,7 +392,41 @@ void SlotLoop::air_tick(SlotCount now) {
     }
     downlink_slots_.pop();
   }
-  counters_.air_ns.add(static_cast<std::uint64_t>(stopwatch_.now_ns() - begin));
+  counters_.air_ns.add(static_cast<std::uint64_t>(stopwatch_.since(begin).took_ns));
+}
+
+void SlotLoop::set_busy_since(int processor, std::int64_t time_ns) {
+  if (processor == downlink_processor_) downlink_busy_since_ns_ = time_ns;
+  if (processor == uplink_processor_) uplink_busy_since_ns_ = time_ns;
+}
+
+std::int64_t SlotLoop::early_ns(int processor, SlotCount now) const {
+  // An uplink worker may look before the downlink's has decided: then by nothing.
+  const Early& early = early_[static_cast<std::size_t>(now) % early_.size()];
+  if (early.slot.load(std::memory_order_acquire) != now) return 0;
+  return (early.processors.load(std::memory_order_relaxed) >> processor & 1) != 0 ? lease_early_ns_
+                                                                                  : 0;
+}
+
+void SlotLoop::warm_uplink(SlotCount now) {
+  const SlotScope scope;
+  const UplinkSlot* slot = uplink_slots_.front();
+  if (slot == nullptr || slot->slot >= now) return;
+  prefetch(slot->samples);
+  uplink_.prefetch();
+}
+
+void SlotLoop::forget() {
+  const auto empty = [](auto& ring) {
+    while (ring.front() != nullptr) ring.pop();
+  };
+  empty(grants_);
+  empty(uplink_plans_);
+  empty(reports_);
+  empty(ucis_);
+  empty(downlink_slots_);
+  empty(uplink_slots_);
+  board_.withdraw(cell_);
 }
 
 }  // namespace noroshi::site

@@ -9,17 +9,22 @@
 //                      payload, ready 4 slots after that slot's tick
 //   air_tick(n)        samples of uplink slot n, then what the handsets make of downlink slot n - 1
 //
+// A worker whose next tick will be heavy may be up a little earlier: early_ns(n) says by how much,
+// and warm_uplink(n) fetches into the caches what that tick will read.
+//
 // Each may run on a thread of its own; one thread may run several, in this order. Late work is done
 // and counted. A slot's work is lost, and counted, only when its worker is slots behind.
 
 #include <array>
 #include <atomic>
+#include <limits>
 #include <memory>
 
 #include "base/clock.h"
 #include "base/ring.h"
 #include "site/cell.h"
 #include "site/emulation.h"
+#include "site/lease/board.h"
 #include "site/lease/cost_model.h"
 #include "site/lease/keeper.h"
 #include "site/lease/lease.h"
@@ -34,26 +39,42 @@ inline constexpr SlotCount behind_slots_max = 8;
 
 class SlotLoop {
  public:
-  // clock: of ticks and deadlines. stopwatch: how long the work takes. recorder, replay: nullptr
-  // for none. All must outlive the loop.
-  SlotLoop(const SiteConfig& config, const mac::MacConfig& mac, Emulation emulation,
-           Recorder* recorder, Replay* replay, SiteCounters& counters, Clock& clock,
-           Clock& stopwatch);
+  // What a loop shares with whoever runs it; all must outlive the loop.
+  struct Surroundings {
+    CellCounters& counters;
+    LeaseBoard& board;
+    int cell = 0;         // on the board
+    Clock& clock;         // of ticks and deadlines
+    Stopwatch stopwatch;  // how long the work takes
+    Recorder* recorder = nullptr;
+    Replay* replay = nullptr;
+  };
+  // downlink_processor, uplink_processor: which of the site's radio processors does the work, 0 the
+  // first of radio_processors.
+  SlotLoop(const SiteConfig& site, const CellConfig& cell, const mac::MacConfig& mac,
+           Emulation emulation, const Surroundings& surroundings, int radio_processors,
+           int downlink_processor, int uplink_processor);
 
-  // Tick 0. Before the first tick.
+  // When tick 0 is, or would have been. Not while ticks run, as lend_through() and forget().
   void start(std::int64_t first_tick_ns) { first_tick_ns_ = first_tick_ns; }
   std::int64_t tick_ns(SlotCount slot) const { return first_tick_ns_ + slot * slot_ns_; }
 
-  // Who carries out the lease's decisions from now on; nullptr: nobody. Not while ticks run, as the
-  // two below.
+  // Who carries out the lease's decisions from now on; nullptr: nobody.
   void lend_through(LeaseKeeper* keeper) { keeper_ = keeper; }
-  void set_uplink_worker(int worker) { uplink_worker_ = worker; }  // the downlink's is 0
+  // What is on its way between the workers is lost: the cell stops. HARQ mends it afterwards.
+  void forget();
   CellCostModel& cost_model() { return cost_model_; }
   bool take_late(LateSlot& late);  // any thread, one at a time
 
   void downlink_tick(SlotCount now);
   void uplink_tick(SlotCount now);
   void air_tick(SlotCount now);
+
+  // Before a tick: since when the worker on this radio processor has not slept.
+  void set_busy_since(int processor, std::int64_t time_ns);
+  // By how much the worker on this radio processor is to be up before tick `now`; 0: by nothing.
+  std::int64_t early_ns(int processor, SlotCount now) const;
+  void warm_uplink(SlotCount now);  // of the uplink's worker
 
  private:
   static constexpr SlotCount plan_ahead = 2;
@@ -69,7 +90,7 @@ class SlotLoop {
   void publish();
   bool receive(const UplinkSlot& slot);  // false: the MAC had no plan for it
   void finish_uplink(const UplinkSlot& slot, const UplinkReport& report);
-  void mark_late(Ring<LateSlot>& ring, const LateSlot& late);
+  void mark_late(Ring<LateSlot>& ring, LateSlot late, std::int64_t busy_since_ns);
 
   // Read only.
   nr::Carrier carrier_;
@@ -78,8 +99,10 @@ class SlotLoop {
   std::int64_t slot_ns_, downlink_deadline_ns_, uplink_deadline_ns_;
   std::int64_t first_tick_ns_ = 0;
   Clock& clock_;
-  Clock& stopwatch_;
-  SiteCounters& counters_;
+  Stopwatch stopwatch_;
+  CellCounters& counters_;
+  int downlink_processor_, uplink_processor_;
+  std::int64_t lease_early_ns_;
 
   // Of the downlink's worker.
   mac::Mac mac_;
@@ -98,12 +121,15 @@ class SlotLoop {
   }
   CellCostModel cost_model_;
   Lease lease_;
+  LeaseBoard& board_;
+  int cell_;
   LeaseKeeper* keeper_ = nullptr;
-  int uplink_worker_ = 0;
   double downlink_sinr_db_ = 0, uplink_sinr_db_ = 0;
+  std::int64_t downlink_busy_since_ns_ = std::numeric_limits<std::int64_t>::max();
 
   // Of the uplink's worker.
   CellUplink uplink_;
+  std::int64_t uplink_busy_since_ns_ = std::numeric_limits<std::int64_t>::max();
   UplinkReport spare_report_;
   Recorder* recorder_;
 
@@ -112,6 +138,12 @@ class SlotLoop {
   Replay* replay_;
 
   // Between them.
+  // Decided for tick n, at n % 2: for which radio processors its worker is to be up early.
+  struct Early {
+    std::atomic<SlotCount> slot{-1};
+    std::atomic<std::uint64_t> processors{0};
+  };
+  std::array<Early, 2> early_;
   Ring<Grants> grants_{messages};
   Ring<UplinkPlan> uplink_plans_{messages};
   Ring<UplinkReport> reports_{sample_slots};

@@ -145,9 +145,13 @@ double CostModel::share_between(const SlotWork& work, std::int64_t from_ns,
                                      static_cast<double>(to_ns) / price_ns);
 }
 
-void CostModel::learn(const SlotWork& work, std::int64_t took_ns) {
-  assert(took_ns > 0);
-  if (work.none()) return;
+void CostModel::learn(const SlotWork& work, const Elapsed& elapsed) {
+  const std::int64_t took_ns = elapsed.own_ns();
+  if (work.none() || took_ns <= 0) return;
+  if (elapsed.stalled()) {
+    ++error_.stalled;
+    return;
+  }
   const CostPrediction predicted = predict(work);
   const double took = static_cast<double>(took_ns);
   ++error_.slots;

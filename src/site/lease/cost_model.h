@@ -9,6 +9,11 @@
 //   w   nanoseconds a unit: the relative error of each slot moves them, by their shares of it
 //   r   what it took over w . x: a distribution, one for each octave of w . x, that forgets too
 //
+// What it took is the radio's own time: of a slot that was stalled (site/lease/stall.h) little is
+// known, it is left out and counted, so that r has the radio's tail and not the host's. (Long slots
+// are stalled, and left out, more often than short ones; with one stall in a thousand slots that
+// moves no quantile.)
+//
 // A prediction is a quantile of that. While a quantile has seen fewer slots than it speaks of (ten
 // thousand for p99.99), a prior of `unseen_ratio` stands for what has not been seen yet. One
 // writer; nothing allocates.
@@ -22,6 +27,7 @@
 #include "base/result.h"
 #include "fapi/messages.h"
 #include "nr/carrier.h"
+#include "site/lease/stall.h"
 
 namespace noroshi::site {
 
@@ -49,6 +55,7 @@ struct CostPrediction {
 // How good the model has been, judged before it learned of each slot.
 struct CostModelError {
   std::uint64_t slots = 0;
+  std::uint64_t stalled = 0;     // slots that were left out, beside them
   std::uint64_t over_p9999 = 0;  // slots that took longer than their p99.99
   double p50_error = 0;          // mean of |took / p50 - 1|, recent slots
 };
@@ -61,9 +68,9 @@ class CostModel {
   CostPrediction predict(const SlotWork& work) const;
   // The share of such slots that take longer than from_ns and at most to_ns, as far as was seen.
   double share_between(const SlotWork& work, std::int64_t from_ns, std::int64_t to_ns) const;
-  // took_ns > 0: what that work took from start to end. Host's stalls count as they are in the
-  // distribution, and are clipped where the units' prices are learned.
-  void learn(const SlotWork& work, std::int64_t took_ns);
+  // What that work took, from start to end. A stalled one teaches nothing; stalls that nobody saw
+  // count as they are in the distribution, and are clipped where the prices are learned.
+  void learn(const SlotWork& work, const Elapsed& took);
   const CostModelError& error() const { return error_; }
 
   // What it knows, as lines of words and numbers.

@@ -41,7 +41,7 @@ TEST(CostModel, LearnsPricesAndCoversItsQuantile) {
       const SlotWork work = random_work(prng);
       const double spread = std::exp(0.05 * prng.normal());
       const double took = true_cost_ns(work) * machine * spread;
-      model.learn(work, static_cast<std::int64_t>(took));
+      model.learn(work, {static_cast<std::int64_t>(took), 0});
     }
   };
   const auto worst_error = [&](double machine) {
@@ -87,7 +87,7 @@ TEST(CostModel, KindsOfWorkThatAlwaysComeTogetherDoNotDrift) {
     if (i > 20'000)
       worst =
           std::max(worst, std::abs(static_cast<double>(model.predict(work).p50_ns) / true_ns - 1));
-    model.learn(work, static_cast<std::int64_t>(true_ns * std::exp(noise)));
+    model.learn(work, {static_cast<std::int64_t>(true_ns * std::exp(noise)), 0});
   }
   EXPECT_LT(worst, 0.35);
 }
@@ -98,7 +98,7 @@ TEST(CostModel, BeforeItHasSeenEnoughThePriorStands) {
   work.units = {1, 1, 10, 20, 100};
   const CostPrediction first = model.predict(work);
   EXPECT_GE(first.p9999_ns, static_cast<std::int64_t>(2.9 * static_cast<double>(first.p50_ns)));
-  for (int i = 0; i < 100; ++i) model.learn(work, first.p50_ns);
+  for (int i = 0; i < 100; ++i) model.learn(work, {first.p50_ns, 0});
   const CostPrediction later = model.predict(work);
   EXPECT_GE(later.p9999_ns, 2 * later.p50_ns);
   EXPECT_EQ(model.predict(SlotWork{}).p9999_ns, 0);
@@ -108,7 +108,7 @@ TEST(CostModel, ShareBetweenIsTheDistributionThatWasSeen) {
   CostModel model;
   SlotWork work;
   work.units = {1, 1, 10, 20, 100};
-  for (int i = 0; i < 60'000; ++i) model.learn(work, i % 10 == 0 ? 100'000 : 50'000);
+  for (int i = 0; i < 60'000; ++i) model.learn(work, {i % 10 == 0 ? 100'000 : 50'000, 0});
   EXPECT_NEAR(model.share_between(work, 80'000, 150'000), 0.1, 0.01);
   EXPECT_NEAR(model.share_between(work, 30'000, 70'000), 0.9, 0.01);
   EXPECT_EQ(model.share_between(work, 300'000, 900'000), 0);
@@ -120,9 +120,9 @@ TEST(CostModel, AStallIsCountedAndTeachesNoPrice) {
   CostModel model;
   SlotWork work;
   work.units = {1, 2, 30, 100, 900};
-  for (int i = 0; i < 30'000; ++i) model.learn(work, 80'000);
+  for (int i = 0; i < 30'000; ++i) model.learn(work, {80'000, 0});
   const std::int64_t p50 = model.predict(work).p50_ns;
-  model.learn(work, 9'000'000);
+  model.learn(work, {9'000'000, 0});
   EXPECT_LT(
       std::abs(static_cast<double>(model.predict(work).p50_ns) / static_cast<double>(p50) - 1),
       0.1);
@@ -136,8 +136,8 @@ TEST(CostModel, AFileIsTakenWholeAndOnlyWhereItWasLearned) {
   CellCostModel model;
   for (int i = 0; i < 3000; ++i) {
     const SlotWork work = random_work(prng);
-    model.downlink.learn(work, static_cast<std::int64_t>(true_cost_ns(work)));
-    model.uplink.learn(work, static_cast<std::int64_t>(2 * true_cost_ns(work)));
+    model.downlink.learn(work, {static_cast<std::int64_t>(true_cost_ns(work)), 0});
+    model.uplink.learn(work, {static_cast<std::int64_t>(2 * true_cost_ns(work)), 0});
   }
   const std::string text = format_cost_model(model, "machine A");
   CellCostModel read;

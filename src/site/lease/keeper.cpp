@@ -50,10 +50,9 @@ LeaseKeeper::~LeaseKeeper() {
 
 void LeaseKeeper::decide(std::uint64_t taken) {
   constexpr auto relaxed = std::memory_order_relaxed;
-  if (taken != 0) counters_.taken_slots.fetch_add(1, relaxed);
   if (decided_.load(relaxed) == taken) return;
   decided_ns_.store(clock_.now_ns(), relaxed);
-  decided_.store(taken, relaxed);
+  decided_.store(taken, std::memory_order_release);
   counters_.taken.store(taken, relaxed);
   changes_.fetch_add(1, std::memory_order_release);
   wake(changes_);
@@ -67,7 +66,7 @@ void LeaseKeeper::run() {
   std::int64_t look_ns = clock_.now_ns() + look_around_ns;
   while (!stopping_.load(std::memory_order_relaxed)) {
     const std::uint32_t seen = changes_.load(std::memory_order_acquire);
-    const std::uint64_t taken = decided_.load(std::memory_order_relaxed);
+    const std::uint64_t taken = decided_.load(std::memory_order_acquire);
     if (taken != applied_) apply(taken, decided_ns_.load(std::memory_order_relaxed));
     const std::int64_t now = clock_.now_ns();
     if (now >= look_ns) {

@@ -19,20 +19,19 @@
 namespace noroshi::site {
 
 struct LeaseCounters {
-  std::atomic<std::uint64_t> taken{0};        // the bits of the present decision
-  std::atomic<std::uint64_t> takes{0};        // decisions that took a processor back
-  std::atomic<std::uint64_t> gives{0};        // and that gave one
-  std::atomic<std::uint64_t> taken_slots{0};  // slots with any processor taken
-  std::atomic<std::uint64_t> strays{0};       // engine threads found where they may not be
-  std::atomic<std::uint64_t> failures{0};     // the system refused
-  Histogram freed_ns;                         // decision to the engines off the processor
-  Histogram given_ns;                         // decision to the engines allowed on it
+  std::atomic<std::uint64_t> taken{0};     // the bits of the present decision
+  std::atomic<std::uint64_t> takes{0};     // decisions that took a processor back
+  std::atomic<std::uint64_t> gives{0};     // and that gave one
+  std::atomic<std::uint64_t> strays{0};    // engine threads found where they may not be
+  std::atomic<std::uint64_t> failures{0};  // the system refused
+  Histogram freed_ns;                      // decision to the engines off the processor
+  Histogram given_ns;                      // decision to the engines allowed on it
 };
 
 class LeaseKeeper {
  public:
   struct Config {
-    std::vector<int> radio_processors;   // [radio worker]
+    std::vector<int> radio_processors;
     std::vector<int> engine_processors;  // all that engines may ever use
     std::vector<int> own_processors;     // of this thread; empty: any
     int fifo_priority = 0;               // 0: ordinary
@@ -45,7 +44,8 @@ class LeaseKeeper {
   LeaseKeeper(const LeaseKeeper&) = delete;
   LeaseKeeper& operator=(const LeaseKeeper&) = delete;
 
-  // From the slot path; one caller. Bit w of taken: radio_processors[w] is the radio's alone.
+  // From the slot path of any cell. Bit p of taken: radio_processors[p] is the radio's alone. Of
+  // two cells that decide at the same moment either may be last; the next tick decides again.
   void decide(std::uint64_t taken);
 
  private:

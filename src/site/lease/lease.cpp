@@ -39,62 +39,64 @@ std::string_view name_of(LeasePolicy policy) {
   return "";
 }
 
-Lease::Lease(const LeaseConfig& config, int workers)
-    : config_(config), workers_(static_cast<std::size_t>(workers)), taken_(all(workers_)) {
-  assert(0 < workers && workers <= workers_max);
+Lease::Lease(const LeaseConfig& config, int processors)
+    : config_(config),
+      processors_(static_cast<std::size_t>(processors)),
+      taken_(all(static_cast<std::size_t>(processors))) {
+  assert(0 < processors && processors <= processors_max);
   budget_.fill(config.risk_max * config.budget_slots);
 }
 
-// Whether the radio keeps this worker's processor to itself.
-bool Lease::keep(std::size_t worker, std::int64_t now_ns, std::int64_t until_ns,
-                 View<const RadioWork, 1> work, LeaseDecision& decision) {
-  std::int64_t free_at_ns = now_ns;  // when the work before is done
+// What comes to a processor, in order, each piece starting when the one before is done.
+Lease::Outlook Lease::look(std::size_t processor, std::int64_t now_ns, std::int64_t next_tick_ns,
+                           std::int64_t until_ns, View<const RadioWork, 1> work) const {
+  Outlook outlook;
+  std::int64_t free_at_ns = now_ns;
   std::int64_t asked_ns = 0;
-  double risk = 0;
-  for (std::size_t i = 0; i < work.size(); ++i) {
-    const RadioWork& piece = work.data()[i];
-    if (static_cast<std::size_t>(piece.worker) != worker) continue;
+  for (const RadioWork& piece : work) {
+    if (static_cast<std::size_t>(piece.processor) != processor) continue;
     const std::int64_t start_ns = std::max(free_at_ns, piece.release_ns);
-    const std::int64_t time_ns = piece.deadline_ns - start_ns;
-    risk = std::max(risk,
-                    piece.model->share_between(*piece.work, time_ns - config_.margin_ns, time_ns));
     free_at_ns = start_ns + piece.p50_ns;
     asked_ns += piece.p50_ns;
+    if (piece.model == nullptr) continue;
+    const std::int64_t time_ns = piece.deadline_ns - start_ns;
+    outlook.risk = std::max(outlook.risk, piece.model->share_between(
+                                              *piece.work, time_ns - config_.margin_ns, time_ns));
+    if (piece.release_ns == next_tick_ns) outlook.next_ns += piece.p50_ns;
   }
-  const double left = 1 - static_cast<double>(asked_ns) /
-                              static_cast<double>(std::max<std::int64_t>(until_ns - now_ns, 1));
-  decision.risk = std::max(decision.risk, risk);
-  decision.left = std::min(decision.left, left);
-  const double whole = config_.risk_max * config_.budget_slots;
-  double& budget = budget_[worker];
-  budget = std::min(budget + config_.risk_max, whole);
-  const bool is_taken = (taken_ >> worker & 1) != 0;
-  if (budget < risk + (is_taken ? budget_share * whole : 0) ||
-      left < config_.left_min + (is_taken ? left_more : 0))
-    return true;
-  budget -= risk;
-  return false;
+  outlook.left = 1 - static_cast<double>(asked_ns) /
+                         static_cast<double>(std::max<std::int64_t>(until_ns - now_ns, 1));
+  return outlook;
 }
 
-LeaseDecision Lease::decide(std::int64_t now_ns, std::int64_t until_ns,
+bool Lease::lends(std::size_t processor, const Outlook& outlook) {
+  const double whole = config_.risk_max * config_.budget_slots;
+  double& budget = budget_[processor];
+  budget = std::min(budget + config_.risk_max, whole);
+  const bool is_taken = (taken_ >> processor & 1) != 0;
+  if (budget < outlook.risk + (is_taken ? budget_share * whole : 0) ||
+      outlook.left < config_.left_min + (is_taken ? left_more : 0))
+    return false;
+  budget -= outlook.risk;
+  return true;
+}
+
+LeaseDecision Lease::decide(std::int64_t now_ns, std::int64_t next_tick_ns, std::int64_t until_ns,
                             View<const RadioWork, 1> work) {
   LeaseDecision decision;
-  std::uint64_t taken = 0;
-  for (std::size_t worker = 0; worker < workers_; ++worker) {
-    if (keep(worker, now_ns, until_ns, work, decision)) taken |= std::uint64_t{1} << worker;
+  for (std::size_t p = 0; p < processors_; ++p) {
+    const Outlook outlook = look(p, now_ns, next_tick_ns, until_ns, work);
+    const std::uint64_t bit = std::uint64_t{1} << p;
+    if (!lends(p, outlook)) decision.taken |= bit;
+    if (config_.early_ns > 0 && outlook.next_ns >= config_.early_min_ns) decision.early |= bit;
+    decision.risk = std::max(decision.risk, outlook.risk);
+    decision.left = std::min(decision.left, outlook.left);
   }
-  switch (config_.policy) {
-    case LeasePolicy::off:
-    case LeasePolicy::fixed_split:
-      taken = all(workers_);
-      break;
-    case LeasePolicy::os:
-      taken = 0;
-      break;
-    case LeasePolicy::lease:
-      break;
+  if (config_.policy != LeasePolicy::lease) {
+    decision.early = 0;
+    decision.taken = config_.policy == LeasePolicy::os ? 0 : all(processors_);
   }
-  decision.taken = taken_ = taken;
+  taken_ = decision.taken;
   return decision;
 }
 
