@@ -16,8 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   work.units = {1, 2, 30, 100, 900};
   for (int i = 0; i < 3; ++i) {
     if (model.downlink.predict(work).p9999_ns < 0) std::abort();
-    model.downlink.learn(work, 80'000);
-    model.uplink.learn(work, 1);
+    model.downlink.learn(work, {.took_ns = 80'000});
+    model.uplink.learn(work, {.took_ns = 1});
   }
   return 0;
 }
