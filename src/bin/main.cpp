@@ -8,6 +8,7 @@
 #include "conformance/runner.h"
 #include "engine/model_make.h"
 #include "live/colocate.h"
+#include "live/control.h"
 #include "live/site_command.h"
 #include "meter/meter_command.h"
 #include "meter/usage_command.h"
@@ -37,6 +38,26 @@ void add_site(CLI::App& app, int& exit_code) {
   site->callback([command, pace, &exit_code] {
     command->free_pace = *pace == "free";
     exit_code = live::run_site(*command);
+  });
+}
+
+void add_cell(CLI::App& app, int& exit_code) {
+  auto* cell = app.add_subcommand("cell", "list, start or stop the cells of a running site");
+  cell->require_subcommand(1);
+  auto socket = std::make_shared<std::string>();
+  auto name = std::make_shared<std::string>();
+  cell->add_option("--site", *socket, "the site's control socket (site.control of its file)")
+      ->required();
+  cell->fallthrough();
+  for (const char* verb : {"start", "stop"}) {
+    auto* command = cell->add_subcommand(verb, std::string(verb) + " a cell");
+    command->add_option("name", *name, "as the site's file calls it")->required();
+    command->callback([=, &exit_code] {
+      exit_code = live::run_cell_command(*socket, std::string("cell ") + verb + " " + *name);
+    });
+  }
+  cell->add_subcommand("list", "the cells, as JSON")->callback([=, &exit_code] {
+    exit_code = live::run_cell_command(*socket, "cell list");
   });
 }
 
@@ -184,6 +205,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", NOROSHI_VERSION);
   int exit_code = 0;
   add_site(app, exit_code);
+  add_cell(app, exit_code);
   add_conformance(app, exit_code);
   add_bench(app, exit_code);
   add_model(app, exit_code);

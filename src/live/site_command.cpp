@@ -14,6 +14,7 @@
 #include <mutex>
 #include <thread>
 
+#include "live/control.h"
 #include "live/radio_metrics.h"
 #include "live/service.h"
 #include "live/snapshot.h"
@@ -262,6 +263,16 @@ void watch(const Signals& signals, const site::Site& site, Observer& observer, D
   }
 }
 
+// Null where the configuration wants none.
+Result<std::unique_ptr<ControlSocket>> open_control(const site::SiteFile& file, site::Site& site) {
+  if (file.control_path.empty()) return std::unique_ptr<ControlSocket>();
+  std::vector<std::string> names;
+  for (const site::CellConfig& cell : file.site.cells) names.push_back(cell.name);
+  return ControlSocket::open(file.control_path, [&site, names](std::string_view line) {
+    return answer_control(site, names, line);
+  });
+}
+
 }  // namespace
 
 int run_site(const SiteCommand& command) {
@@ -280,6 +291,8 @@ int run_site(const SiteCommand& command) {
   }
   auto site = site::Site::make(file->site, options);
   if (!site) return failure("", site.error(), 1);
+  auto control = open_control(*file, *site);
+  if (!control) return failure("", control.error(), 1);
   Observer observer(file->site, *site);
   observer.begin();
 
@@ -304,6 +317,7 @@ int run_site(const SiteCommand& command) {
         command.seed);
   site->stop();
   radio.join();
+  control->reset();
 
   const Snapshot whole = observer.since_start();
   display.warn(site->warnings());

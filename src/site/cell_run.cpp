@@ -207,6 +207,8 @@ void CellRun::follow(Worker& worker) {
       if (n == end_slot_) break;
     }
     worker.tick(n);
+    if (worker.radio_processor >= 0)
+      around_.board->note_end(worker.radio_processor, around_.clock->now_ns());
     const std::int64_t now = thread_cpu_ns();
     worker.cpu_ns->fetch_add(static_cast<std::uint64_t>(now - cpu), relaxed);
     cpu = now;
@@ -228,7 +230,9 @@ void CellRun::sleep_to(Worker& worker, SlotCount n) {
     worker.stalled_ns = 0;
     loop_->set_busy_since(worker.radio_processor, up_at);
     counters_.wake_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(up - up_at, 0)));
-    if (up - up_at >= late_wake_min_ns) note_stall(worker, {up_at, up, up - up_at});
+    const std::int64_t free_at =
+        std::max(up_at, around_.board->end_ns(worker.radio_processor));  // of another cell
+    if (up - free_at >= late_wake_min_ns) note_stall(worker, {free_at, up, up - free_at});
   }
   if (up >= tick) return;
   worker.early_ns = tick - up;

@@ -222,7 +222,7 @@ void Parser::radio(const YAML::Node& node) {
 void Parser::lease(const YAML::Node& node) {
   YamlSection section(reader, node, "lease",
                       {"policy", "early_us", "early_min_us", "margin_us", "risk_max", "left_min",
-                       "mechanism", "cost_model"});
+                       "mechanism", "cache_share", "bandwidth_share", "cost_model"});
   SiteConfig& site = file.site;
   section.choice<LeasePolicy>("policy", site.lease.policy,
                               {{"off", LeasePolicy::off},
@@ -241,6 +241,8 @@ void Parser::lease(const YAML::Node& node) {
   section.number("left_min", site.lease.left_min, 0, 1);
   section.choice<std::string>("mechanism", site.lease_mechanism,
                               {{"auto", "auto"}, {"affinity", "affinity"}, {"cpuset", "cpuset"}});
+  section.number("cache_share", site.resctrl.cache_share, 0, 1);
+  section.number("bandwidth_share", site.resctrl.bandwidth_share, 0, 1);
   section.text("cost_model", site.cost_model_path);
 }
 

@@ -72,6 +72,8 @@ TEST(Config, DocumentedDefaultsAreTheDefaults) {
   EXPECT_EQ(a.lease.risk_max, b.lease.risk_max);
   EXPECT_EQ(a.lease.left_min, b.lease.left_min);
   EXPECT_EQ(a.lease_mechanism, b.lease_mechanism);
+  EXPECT_EQ(a.resctrl.cache_share, b.resctrl.cache_share);
+  EXPECT_EQ(a.resctrl.bandwidth_share, b.resctrl.bandwidth_share);
   EXPECT_EQ(a.cost_model_path, b.cost_model_path);
   EXPECT_EQ(demo->ai->engine.parallel, bare->ai->engine.parallel);
   EXPECT_EQ(demo->ai->engine.health_timeout_s, bare->ai->engine.health_timeout_s);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <ctime>
 
@@ -19,6 +20,34 @@ std::vector<int> usable_processors() {
   if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
   for (int i = 0; i < CPU_SETSIZE; ++i) {
     if (CPU_ISSET(i, &set)) processors.push_back(i);
+  }
+  return processors;
+}
+
+Result<std::vector<int>> parse_processor_list(std::string_view text) {
+  const auto wrong = [&text] {
+    return Error{"'" + std::string(text.substr(0, 60)) + "' is no list of processors (like 0-3,8)"};
+  };
+  std::string_view rest = text.substr(0, text.find('\n'));
+  std::vector<int> processors;
+  const auto number = [&rest](int& value) {
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
+    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    return error == std::errc() && value >= 0 && value < CPU_SETSIZE;
+  };
+  while (!rest.empty()) {
+    int first = 0;
+    if (!number(first)) return wrong();
+    int last = first;
+    if (rest.starts_with('-')) {
+      rest.remove_prefix(1);
+      if (!number(last) || last < first) return wrong();
+    }
+    if (!processors.empty() && first <= processors.back()) return wrong();
+    for (int processor = first; processor <= last; ++processor) processors.push_back(processor);
+    if (rest.empty()) break;
+    if (!rest.starts_with(',') || rest.size() == 1) return wrong();
+    rest.remove_prefix(1);
   }
   return processors;
 }

@@ -6,14 +6,19 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/result.h"
 
 namespace noroshi::site {
 
 // Processors that this process may use, ascending.
 std::vector<int> usable_processors();
+
+// A list as Linux writes it ("0-3,8"), ascending. Errors: something else, with the text.
+Result<std::vector<int>> parse_processor_list(std::string_view text);
 
 // For the calling thread. Each returns an empty string, or a plain warning with the way out.
 std::string pin_thread(const std::vector<int>& processors);

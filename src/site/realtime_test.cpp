@@ -93,6 +93,16 @@ TEST(Realtime, ASiteWithoutPermissionsWarnsOnceAndGoesOn) {
 #endif
 }
 
+TEST(Realtime, ProcessorListsAreAsLinuxWritesThem) {
+  EXPECT_EQ(parse_processor_list("0-3,8\n").value(), (std::vector<int>{0, 1, 2, 3, 8}));
+  EXPECT_EQ(parse_processor_list("5").value(), std::vector<int>{5});
+  EXPECT_TRUE(parse_processor_list("\n").value().empty());
+  for (const char* wrong :
+       {"x", "0-", "3-1", "-1", "0,", "0,,1", "1,0", "0-2,2", "0 1", "99999", "0-99999"}) {
+    EXPECT_FALSE(parse_processor_list(wrong).ok()) << wrong;
+  }
+}
+
 TEST(Realtime, ZeroPriorityAsksForNothing) { EXPECT_EQ(set_fifo_priority(0), ""); }
 
 }  // namespace

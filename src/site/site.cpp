@@ -12,6 +12,7 @@ namespace {
 
 constexpr int keeper_below_radio = 10;  // in SCHED_FIFO priority
 constexpr const char* control_groups = "/sys/fs/cgroup";
+constexpr const char* online_processors = "/sys/devices/system/cpu/online";
 constexpr std::int64_t start_delay_ns = 10'000'000;  // from all workers ready to the first tick
 constexpr std::int64_t period_ns = 20'000'000;       // at whose start a cell may start
 constexpr std::int64_t look_ns = 10'000'000;         // of the thread that waits for the end
@@ -138,15 +139,19 @@ std::unique_ptr<LeaseKeeper> Site::State::make_keeper() {
     warn("lease: " + mechanism.error().message + "; affinity instead");
     mechanism = make_affinity_mechanism();
   }
+  std::string undivided;
+  if (const Result<void> added = add_resctrl(*mechanism, config.resctrl); !added)
+    undivided = "; cache and memory bandwidth are not divided: " + added.error().message;
   {
     const std::lock_guard lock(warnings_mutex);
     lease_in_words = "policy " + std::string(name_of(config.lease.policy)) + ", engines held by " +
-                     (*mechanism)->name();
+                     (*mechanism)->name() + undivided;
   }
   const std::vector<int> usable = usable_processors();
   LeaseKeeper::Config holding;
   holding.radio_processors = around.radio_processors;
   holding.engine_processors = usable;
+  holding.online_path = online_processors;
   for (const int processor : usable) {
     if (std::ranges::find(around.radio_processors, processor) == around.radio_processors.end())
       holding.own_processors.push_back(processor);

@@ -71,6 +71,7 @@ struct SiteConfig {
   LeaseConfig lease{.policy =
                         LeasePolicy::os};  // docs/measurements/2026-11-24-colocate.md says why
   std::string lease_mechanism = "auto";    // "affinity", "cpuset"
+  ResctrlConfig resctrl;                   // where the system has it
   // Of what slots cost, kept between runs; empty: learned anew each time. Of several cells each has
   // PATH-NAME.
   std::string cost_model_path;

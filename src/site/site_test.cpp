@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
@@ -313,6 +314,40 @@ TEST(Site, CellsStartAndStopWhileItRuns) {
     EXPECT_FALSE(site->runs(cell));
   }
   EXPECT_FALSE(site->stop_cell("cell0"));  // after the end
+}
+
+// A cost model that is not ours is said, learned anew, and replaced by a good one.
+TEST(Site, ACostModelThatCannotBeTakenIsSaidAndReplaced) {
+  const std::filesystem::path path = std::filesystem::temp_directory_path() /
+                                     ("noroshi_site_" + std::to_string(getpid()) + ".cost");
+  const auto run = [&] {
+    SiteConfig config = small_site({.handsets = 1});
+    config.realtime_priority = 0;
+    config.radio_processors = config.air_processors = {0};
+    config.cost_model_path = path;
+    SiteOptions options;
+    options.duration_s = 0.1;
+    auto site = Site::make(config, options);
+    EXPECT_TRUE(site.ok() && site->run().ok());
+    EXPECT_GE(site->counters(0).slots.load() + site->counters(0).lost_slots.load(), 200u);
+    std::string text;
+    for (const std::string& warning : site->warnings()) {
+      if (warning.find("cost model") != std::string::npos) text += warning;
+    }
+    return text;
+  };
+  for (const char* bad : {"\x7f"
+                          "ELF",
+                          "noroshi cost model 1\nAnother Machine\ndownlink\n", ""}) {
+    std::ofstream(path) << bad;
+    const std::string said = run();
+    EXPECT_NE(said.find(path.string()), std::string::npos) << bad;
+    EXPECT_NE(said.find("learned anew"), std::string::npos) << said;
+    EXPECT_EQ(run(), "");  // what it has written
+  }
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 3);
+  EXPECT_NE(run().find("learned anew"), std::string::npos);
+  std::filesystem::remove(path);
 }
 
 TEST(Site, RefusesWhatItCannotRun) {

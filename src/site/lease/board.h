@@ -31,6 +31,15 @@ class LeaseBoard {
   // Bit p: some cell wants radio processor p.
   std::uint64_t taken() const;
 
+  // When a worker of any cell last ended a tick on this radio processor: who waits for another
+  // cell's work was not stalled by the host.
+  void note_end(int processor, std::int64_t time_ns) {
+    ends_ns_[static_cast<std::size_t>(processor)].store(time_ns, std::memory_order_relaxed);
+  }
+  std::int64_t end_ns(int processor) const {
+    return ends_ns_[static_cast<std::size_t>(processor)].load(std::memory_order_relaxed);
+  }
+
  private:
   struct Piece {
     std::atomic<int> processor{0};
@@ -43,6 +52,7 @@ class LeaseBoard {
     std::array<Piece, pieces_max> pieces;
   };
   std::array<Cell, cells_max> cells_;
+  std::array<std::atomic<std::int64_t>, Lease::processors_max> ends_ns_{};
 };
 
 }  // namespace noroshi::site

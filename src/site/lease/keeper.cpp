@@ -4,8 +4,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <ctime>
+#include <fstream>
 
 #include "site/realtime.h"
 
@@ -61,6 +63,7 @@ void LeaseKeeper::decide(std::uint64_t taken) {
 void LeaseKeeper::run() {
   if (!config_.own_processors.empty()) warn_(pin_thread(config_.own_processors));
   warn_(set_fifo_priority(config_.fifo_priority));
+  look_at_processors();
   adopt();
   apply(0, clock_.now_ns());
   std::int64_t look_ns = clock_.now_ns() + look_around_ns;
@@ -70,6 +73,7 @@ void LeaseKeeper::run() {
     if (taken != applied_) apply(taken, decided_ns_.load(std::memory_order_relaxed));
     const std::int64_t now = clock_.now_ns();
     if (now >= look_ns) {
+      if (look_at_processors()) apply(applied_, now);
       adopt();
       look_ns = now + look_around_ns;
     }
@@ -81,7 +85,7 @@ void LeaseKeeper::run() {
 void LeaseKeeper::apply(std::uint64_t taken, std::int64_t decided_ns) {
   std::vector<int> allowed;
   for (const int processor : config_.engine_processors) {
-    bool keep = false;
+    bool keep = std::ranges::find(offline_, processor) != offline_.end();
     for (std::size_t w = 0; w < config_.radio_processors.size(); ++w)
       keep = keep || (config_.radio_processors[w] == processor && (taken >> w & 1) != 0);
     if (!keep) allowed.push_back(processor);
@@ -98,6 +102,37 @@ void LeaseKeeper::apply(std::uint64_t taken, std::int64_t decided_ns) {
     counters_.gives.fetch_add(1, std::memory_order_relaxed);
   }
   applied_ = taken;
+}
+
+// True when engines must be placed anew.
+bool LeaseKeeper::look_at_processors() {
+  if (config_.online_path.empty()) return false;
+  std::ifstream file(config_.online_path);
+  std::string text;
+  std::getline(file, text);
+  const Result<std::vector<int>> online = parse_processor_list(text);
+  if (!online || online->empty()) {
+    warn_once(Error{config_.online_path + ": " +
+                    (online ? "names no processor" : online.error().message)});
+    return false;
+  }
+  std::vector<int> offline;
+  for (const int processor : config_.engine_processors) {
+    if (std::ranges::find(*online, processor) == online->end()) offline.push_back(processor);
+  }
+  if (offline == offline_) return false;
+  for (const int processor : offline) {
+    if (std::ranges::find(offline_, processor) != offline_.end()) continue;
+    counters_.offline.fetch_add(1, std::memory_order_relaxed);
+    const bool is_radio =
+        std::ranges::find(config_.radio_processors, processor) != config_.radio_processors.end();
+    warn_("processor " + std::to_string(processor) + " was taken offline" +
+          (is_radio ? "; the radio worker there goes on where the system puts it, and slots may be "
+                      "late until it is back and the site started again"
+                    : "; engines use the others"));
+  }
+  offline_ = std::move(offline);
+  return true;
 }
 
 void LeaseKeeper::adopt() {

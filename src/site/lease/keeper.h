@@ -3,6 +3,10 @@
 // The thread that carries out the lease's decisions. The slot path only stores a decision and, when
 // it is another one, wakes this thread (one futex call that cannot block); the system calls that
 // move an engine's threads are made here, below the radio's priority and off its processors.
+//
+// Detected and reported here: engine threads where they may not be, a system that refuses, a
+// processor that is taken offline. In none of these does the radio depend on the keeper: its
+// priority keeps engines back.
 
 #include <atomic>
 #include <cstdint>
@@ -24,6 +28,7 @@ struct LeaseCounters {
   std::atomic<std::uint64_t> gives{0};     // and that gave one
   std::atomic<std::uint64_t> strays{0};    // engine threads found where they may not be
   std::atomic<std::uint64_t> failures{0};  // the system refused
+  std::atomic<std::uint64_t> offline{0};   // processors that were taken offline
   Histogram freed_ns;                      // decision to the engines off the processor
   Histogram given_ns;                      // decision to the engines allowed on it
 };
@@ -35,6 +40,9 @@ class LeaseKeeper {
     std::vector<int> engine_processors;  // all that engines may ever use
     std::vector<int> own_processors;     // of this thread; empty: any
     int fifo_priority = 0;               // 0: ordinary
+    // Where the system lists the processors that are online, looked at every 100 ms: one that is
+    // taken offline is said, and engines are kept on the others. Empty: nobody looks.
+    std::string online_path = {};
   };
   // engines: the processes to hold, asked from the keeper's thread every 100 ms.
   LeaseKeeper(Config config, std::unique_ptr<Mechanism> mechanism,
@@ -52,6 +60,7 @@ class LeaseKeeper {
   void run();
   void apply(std::uint64_t taken, std::int64_t decided_ns);
   void adopt();
+  bool look_at_processors();
   void warn_once(const Result<void>& result);
 
   Config config_;
@@ -66,7 +75,8 @@ class LeaseKeeper {
   std::atomic<std::int64_t> decided_ns_{0};
   std::atomic<std::uint32_t> changes_{0};  // the futex
   std::atomic<bool> stopping_{false};
-  std::uint64_t applied_ = 0;  // of the thread
+  std::uint64_t applied_ = 0;  // of the thread, as the next
+  std::vector<int> offline_;   // of engine_processors
   std::thread thread_;
 };
 

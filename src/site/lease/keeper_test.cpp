@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <latch>
 #include <mutex>
+#include <thread>
 
 #include "site/realtime.h"
 
@@ -214,6 +216,122 @@ TEST(LeaseKeeper, CarriesOutEachDecisionAndGivesAllBackAtTheEnd) {
   EXPECT_EQ(counters.gives, 1u);
   EXPECT_EQ(counters.freed_ns.count(), 2u);
   EXPECT_GE(counters.strays, 3u);
+}
+
+// The system's list of processors, as a file that the test writes.
+TEST(LeaseKeeper, KeepsEnginesOffAProcessorThatIsTakenOfflineAndSaysSo) {
+  const std::filesystem::path online =
+      std::filesystem::temp_directory_path() / ("noroshi_online_" + std::to_string(getpid()));
+  const auto write = [&](const char* text) {  // at once, as the kernel does
+    const std::filesystem::path part = online.string() + ".part";
+    std::ofstream(part) << text;
+    std::filesystem::rename(part, online);
+  };
+  write("0-3\n");
+  auto owned = std::make_unique<FakeMechanism>();
+  FakeMechanism& fake = *owned;
+  LeaseCounters counters;
+  MonotonicClock clock;
+  std::vector<std::string> warnings;
+  {
+    LeaseKeeper keeper(
+        {.radio_processors = {3},
+         .engine_processors = {0, 1, 2, 3},
+         .own_processors = {},
+         .fifo_priority = 0,
+         .online_path = online},
+        std::move(owned), [] { return std::vector<HeldProcess>{}; }, counters, clock,
+        [&](const std::string& text) {
+          if (!text.empty()) warnings.push_back(text);
+        });
+    fake.wait_for(1);
+    write("0,2-3\n");
+    fake.wait_for(2);
+    write("0,2\n");
+    fake.wait_for(3);
+    write("not a list\n");  // the last that was understood stands
+    while (counters.failures.load() == 0) std::this_thread::yield();
+    write("0-3\n");
+    fake.wait_for(4);
+    const std::lock_guard lock(fake.mutex);
+    const std::vector<std::vector<int>> expected = {{0, 1, 2, 3}, {0, 2, 3}, {0, 2}, {0, 1, 2, 3}};
+    EXPECT_EQ(fake.told, expected);
+  }
+  std::filesystem::remove(online);
+  EXPECT_EQ(counters.offline, 2u);
+  ASSERT_EQ(warnings.size(), 3u);
+  EXPECT_EQ(warnings[0], "processor 1 was taken offline; engines use the others");
+  EXPECT_NE(warnings[1].find("processor 3 was taken offline; the radio worker"), std::string::npos);
+  EXPECT_NE(warnings[2].find("no list of processors"), std::string::npos);
+}
+
+TEST(Mechanism, AProcessorThatIsNotThereIsRefusedByName) {
+  const Spinner spinner;
+  const auto mechanism = make_affinity_mechanism();
+  ASSERT_TRUE(mechanism->adopt({{spinner.pid(), {}}}));
+  const auto refused = mechanism->confine({CPU_SETSIZE - 1});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("sched_setaffinity"), std::string::npos);
+  ASSERT_TRUE(mechanism->confine(usable_processors()));
+}
+
+// Engines that make children all the time: each is found, or born where its parent is.
+TEST(Mechanism, AnEngineThatForksIsHeldWithItsChildren) {
+  const std::vector<int> all = usable_processors();
+  if (all.size() < 2) GTEST_SKIP() << "one processor: nothing to move between";
+  const pid_t forker = fork();
+  if (forker == 0) {
+    setpgid(0, 0);
+    for (int i = 0;; ++i) {
+      const pid_t child = fork();
+      if (child == 0) {
+        if (i % 2 == 0) _exit(0);
+        pause();
+      }
+      if (i % 2 == 0) {
+        waitpid(child, nullptr, 0);
+      } else {
+        kill(child, SIGKILL);
+        waitpid(child, nullptr, 0);
+      }
+    }
+  }
+  setpgid(forker, forker);
+  for (const bool by_cpuset : {false, true}) {
+    auto cpuset = make_cpuset_mechanism("/sys/fs/cgroup");
+    if (by_cpuset && !cpuset) break;  // not allowed here
+    const auto mechanism = by_cpuset ? *std::move(cpuset) : make_affinity_mechanism();
+    for (int i = 0; i < 50; ++i) {
+      const auto adopted = mechanism->adopt({{forker, {}}});
+      EXPECT_TRUE(adopted) << adopted.error().message;
+      const auto confined = mechanism->confine({all[static_cast<std::size_t>(i) % all.size()]});
+      EXPECT_TRUE(confined) << confined.error().message;
+    }
+    for (const pid_t thread : threads_of(forker)) {
+      cpu_set_t set;
+      if (sched_getaffinity(thread, sizeof set, &set) == 0) {
+        EXPECT_EQ(CPU_COUNT(&set), 1);
+      }
+    }
+  }
+  kill(-forker, SIGKILL);
+  waitpid(forker, nullptr, 0);
+}
+
+// Somebody may look at control groups but make none. (A folder: root may write to any file.)
+TEST(Mechanism, WithoutTheRightToMakeAGroupItSaysHowToGetIt) {
+  const std::filesystem::path root =
+      std::filesystem::temp_directory_path() / ("noroshi_groups_" + std::to_string(getpid()));
+  std::filesystem::create_directories(root / "cgroup.subtree_control");
+  std::ofstream(root / "cgroup.controllers") << "cpu cpuset memory\n";
+  const auto refused = make_cpuset_mechanism(root);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("subtree_control"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("Delegate=cpuset"), std::string::npos);
+  const auto fallback = make_mechanism("auto", root);
+  ASSERT_TRUE(fallback);
+  EXPECT_EQ((*fallback)->name(), "affinity");
+  std::filesystem::remove_all(root);
 }
 
 TEST(LeaseKeeper, ARefusalIsAWarningOnceAndACount) {

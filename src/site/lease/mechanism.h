@@ -5,8 +5,10 @@
 //
 //   affinity   sched_setaffinity of every thread. Always allowed for our own children, but an
 //              engine may set its own again: adopt() finds and corrects that.
-//   cpuset     a control group of ours, v1 or v2. Nothing in it can leave. Needs the right to make
-//              one (root, or a delegated group).
+//   cpuset     control groups of ours, v1 or v2, one for each home. Nothing in one can leave. Needs
+//              the right to make one (root, or a delegated group).
+//   resctrl    beside either: engines fill only a share of the last-level cache and of the memory
+//              bandwidth, where processor and kernel can divide them.
 //
 // Either stops the processes (SIGSTOP) when no processor is left to them.
 
@@ -48,6 +50,17 @@ std::unique_ptr<Mechanism> make_affinity_mechanism();
 // groups: where control groups are mounted, usually /sys/fs/cgroup. Errors: there are none, or we
 // may not make one there; the message says how to allow it. The group is removed at the end.
 Result<std::unique_ptr<Mechanism>> make_cpuset_mechanism(const std::string& groups);
+
+// What of the cache and the memory bandwidth engines may have; 1: all.
+struct ResctrlConfig {
+  std::string root = "/sys/fs/resctrl";
+  double cache_share = 0.5;
+  double bandwidth_share = 1;
+};
+
+// Adds that to a mechanism. Errors: the system has none of it, or refuses; the mechanism is as
+// before then.
+Result<void> add_resctrl(std::unique_ptr<Mechanism>& mechanism, const ResctrlConfig& config);
 
 // name: "affinity", "cpuset", or "auto": cpuset where it is allowed, else affinity. Errors: another
 // name; cpuset that is not allowed.
