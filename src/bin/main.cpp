@@ -7,6 +7,7 @@
 #include "base/every_target.h"
 #include "conformance/runner.h"
 #include "engine/model_make.h"
+#include "gateway/key_command.h"
 #include "live/colocate.h"
 #include "live/control.h"
 #include "live/site_command.h"
@@ -167,6 +168,30 @@ void add_model(CLI::App& app, int& exit_code) {
   check->callback([arguments, report] { report(engine::model_check(arguments->path)); });
 }
 
+void add_key(CLI::App& gateway, int& exit_code) {
+  auto* key = gateway.add_subcommand("key", "tenants' API keys");
+  key->require_subcommand(1);
+  auto* make = key->add_subcommand("new", "print a new key, once, and its hash");
+  struct Arguments {
+    std::string tenant;
+    std::string tenants_path;
+    bool json = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  make->add_option("tenant", arguments->tenant, "whose key it is")->required();
+  make->add_option("--tenants", arguments->tenants_path, "the file in which the tenant must stand");
+  make->add_flag("--json", arguments->json, "one JSON object");
+  make->callback([arguments, &exit_code] {
+    exit_code = gateway::run_key_new(arguments->tenant, arguments->tenants_path, arguments->json);
+  });
+}
+
+void add_gateway(CLI::App& app, int& exit_code) {
+  auto* gateway = app.add_subcommand("gateway", "the door to one site or many");
+  gateway->require_subcommand(1);
+  add_key(*gateway, exit_code);
+}
+
 void add_usage(CLI::App& app, int& exit_code) {
   auto* usage = app.add_subcommand("usage", "what was used, summed by tenant, model, site or day");
   auto command = std::make_shared<meter::UsageCommand>();
@@ -210,6 +235,7 @@ int main(int argc, char** argv) {
   add_bench(app, exit_code);
   add_model(app, exit_code);
   add_meter(app, exit_code);
+  add_gateway(app, exit_code);
   add_usage(app, exit_code);
   app.add_subcommand("version", "print the version")->callback([] {
     std::printf("noroshi %s\n", NOROSHI_VERSION);

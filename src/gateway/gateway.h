@@ -1,16 +1,31 @@
 #pragma once
 
-// The OpenAI-compatible face of a site: HTTP/1.1 in, the engine's HTTP out, bytes of a stream
-// passed through unbuffered.
+// The OpenAI-compatible face of a site, or of many: HTTP/1.1 in, HTTP of the chosen site out, a
+// stream passed on in whole events as they come. Which site is the router's choice
+// (route/route.h); with one site, or one engine, it has one to choose from.
 //
 //   POST /v1/chat/completions, /v1/completions, /v1/embeddings     to the engine
 //   GET  /v1/models, /v1/models/{model}                            what the engine offers
 //   GET  /health (200 or 503), /metrics (Prometheus)               without a key
 //
 // A refusal is decided as early as it can be, in this order: 404 path, 405, 401, 429, 413, 400,
-// 503, 404 model; then 502 when the engine fails. The body goes to the engine byte for byte and the
-// stream comes back so; the meter only reads along. It takes the engine's own count (usage when the
-// client asked for it, else llama-server's timings), or counts the pieces of content.
+// 403 model, 404 model, 503; then 502 when all sites that were tried failed. The body goes to the
+// site byte for byte, but that the gateway asks for a stream's usage where the client did not, and
+// takes it out again (stream.h).
+//
+// A site that fails before its first byte costs nothing but time: the next one is asked, three in
+// all. A stream that breaks off later goes on at another site that has the same model file, which
+// is asked again with the text so far as the beginning of the answer. The answer's headers say
+// whether that could be done (X-Noroshi-Resumable), since they are sent before anything breaks;
+// that it was done says a comment in the stream, which every client of server-sent events skips:
+//
+//   : noroshi resumed site=B at_token=N
+//
+// and, for a client that says "TE: trailers", the trailer X-Noroshi-Resumed. A stream that cannot
+// go on ends with an error event, never silently.
+//
+// One usage record is handed out for each answer of which the client got something, before its last
+// byte is sent (usage.h).
 //
 // A client that closes its sending side while it waits counts as gone, and the engine is told to
 // stop. No CORS header is sent: a web page of another origin must not use the AI of whoever looks
@@ -24,6 +39,9 @@
 
 #include "base/histogram.h"
 #include "base/result.h"
+#include "gateway/route/route.h"
+#include "gateway/tenants.h"
+#include "gateway/usage.h"
 
 namespace noroshi::gateway {
 
@@ -31,7 +49,9 @@ struct GatewayConfig {
   std::string address = "127.0.0.1";
   int port = 8080;  // 0: a free one
   int threads = 1;
-  std::vector<std::string> api_keys = {};  // empty: no key needed
+  std::string instance = {};  // begins every request's id; unique, when usage is metered
+  std::vector<std::string> api_keys = {};  // of nobody in particular
+  std::vector<Tenant> tenants = {};        // neither tenants nor api_keys: no key needed
   std::size_t body_bytes_max = 4 << 20;
   double requests_per_second = 0;  // a key (or the address without keys); 0: no limit
   int burst = 20;
@@ -42,17 +62,13 @@ struct GatewayConfig {
   double header_timeout_s = 10;      // a client that sends its request slowly
 };
 
-// Where requests go now. ready = false: 503 with retry-after.
-struct Upstream {
-  bool ready = false;
-  std::string host = {};
-  int tcp_port = 0;
-  std::string api_key = {};
-  std::vector<std::string> models = {};
-  int places = 0;    // requests at once that it works on; 0: no limit known
-  double share = 1;  // of them, that the lease leaves it now
-  // Lives as long as the request that goes there: whoever chooses may count.
-  std::shared_ptr<void> hold = {};
+// What the gateway asks of others. Each may be empty.
+struct GatewayCalls {
+  // Called before each choice of a site, from a gateway thread: a router whose sites are engines of
+  // this process learns what they do now.
+  std::function<void(Router& router)> refresh = {};
+  StoreUsage store_usage = {};
+  std::function<std::string()> extra_metrics = {};  // Prometheus text that /metrics appends
 };
 
 struct GatewayCounters {
@@ -63,14 +79,15 @@ struct GatewayCounters {
   std::uint64_t shed = 0;     // refused after they had waited
   std::uint64_t tokens_prompt = 0;
   std::uint64_t tokens_completion = 0;
+  std::uint64_t requests_retried = 0;  // asked of another site before the first byte
+  std::uint64_t streams_resumed = 0;   // gone on at another site in the middle
+  std::uint64_t usage_refused = 0;     // records that nobody stored
 };
 
 class Gateway {
  public:
-  // upstream: asked for each request, from a gateway thread. extra_metrics: Prometheus text that
-  // /metrics appends. Errors: the address is in use or not ours, with the address.
-  static Result<Gateway> start(GatewayConfig config, std::function<Upstream()> upstream,
-                               std::function<std::string()> extra_metrics);
+  // The router outlives the gateway. Errors: the address is in use or not ours, with the address.
+  static Result<Gateway> start(GatewayConfig config, Router& router, GatewayCalls calls = {});
   Gateway(Gateway&&) noexcept;
   Gateway& operator=(Gateway&&) noexcept;
   ~Gateway();  // finishes or cuts off what is in flight, then closes

@@ -55,15 +55,15 @@ NOROSHI_BENCH(gateway) {
   }
   FakeEngine engine;
   engine.tokens = 200;
-  auto gateway = Gateway::start({.port = 0},
-                                [&] {
-                                  return noroshi::gateway::Upstream{.ready = true,
-                                                                    .host = "127.0.0.1",
-                                                                    .tcp_port = engine.tcp_port(),
-                                                                    .api_key = "",
-                                                                    .models = {"m"}};
-                                },
-                                {});
+  noroshi::gateway::SiteState site;
+  site.name = "stub";
+  site.ready = true;
+  site.host = "127.0.0.1";
+  site.tcp_port = engine.tcp_port();
+  site.models = {{.name = "m"}};
+  noroshi::gateway::Router router;
+  if (!router.update(site)) return;
+  auto gateway = Gateway::start({.port = 0}, router);
   if (!gateway) return;
   Asker chat(chat_of(4096, false));
   Asker stream(chat_of(4096, true));

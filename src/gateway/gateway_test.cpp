@@ -79,17 +79,28 @@ class GatewayTest : public testing::Test {
  protected:
   void start(GatewayConfig config = {}) {
     config.port = 0;
-    auto started = Gateway::start(
-        config,
-        [this] {
-          return Upstream{.ready = ready_,
-                          .host = "127.0.0.1",
-                          .tcp_port = engine_port_ != 0 ? engine_port_.load() : engine_.tcp_port(),
-                          .api_key = "engine-key",
-                          .models = {"m"},
-                          .places = places_};
-        },
-        [] { return std::string("extra_metric 1\n"); });
+    GatewayCalls calls;
+    calls.refresh = [this](Router& router) {
+      SiteState site;
+      site.name = "here";
+      site.ready = ready_;
+      site.host = "127.0.0.1";
+      site.tcp_port = engine_port_ != 0 ? engine_port_.load() : engine_.tcp_port();
+      site.api_key = "engine-key";
+      site.models = {{.name = "m", .places = places_}};
+      site.received_at_ns = std::chrono::steady_clock::now().time_since_epoch().count();
+      const auto updated = router.update(site);
+      EXPECT_TRUE(updated.ok()) << updated.error().message;
+    };
+    calls.store_usage = [this](const UsageRecord& record, const std::function<void(bool)>& stored) {
+      {
+        const std::lock_guard lock(records_mutex_);
+        if (records_stored_) records_.push_back(record);
+      }
+      stored(records_stored_);
+    };
+    calls.extra_metrics = [] { return std::string("extra_metric 1\n"); };
+    auto started = Gateway::start(config, router_, std::move(calls));
     ASSERT_TRUE(started.ok()) << started.error().message;
     gateway_.emplace(std::move(*started));
   }
@@ -118,6 +129,10 @@ class GatewayTest : public testing::Test {
   std::atomic<bool> ready_{true};
   std::atomic<int> engine_port_{0};
   std::atomic<int> places_{0};
+  std::atomic<bool> records_stored_{true};
+  std::mutex records_mutex_;
+  std::vector<UsageRecord> records_;
+  Router router_;
   FakeEngine engine_;
   std::optional<Gateway> gateway_;
 };
@@ -282,7 +297,9 @@ TEST_F(GatewayTest, AStreamThatBreaksOffSaysSo) {
   client.send(request("POST", "/v1/chat/completions", stream_body));
   const std::string all = client.read_to_end();
   EXPECT_NE(all.find("t1 "), std::string::npos);
-  EXPECT_NE(all.find("\n\ndata: {\"error\":{"), std::string::npos) << all;
+  EXPECT_NE(all.find("\r\ndata: {\"error\":{"), std::string::npos) << all;
+  EXPECT_EQ(all.find("t1 "), all.rfind("t1 "));
+  EXPECT_EQ(all.find("data: {\"id\"", all.find("t1 ")), std::string::npos) << "half an event";
   EXPECT_NE(all.find("engine_failed"), std::string::npos);
   EXPECT_TRUE(all.ends_with("0\r\n\r\n"));
   EXPECT_EQ(gateway_->counters().requests_failed, 1u);
@@ -470,12 +487,12 @@ TEST_F(GatewayTest, APortInUseIsNamed) {
   start();
   GatewayConfig config;
   config.port = port();
-  const auto second = Gateway::start(config, [] { return Upstream{}; }, {});
+  const auto second = Gateway::start(config, router_);
   ASSERT_FALSE(second.ok());
   EXPECT_NE(second.error().message.find("127.0.0.1:" + std::to_string(port())), std::string::npos);
   EXPECT_NE(second.error().message.find("in use"), std::string::npos);
   config.address = "not an address";
-  EXPECT_FALSE(Gateway::start(config, [] { return Upstream{}; }, {}).ok());
+  EXPECT_FALSE(Gateway::start(config, router_).ok());
 }
 
 TEST_F(GatewayTest, StopsInTheMiddleOfEverything) {

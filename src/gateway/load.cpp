@@ -20,7 +20,7 @@ namespace {
 constexpr double byte_timeout_s = 120;
 constexpr auto rest_after_failure = std::chrono::milliseconds(200);
 
-enum class Outcome : std::uint8_t { whole, refused, failed };
+enum class AskedOnce : std::uint8_t { whole, refused, failed };
 
 // Words of letters: every prompt differs, so no engine answers from its cache.
 std::string prompt_of(int tokens, Prng& prng) {
@@ -55,8 +55,8 @@ struct LoadGenerator::State {
   }
 
   net::awaitable<void> chat_forever(std::uint64_t stream);
-  net::awaitable<Outcome> chat(std::string body);
-  net::awaitable<Outcome> read_answer(beast::tcp_stream& stream, Time asked);
+  net::awaitable<AskedOnce> chat(std::string body);
+  net::awaitable<AskedOnce> read_answer(beast::tcp_stream& stream, Time asked);
 };
 
 net::awaitable<void> LoadGenerator::State::chat_forever(std::uint64_t stream) {
@@ -74,29 +74,29 @@ net::awaitable<void> LoadGenerator::State::chat_forever(std::uint64_t stream) {
     message["content"] = prompt_of(config.prompt_tokens, prng);
     body["messages"] = boost::json::array{std::move(message)};
     std::string text = boost::json::serialize(body);
-    const Outcome outcome = co_await chat(std::move(text));
-    if (outcome == Outcome::whole) {
+    const AskedOnce outcome = co_await chat(std::move(text));
+    if (outcome == AskedOnce::whole) {
       requests.fetch_add(1);
       continue;
     }
     requests_failed.fetch_add(1);
-    if (outcome == Outcome::refused) requests_refused.fetch_add(1);
+    if (outcome == AskedOnce::refused) requests_refused.fetch_add(1);
     rest.expires_after(rest_after_failure);
     ErrorCode ignored;
     co_await rest.async_wait(into(ignored));
   }
 }
 
-net::awaitable<Outcome> LoadGenerator::State::chat(std::string body) {
+net::awaitable<AskedOnce> LoadGenerator::State::chat(std::string body) {
   ErrorCode error;
   tcp::resolver resolver(io);
   const auto places =
       co_await resolver.async_resolve(url.host, std::to_string(url.tcp_port), into(error));
-  if (error) co_return Outcome::failed;
+  if (error) co_return AskedOnce::failed;
   beast::tcp_stream stream(io);
   stream.expires_after(seconds_ns(byte_timeout_s));
   co_await stream.async_connect(places, into(error));
-  if (error) co_return Outcome::failed;
+  if (error) co_return AskedOnce::failed;
   stream.socket().set_option(tcp::no_delay(true), error);
 
   http::request<http::string_body> request{http::verb::post, "/v1/chat/completions", 11};
@@ -110,21 +110,21 @@ net::awaitable<Outcome> LoadGenerator::State::chat(std::string body) {
   request.prepare_payload();
   const Time asked = std::chrono::steady_clock::now();
   co_await http::async_write(stream, request, into(error));
-  if (error) co_return Outcome::failed;
-  const Outcome outcome = co_await read_answer(stream, asked);
+  if (error) co_return AskedOnce::failed;
+  const AskedOnce outcome = co_await read_answer(stream, asked);
   co_return outcome;
 }
 
-net::awaitable<Outcome> LoadGenerator::State::read_answer(beast::tcp_stream& stream, Time asked) {
+net::awaitable<AskedOnce> LoadGenerator::State::read_answer(beast::tcp_stream& stream, Time asked) {
   ErrorCode error;
   beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;
   parser.body_limit(boost::none);
   co_await http::async_read_header(stream, buffer, parser, into(error));
-  if (error) co_return Outcome::failed;
+  if (error) co_return AskedOnce::failed;
   const unsigned status = parser.get().result_int();
-  if (status == 429 || status == 503) co_return Outcome::refused;
-  if (status != 200) co_return Outcome::failed;
+  if (status == 429 || status == 503) co_return AskedOnce::refused;
+  if (status != 200) co_return AskedOnce::failed;
   StreamMeter meter;
   std::array<char, 4096> bytes;
   std::uint64_t counted = 0;
@@ -144,9 +144,9 @@ net::awaitable<Outcome> LoadGenerator::State::read_answer(beast::tcp_stream& str
     const std::uint64_t now = meter.usage().completion_tokens;
     if (now > counted) tokens.fetch_add(now - counted);
     counted = std::max(counted, now);
-    if (error) co_return Outcome::failed;
+    if (error) co_return AskedOnce::failed;
   }
-  co_return meter.done() ? Outcome::whole : Outcome::failed;
+  co_return meter.done() ? AskedOnce::whole : AskedOnce::failed;
 }
 
 LoadGenerator::LoadGenerator() = default;

@@ -73,7 +73,7 @@ void Metrics::add_usage(const Usage& usage) {
   tokens_completion.fetch_add(usage.completion_tokens, std::memory_order_relaxed);
 }
 
-std::string Metrics::text(const Admission& admission) const {
+std::string Metrics::text(int waiting, std::uint64_t shed) const {
   std::string text;
   const char* name = "noroshi_gateway_requests_total";
   append_header(text, name, "counter", "Finished HTTP requests; 499: the client left before.");
@@ -96,16 +96,21 @@ std::string Metrics::text(const Admission& admission) const {
   append_one(text, "noroshi_gateway_requests_in_flight", "gauge",
              "AI requests being read or answered.", in_flight.load());
   append_one(text, "noroshi_gateway_requests_waiting", "gauge",
-             "Requests that wait for the engine.", admission.waiting());
+             "Requests that wait for the engine.", waiting);
   append_one(text, "noroshi_gateway_requests_shed_total", "counter",
-             "Requests refused after they had waited.",
-             static_cast<std::int64_t>(admission.shed()));
+             "Requests refused after they had waited.", shed);
   append_one(text, "noroshi_gateway_connections", "gauge", "Open client connections.",
              connections.load());
   append_one(text, "noroshi_gateway_connections_refused_total", "counter",
              "Connections closed at once because too many were open.", connections_refused.load());
   append_one(text, "noroshi_gateway_streams_cut_total", "counter",
              "Streams that the engine broke off.", streams_cut.load());
+  append_one(text, "noroshi_gateway_requests_retried_total", "counter",
+             "Requests asked of another site before their first byte.", requests_retried.load());
+  append_one(text, "noroshi_gateway_streams_resumed_total", "counter",
+             "Streams that went on at another site.", streams_resumed.load());
+  append_one(text, "noroshi_gateway_usage_refused_total", "counter",
+             "Usage records that nobody stored.", usage_refused.load());
   append_one(text, "noroshi_gateway_clients_left_total", "counter",
              "Clients that left before their answer was whole.", clients_left.load());
   append_one(text, "noroshi_gateway_garbage_total", "counter",

@@ -10,7 +10,6 @@
 #include <string>
 
 #include "base/histogram.h"
-#include "gateway/admission.h"
 #include "gateway/openai.h"
 
 namespace noroshi::gateway {
@@ -30,7 +29,7 @@ class SecondsHistogram {
 
 struct Metrics {
   // Statuses that this gateway gives; an engine's other 4xx are counted as 400.
-  static constexpr std::array<int, 18> statuses = {200, 204, 400, 401, 404, 405, 408, 409, 413,
+  static constexpr std::array<int, 19> statuses = {200, 204, 400, 401, 403, 404, 405, 408, 409, 413,
                                                    415, 422, 429, 431, 499, 500, 501, 502, 503};
   std::array<std::array<std::atomic<std::uint64_t>, statuses.size()>, endpoints> requests{};
   std::atomic<std::uint64_t> requests_started{0};
@@ -38,10 +37,13 @@ struct Metrics {
   std::atomic<std::int64_t> in_flight{0};
   std::atomic<std::uint64_t> tokens_prompt{0};
   std::atomic<std::uint64_t> tokens_completion{0};
-  std::atomic<std::uint64_t> streams_cut{0};   // the engine stopped in the middle
-  std::atomic<std::uint64_t> clients_left{0};  // before their answer was whole
-  std::atomic<std::uint64_t> garbage{0};       // connections that did not speak HTTP
-  std::atomic<std::uint64_t> slow_clients{0};  // cut off by a timeout
+  std::atomic<std::uint64_t> streams_cut{0};       // the engine stopped in the middle
+  std::atomic<std::uint64_t> requests_retried{0};  // at another site, before the first byte
+  std::atomic<std::uint64_t> streams_resumed{0};   // at another site, in the middle
+  std::atomic<std::uint64_t> usage_refused{0};     // records that nobody stored
+  std::atomic<std::uint64_t> clients_left{0};      // before their answer was whole
+  std::atomic<std::uint64_t> garbage{0};           // connections that did not speak HTTP
+  std::atomic<std::uint64_t> slow_clients{0};      // cut off by a timeout
   std::atomic<std::int64_t> connections{0};
   std::atomic<std::uint64_t> connections_refused{0};
   Histogram first_token_ns;  // one writer at a time: first_token_mutex
@@ -53,7 +55,7 @@ struct Metrics {
   void finished(Endpoint endpoint, int status);
   void add_first_token_ns(std::uint64_t ns);
   void add_usage(const Usage& usage);
-  std::string text(const Admission& admission) const;
+  std::string text(int waiting, std::uint64_t shed) const;
 };
 
 }  // namespace noroshi::gateway

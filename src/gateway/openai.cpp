@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
-#include <cassert>
-#include <cmath>
-#include <limits>
+#include <cstdio>
+
+#include "gateway/tenants.h"
 
 namespace noroshi::gateway {
 namespace json = boost::json;
 namespace {
-
-constexpr std::size_t json_depth_max = 64;  // tool schemas nest deeper than Boost's default of 32
 
 json::value text_or_null(const std::string& text) {
   if (text.empty()) return nullptr;
@@ -157,6 +155,34 @@ ApiError engine_not_ready() {
           2};
 }
 
+ApiError not_metered() {
+  return {503,
+          "The answer's usage could not be recorded, so it is not given; try again in a moment.",
+          "server_error",
+          "",
+          "usage_not_recorded",
+          2};
+}
+
+ApiError model_not_allowed(std::string_view tenant, std::string_view model) {
+  return {403,
+          "Tenant '" + std::string(tenant) + "' may not use model '" +
+              std::string(model.substr(0, 200)) + "'.",
+          invalid, "model", "model_not_allowed"};
+}
+
+ApiError over_quota(std::string_view tenant, const OverQuota& over) {
+  char limit[32];
+  std::snprintf(limit, sizeof limit, "%g", over.limit);
+  return {429,
+          "Tenant '" + std::string(tenant) + "' is above its quota " + std::string(over.quota) +
+              " of " + limit + "; try again in " + std::to_string(over.retry_after_s) + " s.",
+          over.quota == "tokens_per_minute" ? "tokens" : "requests",
+          "",
+          "rate_limit_exceeded",
+          over.retry_after_s};
+}
+
 }  // namespace api_error
 
 std::string error_body(const ApiError& error) {
@@ -221,263 +247,5 @@ std::string models_body(const std::vector<std::string>& models) {
 }
 
 std::string model_body(std::string_view model) { return json::serialize(model_object(model)); }
-
-// --- Questions ---
-
-namespace {
-
-using Refusal = std::optional<ApiError>;
-
-Refusal refuse(std::string_view field, std::string_view wants) {
-  return api_error::bad_request("'" + std::string(field) + "' must be " + std::string(wants) + ".",
-                                std::string(field), "invalid_value");
-}
-
-Refusal missing(std::string_view field) {
-  return api_error::bad_request("The required field '" + std::string(field) + "' is missing.",
-                                std::string(field), "missing_required_parameter");
-}
-
-struct NumberField {
-  std::string_view name;
-  bool integer;
-  double min;
-  double max;
-  std::string_view wants;
-};
-
-// The ranges of OpenAI's API reference; max_tokens counts fit the engine's int.
-constexpr double int_max = std::numeric_limits<int>::max();
-constexpr NumberField number_fields[] = {
-    {"temperature", false, 0, 2, "a number from 0 to 2"},
-    {"top_p", false, 0, 1, "a number from 0 to 1"},
-    {"frequency_penalty", false, -2, 2, "a number from -2 to 2"},
-    {"presence_penalty", false, -2, 2, "a number from -2 to 2"},
-    {"n", true, 1, 128, "an integer from 1 to 128"},
-    {"max_tokens", true, 0, int_max, "an integer of 0 or more"},
-    {"max_completion_tokens", true, 0, int_max, "an integer of 0 or more"},
-    {"top_logprobs", true, 0, 20, "an integer from 0 to 20"},
-    {"dimensions", true, 1, int_max, "an integer of 1 or more"},
-};
-
-Refusal check_numbers(const json::object& body) {
-  for (const NumberField& field : number_fields) {
-    const json::value* value = body.if_contains(field.name);
-    if (value == nullptr || value->is_null()) continue;
-    if (!value->is_number()) return refuse(field.name, field.wants);
-    const double number = value->to_number<double>();
-    if (field.integer && number != std::floor(number)) return refuse(field.name, field.wants);
-    if (!(number >= field.min && number <= field.max)) return refuse(field.name, field.wants);
-  }
-  return {};
-}
-
-Refusal check_message(const json::value& value, const std::string& at) {
-  if (!value.is_object()) return refuse(at, "an object with role and content");
-  const json::object& message = value.as_object();
-  const json::value* role = message.if_contains("role");
-  if (role == nullptr) return missing(at + ".role");
-  constexpr std::string_view roles[] = {"system",    "developer", "user",
-                                        "assistant", "tool",      "function"};
-  if (!role->is_string() ||
-      std::ranges::find(roles, std::string_view(role->as_string())) == std::end(roles)) {
-    return refuse(at + ".role", "one of system, developer, user, assistant, tool, function");
-  }
-  const json::value* content = message.if_contains("content");
-  const bool absent = content == nullptr || content->is_null();
-  if (absent) {
-    // An assistant's turn may hold only tool calls or a refusal.
-    if (role->as_string() == "assistant") return {};
-    return missing(at + ".content");
-  }
-  if (content->is_string()) return {};
-  if (!content->is_array()) return refuse(at + ".content", "a string or an array of parts");
-  for (std::size_t i = 0; i < content->as_array().size(); ++i) {
-    const json::value& part = content->as_array()[i];
-    const json::value* type = part.is_object() ? part.as_object().if_contains("type") : nullptr;
-    if (type == nullptr || !type->is_string()) {
-      return refuse(at + ".content[" + std::to_string(i) + "]", "an object with a type");
-    }
-  }
-  return {};
-}
-
-Refusal check_messages(const json::object& body) {
-  const json::value* messages = body.if_contains("messages");
-  if (messages == nullptr) return missing("messages");
-  if (!messages->is_array() || messages->as_array().empty()) {
-    return refuse("messages", "an array of at least one message");
-  }
-  const json::array& list = messages->as_array();
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    if (Refusal refusal = check_message(list[i], "messages[" + std::to_string(i) + "]")) {
-      return refusal;
-    }
-  }
-  return {};
-}
-
-// A string, an array of strings, an array of token numbers or an array of such arrays.
-Refusal check_text(const json::object& body, std::string_view field) {
-  constexpr std::string_view wants = "a string or a non-empty array of strings or of tokens";
-  const json::value* value = body.if_contains(field);
-  if (value == nullptr) return missing(field);
-  if (value->is_string()) return {};
-  if (!value->is_array() || value->as_array().empty()) return refuse(field, wants);
-  for (const json::value& item : value->as_array()) {
-    if (!item.is_string() && !item.is_int64() && !item.is_array()) return refuse(field, wants);
-  }
-  return {};
-}
-
-Refusal check_stream(const json::object& body, Question& question) {
-  const json::value* stream = body.if_contains("stream");
-  if (stream != nullptr && !stream->is_null()) {
-    if (!stream->is_bool()) return refuse("stream", "true or false");
-    question.stream = stream->as_bool();
-  }
-  const json::value* options = body.if_contains("stream_options");
-  if (options == nullptr || options->is_null()) return {};
-  if (!options->is_object()) return refuse("stream_options", "an object");
-  if (!question.stream) {
-    return refuse("stream_options", "left out unless 'stream' is true");
-  }
-  const json::value* usage = options->as_object().if_contains("include_usage");
-  if (usage != nullptr && !usage->is_bool()) {
-    return refuse("stream_options.include_usage", "true or false");
-  }
-  return {};
-}
-
-Refusal check_fields(Endpoint endpoint, const json::object& body, Question& question) {
-  const json::value* model = body.if_contains("model");
-  if (model == nullptr) return missing("model");
-  if (!model->is_string() || model->as_string().empty()) return refuse("model", "a model's name");
-  question.model = std::string(model->as_string());
-  if (const json::value* tier = body.if_contains("service_tier");
-      tier != nullptr && !tier->is_null()) {
-    if (!tier->is_string()) return refuse("service_tier", "auto, default, flex or priority");
-    question.service_tier = std::string(tier->as_string());
-  }
-  if (endpoint == Endpoint::chat) {
-    if (Refusal refusal = check_messages(body)) return refusal;
-  } else if (endpoint == Endpoint::completions) {
-    if (Refusal refusal = check_text(body, "prompt")) return refusal;
-  } else {
-    if (Refusal refusal = check_text(body, "input")) return refusal;
-    const json::value* format = body.if_contains("encoding_format");
-    if (format != nullptr && !format->is_null() &&
-        !(format->is_string() &&
-          (format->as_string() == "float" || format->as_string() == "base64"))) {
-      return refuse("encoding_format", "float or base64");
-    }
-  }
-  if (Refusal refusal = check_numbers(body)) return refusal;
-  return endpoint == Endpoint::embeddings ? Refusal{} : check_stream(body, question);
-}
-
-std::string place_of(std::string_view body, std::size_t offset) {
-  const std::string_view before = body.substr(0, offset);
-  const auto line = 1 + std::ranges::count(before, '\n');
-  const std::size_t newline = before.rfind('\n');
-  const std::size_t column = newline == std::string_view::npos ? offset + 1 : offset - newline;
-  return "line " + std::to_string(line) + " column " + std::to_string(column);
-}
-
-}  // namespace
-
-std::variant<Question, ApiError> parse_question(Endpoint endpoint, std::string_view body) {
-  assert(is_ai(endpoint));
-  json::parse_options options;
-  options.max_depth = json_depth_max;
-  json::monotonic_resource memory(std::max<std::size_t>(body.size(), 1024));
-  json::stream_parser parser(&memory, options);
-  boost::system::error_code failure;
-  const std::size_t used = parser.write_some(body.data(), body.size(), failure);
-  if (!failure && used < body.size()) {
-    return api_error::bad_request(
-        "The body is not JSON: something follows the object at " + place_of(body, used) + ".", "",
-        "invalid_json");
-  }
-  if (!failure) parser.finish(failure);
-  if (failure) {
-    return api_error::bad_request("The body is not JSON: " + failure.message() + " at " +
-                                      place_of(body, std::min(used, body.size())) + ".",
-                                  "", "invalid_json");
-  }
-  const json::value value = parser.release();
-  if (!value.is_object()) {
-    return api_error::bad_request("The body must be a JSON object.", "", "invalid_json");
-  }
-  Question question;
-  if (Refusal refusal = check_fields(endpoint, value.get_object(), question)) {
-    return std::move(*refusal);
-  }
-  return question;
-}
-
-// --- Usage ---
-
-namespace {
-
-std::optional<std::uint64_t> count_at(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr || !value->is_int64() || value->get_int64() < 0) return {};
-  return static_cast<std::uint64_t>(value->get_int64());
-}
-
-std::optional<Usage> usage_in(const json::object& object) {
-  if (const json::value* usage = object.if_contains("usage"); usage && usage->is_object()) {
-    const auto prompt = count_at(usage->get_object(), "prompt_tokens");
-    const auto completion = count_at(usage->get_object(), "completion_tokens");
-    if (prompt || completion) return Usage{prompt.value_or(0), completion.value_or(0)};
-  }
-  // llama-server closes every stream with these, asked or not; cache_n are prompt tokens that it
-  // had from before.
-  if (const json::value* timings = object.if_contains("timings"); timings && timings->is_object()) {
-    const json::object& counts = timings->get_object();
-    const auto predicted = count_at(counts, "predicted_n");
-    if (predicted) {
-      return Usage{
-          count_at(counts, "prompt_n").value_or(0) + count_at(counts, "cache_n").value_or(0),
-          *predicted};
-    }
-  }
-  return {};
-}
-
-bool has_text(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && value->is_string() && !value->get_string().empty();
-}
-
-bool has_content(const json::object& event) {
-  const json::value* choices = event.if_contains("choices");
-  if (choices == nullptr || !choices->is_array()) return false;
-  return std::ranges::any_of(choices->get_array(), [](const json::value& choice) {
-    if (!choice.is_object()) return false;
-    if (has_text(choice.get_object(), "text")) return true;
-    const json::value* delta = choice.get_object().if_contains("delta");
-    if (delta == nullptr || !delta->is_object()) return false;
-    const json::object& piece = delta->get_object();
-    return has_text(piece, "content") || has_text(piece, "reasoning_content") ||
-           has_text(piece, "reasoning") || piece.contains("tool_calls");
-  });
-}
-
-}  // namespace
-
-EngineJson read_engine_json(std::string_view data) {
-  EngineJson event;
-  unsigned char scratch[2048];
-  json::monotonic_resource memory(scratch, sizeof scratch);
-  boost::system::error_code failure;
-  const json::value value = json::parse(data, failure, &memory);
-  if (failure || !value.is_object()) return event;
-  event.json = true;
-  event.content = has_content(value.get_object());
-  event.usage = usage_in(value.get_object());
-  return event;
-}
 
 }  // namespace noroshi::gateway

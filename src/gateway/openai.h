@@ -12,6 +12,8 @@
 
 namespace noroshi::gateway {
 
+struct OverQuota;
+
 enum class Endpoint : std::uint8_t {
   chat,
   completions,
@@ -59,6 +61,9 @@ ApiError too_many_in_flight(int in_flight_max);
 ApiError engine_busy(int retry_after_s);      // 429
 ApiError engine_failed(std::string message);  // 502
 ApiError engine_not_ready();                  // 503
+ApiError not_metered();                       // 503: the answer's usage could not be stored
+ApiError model_not_allowed(std::string_view tenant, std::string_view model);  // 403
+ApiError over_quota(std::string_view tenant, const OverQuota& over);          // 429
 }  // namespace api_error
 
 std::string error_body(const ApiError& error);
@@ -78,6 +83,18 @@ struct Question {
   std::string model;
   bool stream = false;
   std::string service_tier;  // empty: not said
+  // Where the body's first member may be put in, for a stream whose usage the client did not ask
+  // for: the gateway asks for it, to meter, and takes it out of the stream again (resume.h).
+  bool usage_asked = false;
+  bool has_stream_options = false;
+  std::optional<int> completion_tokens_max = {};
+  // Its session, as far as the client says: prompt_cache_key, else user. 0: not said.
+  std::uint64_t session = 0;
+  // Of the prompt (route/prefix.h): roles and contents of the messages after the tools.
+  std::vector<std::uint64_t> prefix_blocks = {};
+  std::size_t prompt_bytes = 0;
+  // Why its stream could not go on at another site in the middle; empty: it can.
+  std::string_view not_resumable = {};
 };
 
 // Refuses malformed JSON (with line and column), missing or mistyped fields (with param) and values
@@ -87,6 +104,7 @@ std::variant<Question, ApiError> parse_question(Endpoint endpoint, std::string_v
 struct Usage {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t completion_tokens = 0;
+  std::uint64_t cached_tokens = 0;  // of the prompt
 };
 
 // One JSON document from an engine: a whole answer, or one data line of a stream.
@@ -94,7 +112,12 @@ struct EngineJson {
   bool json = false;           // an object; else "[DONE]" or garbage
   bool content = false;        // a stream's piece of text, of reasoning or of a tool call
   std::optional<Usage> usage;  // from "usage", else from llama-server's "timings"
+  bool error = false;          // the engine says that it failed
+  bool usage_only = false;     // a stream's event that holds nothing but usage
+  bool other_content = false;  // content that is not text: reasoning, a tool call, a refusal
+  bool finish = false;         // a choice says why it ended
 };
-EngineJson read_engine_json(std::string_view data);
+// Appends the text of a stream's first choice to text, where one is given.
+EngineJson read_engine_json(std::string_view data, std::string* text = nullptr);
 
 }  // namespace noroshi::gateway

@@ -10,6 +10,7 @@
 #include <boost/asio/write.hpp>
 #include <memory>
 
+#include "gateway/route/prefix.h"
 #include "gateway/session.h"
 
 namespace noroshi::gateway {
@@ -25,7 +26,13 @@ Asked asked_of(const RequestHeader& header, Shared& shared) {
   asked.version = header.version();
   asked.head = header.method() == http::verb::head;
   asked.keep_alive = header.keep_alive();
-  asked.id = "req-" + std::to_string(shared.requests_seen.fetch_add(1) + 1);
+  asked.id = shared.config.instance.empty() ? "req-" : shared.config.instance + "-";
+  asked.id += std::to_string(shared.requests_seen.fetch_add(1) + 1);
+  asked.takes_trailers =
+      header.version() == 11 &&
+      text_of(header[http::field::te]).find("trailers") != std::string_view::npos;
+  const std::string_view session = text_of(header["X-Noroshi-Session"]);
+  if (!session.empty()) asked.session = std::max<std::uint64_t>(1, hash_text(session));
   return asked;
 }
 
@@ -36,9 +43,9 @@ bool method_fits(Endpoint endpoint, http::verb method) {
 }
 
 // May this client ask this, now? Only the header is needed, so a refused body is never read.
-std::optional<ApiError> refusal_of(Session& client, const RequestHeader& header,
-                                   Endpoint endpoint) {
+std::optional<ApiError> refusal_of(Session& client, const RequestHeader& header, Asked& asked) {
   Shared& shared = client.shared;
+  const Endpoint endpoint = asked.endpoint;
   const std::string_view method = text_of(header.method_string());
   const std::string_view target = text_of(header.target());
   if (endpoint == Endpoint::unknown) return api_error::unknown_path(method, target);
@@ -48,9 +55,10 @@ std::optional<ApiError> refusal_of(Session& client, const RequestHeader& header,
   if (!needs_key(endpoint) || header.method() == http::verb::options) return {};
 
   std::string_view who = client.address;
-  if (!shared.config.api_keys.empty()) {
+  if (!shared.config.api_keys.empty() || !shared.tenants.empty()) {
     who = bearer_key(text_of(header[http::field::authorization]));
-    if (!key_known(who, shared.config.api_keys)) return api_error::wrong_key();
+    asked.tenant = shared.tenants.of_key(who);
+    if (!asked.tenant && !key_known(who, shared.config.api_keys)) return api_error::wrong_key();
   }
   const std::int64_t now_ns = std::chrono::steady_clock::now().time_since_epoch().count();
   const int wait_s = shared.rate.take(who, now_ns);
@@ -58,32 +66,49 @@ std::optional<ApiError> refusal_of(Session& client, const RequestHeader& header,
   return {};
 }
 
-// Whether this site's engine can take it.
-std::optional<ApiError> refusal_of(const Upstream& engine, const Question& question) {
-  if (!engine.ready) return api_error::engine_not_ready();
-  const auto& models = engine.models;
-  if (!models.empty() && std::ranges::find(models, question.model) == models.end()) {
-    return api_error::unknown_model(question.model, models);
+// What the tenant may see.
+bool may_use(const Shared& shared, const Asked& asked, const std::string& model) {
+  if (!asked.tenant) return true;
+  const auto& models = shared.tenants.at(*asked.tenant).models;
+  return models.empty() || std::ranges::find(models, model) != models.end();
+}
+
+std::vector<std::string> models_for(const Shared& shared, const Asked& asked) {
+  std::vector<std::string> models = shared.router.models();
+  std::erase_if(models, [&](const std::string& model) { return !may_use(shared, asked, model); });
+  return models;
+}
+
+// Whether any site can take it.
+std::optional<ApiError> refusal_of(const Shared& shared, const Asked& asked,
+                                   const Question& question, const Capacity& capacity) {
+  if (!may_use(shared, asked, question.model)) {
+    return api_error::model_not_allowed(shared.tenants.at(*asked.tenant).name, question.model);
   }
+  if (!capacity.known && shared.router.ready()) {
+    return api_error::unknown_model(question.model, models_for(shared, asked));
+  }
+  if (!capacity.ready) return api_error::engine_not_ready();
   return {};
 }
 
 // Answers that need no engine.
 Reply local_reply(Shared& shared, const Asked& asked, std::string_view target) {
   if (asked.endpoint == Endpoint::metrics) {
-    std::string text = shared.metrics.text(shared.admission);
-    if (shared.extra_metrics) text += shared.extra_metrics();
+    std::string text = shared.metrics.text(shared.admissions.waiting(), shared.admissions.shed());
+    if (shared.calls.extra_metrics) text += shared.calls.extra_metrics();
     return {200, std::move(text), "text/plain; version=0.0.4; charset=utf-8"};
   }
-  const Upstream engine = shared.upstream();
+  shared.refresh();
   if (asked.endpoint == Endpoint::health) {
-    if (!engine.ready) return reply_of(api_error::engine_not_ready());
+    if (!shared.router.ready()) return reply_of(api_error::engine_not_ready());
     return {200, R"({"status":"ok"})"};
   }
-  if (asked.endpoint == Endpoint::models) return {200, models_body(engine.models)};
+  const std::vector<std::string> models = models_for(shared, asked);
+  if (asked.endpoint == Endpoint::models) return {200, models_body(models)};
   const std::string model = route_of(target).model;
-  if (std::ranges::find(engine.models, model) == engine.models.end()) {
-    return reply_of(api_error::unknown_model(model, engine.models));
+  if (std::ranges::find(models, model) == models.end()) {
+    return reply_of(api_error::unknown_model(model, models));
   }
   return {200, model_body(model)};
 }
@@ -114,9 +139,17 @@ net::awaitable<std::optional<ApiError>> read_body(Session& client, RequestParser
                                    ".");
 }
 
-// Waits until the engine has a place (admission.h). What it returns is admitted or refused.
-net::awaitable<Admission::Ticket> admit(Session& client, const Upstream& engine,
-                                        const Question& question) {
+// The tenant's priority; a question may ask for less, and for more only where nobody says.
+Priority priority_for(const Shared& shared, const Asked& asked, const Question& question) {
+  const Priority wanted = priority_of(question.service_tier);
+  return asked.tenant ? std::min(wanted == Priority::sheddable ? wanted : Priority::critical,
+                                 shared.tenants.at(*asked.tenant).priority)
+                      : wanted;
+}
+
+// Waits until some site has a place (admission.h). What it returns is admitted or refused.
+net::awaitable<Admission::Ticket> admit(Session& client, Admission& admission,
+                                        const Capacity& capacity, Priority priority) {
   struct Wait {
     net::steady_timer timer;
     Admission::Ticket outcome{Admission::Verdict::refused, 0, 1};
@@ -125,9 +158,8 @@ net::awaitable<Admission::Ticket> admit(Session& client, const Upstream& engine,
   const auto wait = std::make_shared<Wait>(Wait{net::steady_timer(client.stream.get_executor())});
   // Longer than anyone is let in to wait for: the wait was expected to be shorter.
   wait->timer.expires_after(seconds_ns(3 * client.shared.config.queue_wait_max_s + 1));
-  Admission& admission = client.shared.admission;
   const Admission::Ticket ticket =
-      admission.enter(priority_of(question.service_tier), engine.places, engine.share,
+      admission.enter(priority, capacity.places, capacity.share,
                       [wait](Admission::Verdict verdict, int retry_after_s) {
                         net::post(wait->timer.get_executor(), [wait, verdict, retry_after_s] {
                           wait->outcome = {verdict, 0, retry_after_s};
@@ -144,7 +176,7 @@ net::awaitable<Admission::Ticket> admit(Session& client, const Upstream& engine,
   co_return wait->outcome;
 }
 
-// A place at the engine, given back at the end of its life.
+// A place at a site, given back at the end of its life.
 class Place {
  public:
   explicit Place(Admission& admission)
@@ -161,29 +193,63 @@ class Place {
   Time from_;
 };
 
+// A request of its tenant's quota, charged with what it used at the end of its life.
+class QuotaUse {
+ public:
+  QuotaUse(Tenants& tenants, std::size_t tenant) : tenants_(tenants), tenant_(tenant) {
+    over_ = tenants_.enter(tenant_, now_ns());
+  }
+  ~QuotaUse() {
+    if (!over_) tenants_.leave(tenant_, tokens, now_ns());
+  }
+  QuotaUse(const QuotaUse&) = delete;
+  QuotaUse& operator=(const QuotaUse&) = delete;
+
+  const std::optional<OverQuota>& over() const { return over_; }
+  std::uint64_t tokens = 0;
+
+ private:
+  static std::int64_t now_ns() {
+    return std::chrono::steady_clock::now().time_since_epoch().count();
+  }
+  Tenants& tenants_;
+  std::size_t tenant_;
+  std::optional<OverQuota> over_;
+};
+
 // Site's lease -> engine -> tokens.
-net::awaitable<bool> ask(Session& client, const Asked& asked, const Upstream& engine,
-                         const Question& question, std::string_view body, Time received) {
-  // Has the engine a place left, of those that the radio lets it have?
-  const Admission::Ticket ticket = co_await admit(client, engine, question);
+net::awaitable<bool> ask(Session& client, const Asked& asked, const Question& question,
+                         const Capacity& capacity, std::string_view body, Time received) {
+  Shared& shared = client.shared;
+  std::optional<QuotaUse> quota;
+  if (asked.tenant) {
+    quota.emplace(shared.tenants, *asked.tenant);
+    if (quota->over()) {
+      Reply reply =
+          reply_of(api_error::over_quota(shared.tenants.at(*asked.tenant).name, *quota->over()));
+      co_return co_await respond(client, asked, std::move(reply));
+    }
+  }
+  // Has a site a place left, of those that its radio lets it have?
+  Admission& admission = shared.admissions.of(question.model);
+  const Admission::Ticket ticket =
+      co_await admit(client, admission, capacity, priority_for(shared, asked, question));
   if (ticket.verdict != Admission::Verdict::admitted) {
     Reply reply = reply_of(api_error::engine_busy(ticket.retry_after_s));
     co_return co_await respond(client, asked, std::move(reply));
   }
-  const Place place(client.shared.admission);
-  // While it waited another may have become the better one.
-  const Upstream chosen = client.shared.upstream();
-  const Relayed relayed =
-      co_await relay(client, asked, chosen.ready ? chosen : engine, body, received);
-  if (relayed.client_left) {
-    client.shared.metrics.clients_left.fetch_add(1);
+  const Place place(admission);
+  const Answered answered = co_await answer(client, asked, question, body, received);
+  if (quota) quota->tokens = answered.usage.prompt_tokens + answered.usage.completion_tokens;
+  if (answered.client_left) {
+    shared.metrics.clients_left.fetch_add(1);
     co_return false;
   }
-  if (relayed.error) {
-    Reply reply = reply_of(*relayed.error);
+  if (answered.error) {
+    Reply reply = reply_of(*answered.error);
     co_return co_await respond(client, asked, std::move(reply));
   }
-  co_return relayed.keep_alive;
+  co_return answered.keep_alive;
 }
 
 }  // namespace
@@ -196,7 +262,7 @@ net::awaitable<bool> serve(Session& client, RequestParser& parser) {
   Asked asked = asked_of(parser.get(), shared);
   const bool keep_alive = asked.keep_alive;
   asked.keep_alive = keep_alive && parser.is_done();  // an unread body ends the connection
-  if (auto refusal = refusal_of(client, parser.get(), asked.endpoint)) {
+  if (auto refusal = refusal_of(client, parser.get(), asked)) {
     Reply reply = reply_of(*refusal);
     if (refusal->status == 405) reply.allow = allowed_methods(asked.endpoint);
     co_return co_await respond(client, asked, std::move(reply));
@@ -228,15 +294,41 @@ net::awaitable<bool> serve(Session& client, RequestParser& parser) {
     co_return co_await respond(client, asked, std::move(reply));
   }
 
-  // Fleet's choice of site: there is one site until src/fleet stands, so the choice is its engine.
-  Upstream engine = shared.upstream();
-  engine.hold.reset();  // it is chosen again when its turn comes
-  if (auto refusal = refusal_of(engine, std::get<Question>(parsed))) {
+  // Fleet's choice of site is made when its turn comes; here only whether there is one.
+  const Question& question = std::get<Question>(parsed);
+  shared.refresh();
+  const Capacity capacity = shared.router.capacity(question.model);
+  if (auto refusal = refusal_of(shared, asked, question, capacity)) {
     Reply reply = reply_of(*refusal);
     co_return co_await respond(client, asked, std::move(reply));
   }
+  co_return co_await ask(client, asked, question, capacity, body, received);
+}
 
-  co_return co_await ask(client, asked, engine, std::get<Question>(parsed), body, received);
+Admission& Admissions::of(const std::string& model) {
+  const std::lock_guard lock(mutex_);
+  auto& admission = by_model_[model];
+  if (!admission) admission = std::make_unique<Admission>(wait_max_s_, waiting_max_);
+  return *admission;
+}
+
+void Admissions::close() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [model, admission] : by_model_) admission->close();
+}
+
+int Admissions::waiting() const {
+  const std::lock_guard lock(mutex_);
+  int sum = 0;
+  for (const auto& [model, admission] : by_model_) sum += admission->waiting();
+  return sum;
+}
+
+std::uint64_t Admissions::shed() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const auto& [model, admission] : by_model_) sum += admission->shed();
+  return sum;
 }
 
 Reply reply_of(const ApiError& error) {
@@ -250,6 +342,7 @@ net::awaitable<bool> respond(Session& client, const Asked& asked, Reply reply) {
   response.result(static_cast<unsigned>(reply.status));
   response.set(http::field::server, "noroshi");
   if (!asked.id.empty()) response.set("X-Request-Id", asked.id);
+  if (!reply.site.empty()) response.set("X-Noroshi-Site", reply.site);
   if (!reply.allow.empty()) response.set(http::field::allow, reply.allow);
   if (reply.retry_after_s > 0) {
     response.set(http::field::retry_after, std::to_string(reply.retry_after_s));

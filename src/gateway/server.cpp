@@ -19,6 +19,7 @@ namespace {
 constexpr double idle_timeout_s = 75;  // a kept connection without a request
 constexpr double linger_s = 2;         // for a client that still sends what nobody wants
 constexpr std::size_t linger_bytes_max = 64 << 20;
+constexpr std::chrono::milliseconds losses_interval{100};
 constexpr std::uint32_t header_bytes_max = 32 << 10;
 
 // What to say to bytes that are no request.
@@ -91,14 +92,15 @@ struct ConnectionCount {
   Metrics& metrics;
 };
 
-net::awaitable<void> session(Shared& shared, tcp::socket socket) {
+net::awaitable<void> session(Shared& shared, Local& local, tcp::socket socket) {
   const ConnectionCount count(shared.metrics);
   ErrorCode error;
   socket.set_option(tcp::no_delay(true), error);
   socket.non_blocking(true, error);
   const tcp::endpoint peer = socket.remote_endpoint(error);
   if (error) co_return;
-  Session client{shared, beast::tcp_stream(std::move(socket)), peer.address().to_string(), {}};
+  Session client{
+      shared, local, beast::tcp_stream(std::move(socket)), peer.address().to_string(), {}};
   bool open = true;
   while (open) open = co_await next_request(client);
   if (client.stream.socket().is_open()) co_await linger(client);
@@ -108,24 +110,30 @@ net::awaitable<void> session(Shared& shared, tcp::socket socket) {
 
 struct Gateway::State {
   struct Worker {
+    Local local;  // outlives the sessions, which the context owns
     net::io_context io{1};
     net::executor_work_guard<net::io_context::executor_type> busy = net::make_work_guard(io);
     std::thread thread;
   };
 
-  State(GatewayConfig config, std::function<Upstream()> upstream,
-        std::function<std::string()> extra_metrics)
-      : shared(std::move(config), std::move(upstream), std::move(extra_metrics)) {}
+  State(GatewayConfig config, Router& router, GatewayCalls calls)
+      : shared(std::move(config), router, std::move(calls)) {}
 
   ~State() {
     for (auto& worker : workers) worker->io.stop();
     for (auto& worker : workers) {
       if (worker->thread.joinable()) worker->thread.join();
     }
-    shared.admission.close();  // its messages would go to contexts that are gone
+    for (auto& worker : workers) worker->local.pool.clear();  // before its context goes
+    {
+      const std::lock_guard lock(shared.gate->mutex);
+      shared.gate->open = false;
+    }
+    shared.admissions.close();  // its messages would go to contexts that are gone
   }
 
   net::awaitable<void> accept();
+  net::awaitable<void> look_for_losses(Worker& worker);
 
   Shared shared;  // outlives the sessions, which the workers' contexts own
   std::vector<std::unique_ptr<Worker>> workers;
@@ -135,7 +143,8 @@ struct Gateway::State {
 net::awaitable<void> Gateway::State::accept() {
   std::size_t turn = 0;
   for (;;) {
-    net::io_context& io = workers[turn++ % workers.size()]->io;
+    Worker& worker = *workers[turn++ % workers.size()];
+    net::io_context& io = worker.io;
     tcp::socket socket(io);
     ErrorCode error;
     co_await acceptor->async_accept(socket, into(error));
@@ -150,7 +159,22 @@ net::awaitable<void> Gateway::State::accept() {
       shared.metrics.connections_refused.fetch_add(1);
       continue;
     }
-    net::co_spawn(io, session(shared, std::move(socket)), net::detached);
+    net::co_spawn(io, session(shared, worker.local, std::move(socket)), net::detached);
+  }
+}
+
+// A site that is cut off says nothing more, and neither does its connection: what the router has
+// been told is the first sign.
+net::awaitable<void> Gateway::State::look_for_losses(Worker& worker) {
+  net::steady_timer timer(worker.io);
+  std::uint64_t seen = 0;
+  for (;;) {
+    timer.expires_after(losses_interval);
+    ErrorCode error;
+    co_await timer.async_wait(into(error));
+    const std::uint64_t losses = shared.router.losses();
+    if (losses != seen) close_lost_calls(shared, worker.local);
+    seen = losses;
   }
 }
 
@@ -159,8 +183,7 @@ Gateway::Gateway(Gateway&&) noexcept = default;
 Gateway& Gateway::operator=(Gateway&&) noexcept = default;
 Gateway::~Gateway() = default;
 
-Result<Gateway> Gateway::start(GatewayConfig config, std::function<Upstream()> upstream,
-                               std::function<std::string()> extra_metrics) {
+Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCalls calls) {
   const std::string place = config.address + ":" + std::to_string(config.port);
   ErrorCode error;
   const net::ip::address address =
@@ -175,8 +198,7 @@ Result<Gateway> Gateway::start(GatewayConfig config, std::function<Upstream()> u
   const tcp::endpoint endpoint(address, static_cast<std::uint16_t>(config.port));
 
   Gateway gateway;
-  gateway.state_ =
-      std::make_unique<State>(std::move(config), std::move(upstream), std::move(extra_metrics));
+  gateway.state_ = std::make_unique<State>(std::move(config), router, std::move(calls));
   State& state = *gateway.state_;
   for (int i = 0; i < threads; ++i) state.workers.push_back(std::make_unique<State::Worker>());
   tcp::acceptor& acceptor = state.acceptor.emplace(state.workers[0]->io);
@@ -194,6 +216,7 @@ Result<Gateway> Gateway::start(GatewayConfig config, std::function<Upstream()> u
 
   for (int i = 0; i < threads; ++i) {
     State::Worker& worker = *state.workers[static_cast<std::size_t>(i)];
+    net::co_spawn(worker.io, state.look_for_losses(worker), net::detached);
     worker.thread = ordinary_thread("gateway" + std::to_string(i), [&worker] { worker.io.run(); });
   }
   return gateway;
@@ -207,10 +230,13 @@ GatewayCounters Gateway::counters() const {
       .requests = metrics.requests_started.load(),
       .requests_failed = metrics.requests_failed.load(),
       .in_flight = static_cast<std::uint64_t>(std::max<std::int64_t>(0, metrics.in_flight.load())),
-      .waiting = static_cast<std::uint64_t>(state_->shared.admission.waiting()),
-      .shed = state_->shared.admission.shed(),
+      .waiting = static_cast<std::uint64_t>(state_->shared.admissions.waiting()),
+      .shed = state_->shared.admissions.shed(),
       .tokens_prompt = metrics.tokens_prompt.load(),
-      .tokens_completion = metrics.tokens_completion.load()};
+      .tokens_completion = metrics.tokens_completion.load(),
+      .requests_retried = metrics.requests_retried.load(),
+      .streams_resumed = metrics.streams_resumed.load(),
+      .usage_refused = metrics.usage_refused.load()};
 }
 
 const Histogram& Gateway::time_to_first_token_ns() const {

@@ -1,6 +1,10 @@
 #pragma once
 
 // One client connection, and what all of them share. Inside the gateway room only.
+//
+//   request.cpp   the way of one request
+//   answer.cpp    its answer, from whichever sites it takes
+//   call.cpp      one site asked once
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
@@ -13,6 +17,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -21,6 +29,8 @@
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
 #include "gateway/openai.h"
+#include "gateway/pool.h"
+#include "gateway/stream.h"
 
 namespace noroshi::gateway {
 
@@ -38,26 +48,64 @@ inline std::chrono::nanoseconds seconds_ns(double s) {
   return std::chrono::nanoseconds(static_cast<std::int64_t>(s * 1e9));
 }
 
+// A queue for each model, before all sites that have it.
+class Admissions {
+ public:
+  Admissions(double wait_max_s, int waiting_max)
+      : wait_max_s_(wait_max_s), waiting_max_(waiting_max) {}
+  Admission& of(const std::string& model);  // one that some site has: there are only so many
+  void close();
+  int waiting() const;
+  std::uint64_t shed() const;
+
+ private:
+  const double wait_max_s_;
+  const int waiting_max_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<Admission>> by_model_;
+};
+
+// Whether the gateway's contexts still take messages from other threads.
+struct Gate {
+  std::mutex mutex;
+  bool open = true;
+};
+
 struct Shared {
-  Shared(GatewayConfig gateway_config, std::function<Upstream()> choose,
-         std::function<std::string()> more_metrics)
+  Shared(GatewayConfig gateway_config, Router& sites, GatewayCalls gateway_calls)
       : config(std::move(gateway_config)),
-        upstream(std::move(choose)),
-        extra_metrics(std::move(more_metrics)),
+        router(sites),
+        calls(std::move(gateway_calls)),
+        tenants(config.tenants),
         rate(config.requests_per_second, config.burst),
-        admission(config.queue_wait_max_s, config.requests_in_flight_max) {}
+        admissions(config.queue_wait_max_s, config.requests_in_flight_max) {}
 
   const GatewayConfig config;
-  const std::function<Upstream()> upstream;
-  const std::function<std::string()> extra_metrics;
+  Router& router;
+  const GatewayCalls calls;
   Metrics metrics;
+  Tenants tenants;
   RateLimiter rate;
-  Admission admission;
+  Admissions admissions;
+  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
   std::atomic<std::uint64_t> requests_seen{0};
+
+  void refresh() {
+    if (calls.refresh) calls.refresh(router);
+  }
+};
+
+struct Meeting;
+
+// What belongs to one of the gateway's threads.
+struct Local {
+  Pool pool;
+  std::set<Meeting*> meetings;
 };
 
 struct Session {
   Shared& shared;
+  Local& local;
   beast::tcp_stream stream;
   std::string address;        // the client's, without its port
   beast::flat_buffer buffer;  // bytes that came and are not part of a request yet
@@ -71,7 +119,10 @@ struct Asked {
   unsigned version = 11;  // as Beast counts: 10 or 11
   bool head = false;
   bool keep_alive = false;
+  bool takes_trailers = false;
   std::string id;
+  std::optional<std::size_t> tenant = {};
+  std::uint64_t session = 0;  // as its header says; 0: it does not
 };
 
 struct Reply {
@@ -80,6 +131,7 @@ struct Reply {
   std::string content_type = "application/json";
   std::string allow = {};
   int retry_after_s = 0;
+  std::string site = {};
 };
 Reply reply_of(const ApiError& error);
 
@@ -91,18 +143,20 @@ net::awaitable<bool> serve(Session& client, RequestParser& parser);
 // Writes a whole answer and counts it. Returns whether the connection can go on.
 net::awaitable<bool> respond(Session& client, const Asked& asked, Reply reply);
 
-// How a question fared at the engine.
-struct Relayed {
+// How a question fared.
+struct Answered {
   std::optional<ApiError> error;  // nothing was sent to the client yet: it is to be told
   bool client_left = false;
   bool keep_alive = false;  // the answer was sent whole
+  Usage usage = {};
 };
 
-// Asks the engine and passes its answer on, a stream in the pieces in which it comes. Watches the
-// client meanwhile: when it leaves, the connection to the engine is closed, which is how an engine
-// learns that it may stop. Each question has its own connection to the engine: a kept one would
-// hold one of the few threads of llama-server's HTTP server while idle, to save some 50 us.
-net::awaitable<Relayed> relay(Session& client, const Asked& asked, const Upstream& engine,
-                              std::string_view body, Time received);
+// Asks a site, others when it fails, and passes the answer on. Watches the client meanwhile: when
+// it leaves, the connection to the site is closed, which is how an engine learns that it may stop.
+net::awaitable<Answered> answer(Session& client, const Asked& asked, const Question& question,
+                                std::string_view body, Time received);
+
+// Closes calls to sites that the router has lost since: a site that was cut off says nothing more.
+void close_lost_calls(Shared& shared, Local& local);
 
 }  // namespace noroshi::gateway

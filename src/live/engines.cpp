@@ -1,7 +1,7 @@
 #include "live/engines.h"
 
 #include <algorithm>
-#include <limits>
+#include <chrono>
 #include <thread>
 
 #include "gateway/url.h"
@@ -105,37 +105,34 @@ std::vector<site::HeldProcess> Engines::processes() const {
   return held;
 }
 
-gateway::Upstream Engines::choose(double share) const {
-  const One* best = nullptr;
-  engine::EngineStatus best_status;
-  double least = std::numeric_limits<double>::max();
-  int places = 0;
-  for (const One& one : engines_) {
-    engine::EngineStatus status = one.engine->status();
-    if (status.state != engine::EngineState::ready) continue;
-    places += places_;
-    const double load = static_cast<double>(one.requests->load() + 1) / one.threads;
-    if (load >= least) continue;
-    least = load;
-    best = &one;
-    best_status = std::move(status);
+void Engines::report(gateway::Router& router, double share) const {
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    const engine::EngineStatus status = engines_[i].engine->status();
+    gateway::SiteState site;
+    site.name = "engine" + std::to_string(i);
+    site.instance = static_cast<std::uint64_t>(status.restarts) + 1;
+    // An engine that is not ready has no address that helps anyone.
+    const auto url = gateway::parse_http_url(status.url);
+    site.ready = status.state == engine::EngineState::ready && url;
+    if (site.ready) {
+      site.host = url->host;
+      site.tcp_port = url->tcp_port;
+    }
+    site.api_key = api_key_;
+    site.keeps_connections = false;  // each would hold one of llama-server's few threads
+    site.lease_share = std::clamp(share, 0.0, 1.0);
+    site.lease_share_forecast = site.lease_share;
+    site.received_at_ns = std::chrono::steady_clock::now().time_since_epoch().count();
+    gateway::ModelAtSite model;
+    model.name = status.model_name;
+    model.places = places_;
+    // Only how they compare: the router learns what a request takes.
+    model.prompt_tokens_per_s = 100.0 * engines_[i].threads;
+    model.tokens_per_s = 10.0 * engines_[i].threads;
+    if (!model.name.empty()) site.models = {model};
+    // A server of somebody else may have a name for its model that nobody could ask for.
+    if (!router.update(site)) router.lost(site.name);
   }
-  gateway::Upstream upstream;
-  upstream.api_key = api_key_;
-  upstream.places = places;
-  upstream.share = share;
-  // An engine that is not ready has no address that helps anyone.
-  upstream.models = {best != nullptr ? best_status.model_name : status().model_name};
-  if (best == nullptr) return upstream;
-  const auto url = gateway::parse_http_url(best_status.url);
-  if (!url) return upstream;
-  upstream.host = url->host;
-  upstream.tcp_port = url->tcp_port;
-  upstream.ready = true;
-  best->requests->fetch_add(1);
-  upstream.hold = std::shared_ptr<void>(
-      nullptr, [requests = best->requests](void*) { requests->fetch_sub(1); });
-  return upstream;
 }
 
 }  // namespace noroshi::live

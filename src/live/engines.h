@@ -3,14 +3,13 @@
 // The engines of a site, alike but for their processors: one on the processors that the radio does
 // not use, and one of a single thread on each of the radio's (docs/decisions/0014).
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/engine.h"
-#include "gateway/gateway.h"
+#include "gateway/route/route.h"
 #include "site/config.h"
 #include "site/lease/mechanism.h"
 
@@ -32,16 +31,15 @@ class Engines {
   engine::EngineStatus status() const;
   std::vector<site::HeldProcess> processes() const;
 
-  // The one with the fewest requests a thread among those that are ready. `hold` of the answer
-  // counts as one of its requests.
-  gateway::Upstream choose(double share) const;
+  // Tells the router each engine's state, as a site of its own: it sends a request where the answer
+  // is expected first. share: of the engines' places, that the radio leaves now.
+  void report(gateway::Router& router, double share) const;
 
  private:
   struct One {
     std::unique_ptr<engine::Engine> engine;
     std::vector<int> home;
     int threads = 1;
-    std::shared_ptr<std::atomic<int>> requests = std::make_shared<std::atomic<int>>(0);
   };
   std::vector<One> engines_;
   std::string api_key_;

@@ -1,5 +1,8 @@
 #include "live/service.h"
 
+#include <cstdio>
+#include <random>
+
 #include "gateway/url.h"
 
 namespace noroshi::live {
@@ -7,6 +10,11 @@ namespace {
 
 gateway::GatewayConfig gateway_config(const site::AiSection::Gateway& g) {
   gateway::GatewayConfig config;
+  // Requests of two runs must not share a name.
+  std::random_device chance;
+  char instance[24];
+  std::snprintf(instance, sizeof instance, "req-%08x%08x", chance(), chance());
+  config.instance = instance;
   config.address = g.address;
   config.port = g.port;
   config.threads = g.threads;
@@ -31,11 +39,20 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
   service->engines = std::make_unique<Engines>(ai.engine, homes);
   if (const auto started = service->engines->start(); !started) return started.error();
 
+  gateway::GatewayConfig config = gateway_config(ai.gateway);
+  if (!ai.gateway.tenants.empty()) {
+    auto tenants = gateway::load_tenants(ai.gateway.tenants);
+    if (!tenants) return tenants.error();
+    config.tenants = *std::move(tenants);
+  }
+  gateway::GatewayCalls calls;
   const Engines* engines = service->engines.get();
-  auto gateway = gateway::Gateway::start(
-      gateway_config(ai.gateway),
-      [engines, share = std::move(share)] { return engines->choose(share()); },
-      std::move(extra_metrics));
+  calls.refresh = [engines, share = std::move(share)](gateway::Router& router) {
+    engines->report(router, share());
+  };
+  calls.extra_metrics = std::move(extra_metrics);
+  calls.refresh(service->router);
+  auto gateway = gateway::Gateway::start(std::move(config), service->router, std::move(calls));
   if (!gateway) return gateway.error();
   service->gateway = *std::move(gateway);
   const bool is_ipv6 = ai.gateway.address.find(':') != std::string::npos;

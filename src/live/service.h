@@ -18,6 +18,7 @@ namespace noroshi::live {
 
 struct Service {
   std::unique_ptr<Engines> engines;
+  gateway::Router router;  // its sites are the engines
   std::optional<gateway::Gateway> gateway;
   std::optional<gateway::LoadGenerator> load;
   std::string url;    // of the gateway

@@ -303,14 +303,15 @@ void Parser::engine(const YAML::Node& node, AiSection::Engine& engine) {
 }
 
 void Parser::gateway(const YAML::Node& node, AiSection::Gateway& gateway) {
-  YamlSection section(
-      reader, node, "ai.gateway",
-      {"address", "port", "threads", "api_keys", "body_bytes_max", "requests_per_second", "burst",
-       "requests_in_flight_max", "queue_wait_max_s", "upstream_timeout_s", "header_timeout_s"});
+  YamlSection section(reader, node, "ai.gateway",
+                      {"address", "port", "threads", "api_keys", "tenants", "body_bytes_max",
+                       "requests_per_second", "burst", "requests_in_flight_max", "queue_wait_max_s",
+                       "upstream_timeout_s", "header_timeout_s"});
   section.text("address", gateway.address);
   section.integer("port", gateway.port, 0, 65'535);
   section.integer("threads", gateway.threads, 1, 64);
   section.texts("api_keys", gateway.api_keys, 10'000);
+  section.text("tenants", gateway.tenants);
   section.integer("body_bytes_max", gateway.body_bytes_max, 1024, 1 << 30);
   section.number("requests_per_second", gateway.requests_per_second, 0, 1e6);
   section.integer("burst", gateway.burst, 1, 1'000'000);

@@ -40,6 +40,7 @@ struct AiSection {
     int port = 8080;
     int threads = 1;
     std::vector<std::string> api_keys;
+    std::string tenants;  // a file (gateway/tenants.h)
     int body_bytes_max = 4 << 20;
     double requests_per_second = 0;
     int burst = 20;

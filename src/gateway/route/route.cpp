@@ -266,6 +266,11 @@ std::shared_ptr<const SiteAddress> Router::address(std::uint32_t site) const {
   return state_->sites[site].address;
 }
 
+std::uint64_t Router::losses() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->losses;
+}
+
 RouterCounters Router::counters() const {
   const std::lock_guard lock(state_->mutex);
   RouterCounters counts = state_->counts;

@@ -58,6 +58,9 @@ struct SiteState {
   double lease_share = 1;           // of its places, that the radio leaves now, 0..1
   double lease_share_forecast = 1;  // over the next seconds
   double rtt_ms = 0;                // from this gateway
+  // Its server does not mind connections that idle between requests; each holds one of the few
+  // threads of llama-server's.
+  bool keeps_connections = true;
   std::int64_t received_at_ns = 0;  // this gateway's monotonic clock
 };
 
@@ -95,6 +98,7 @@ struct SiteAddress {
   std::string host;
   int tcp_port = 0;
   std::string api_key;
+  bool keeps_connections = true;
 };
 
 // A site chosen for one request: counted there until it is given to finished().
@@ -173,6 +177,7 @@ class Router {
   bool ready() const;                       // any site may be chosen
   // The address of a site, while it is known.
   std::shared_ptr<const SiteAddress> address(std::uint32_t site) const;
+  std::uint64_t losses() const;  // lost() so far: whether to look at address() again
   RouterCounters counters() const;
   std::size_t memory_bytes() const;
 

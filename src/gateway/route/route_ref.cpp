@@ -42,11 +42,11 @@ void PlainRouter::update(const SiteState& state) {
         0.0, static_cast<double>(model.requests_in_flight + model.requests_queued) - copy.own);
   }
   const auto copies = site.copies;
-  for (const auto& [which, copy] : copies) {
+  for (const auto& entry : copies) {
     const bool listed = std::ranges::any_of(state.models, [&](const ModelAtSite& model) {
-      return model.name == which.first && model.content_hash == which.second;
+      return std::pair(model.name, model.content_hash) == entry.first;
     });
-    if (!listed) unlist(site, which);
+    if (!listed) unlist(site, entry.first);
   }
 }
 

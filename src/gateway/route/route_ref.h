@@ -31,7 +31,7 @@ class PlainRouter {
   void update(const SiteState& state);
   void lost(const std::string& site);
   void allow(const std::string& model, std::vector<std::string> hashes) {
-    allowed_[model] = hashes;
+    allowed_[model] = std::move(hashes);
   }
   // tried: by name.
   PlainChoice choose(const Ask& ask, const std::vector<std::string>& tried, std::int64_t now_ns);

@@ -111,6 +111,7 @@ struct Router::State {
   std::uint32_t copies_born = 0;
   std::vector<std::uint32_t> suspects;  // sites
   std::vector<float> scratch;
+  std::uint64_t losses = 0;
   RouterCounters counts;
 };
 

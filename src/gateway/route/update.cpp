@@ -21,7 +21,8 @@ double known_or(double value, double assumed) { return value > 0 ? value : assum
 bool same_address(const SiteAddress& address, const SiteState& state) {
   return address.name == state.name && address.region == state.region &&
          address.host == state.host && address.tcp_port == state.tcp_port &&
-         address.api_key == state.api_key;
+         address.api_key == state.api_key &&
+         address.keeps_connections == state.keeps_connections;
 }
 
 CopyLoad load_of(const SiteState& state, const ModelAtSite& model, const RouterConfig& config,
@@ -135,7 +136,8 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
   site.takes = state.ready && !state.draining;
   if (!site.address || !same_address(*site.address, state)) {
     site.address = std::make_shared<const SiteAddress>(
-        SiteAddress{state.name, state.region, state.host, state.tcp_port, state.api_key});
+        SiteAddress{state.name, state.region, state.host, state.tcp_port, state.api_key,
+                    state.keeps_connections});
   }
   if (restarted) {
     trust(site, number);
@@ -237,6 +239,7 @@ bool Router::lost(std::string_view name) {
   if (found == s.site_numbers.end() || !s.sites[found->second].alive) return false;
   Site& site = s.sites[found->second];
   site.alive = false;
+  ++s.losses;
   const std::vector<std::uint32_t> copies = site.copies;
   for (const std::uint32_t copy : copies) s.unlist(copy);
   return true;

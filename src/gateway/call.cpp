@@ -1,0 +1,133 @@
+#include "gateway/call.h"
+
+namespace noroshi::gateway {
+
+std::string Call::authority() const {
+  const bool v6 = at->host.find(':') != std::string::npos;
+  return (v6 ? "[" + at->host + "]" : at->host) + ":" + std::to_string(at->tcp_port);
+}
+
+std::string Call::place() const { return "site '" + at->name + "' at " + authority(); }
+
+bool Call::is_stream() const {
+  return parser->get().result() == http::status::ok &&
+         parser->get()[http::field::content_type].starts_with("text/event-stream");
+}
+
+namespace {
+
+net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
+  ErrorCode error;
+  tcp::endpoint numeric;
+  numeric.port(static_cast<std::uint16_t>(call.at->tcp_port));
+  const net::ip::address address = net::ip::make_address(call.at->host, error);
+  call.stream->expires_after(seconds_ns(limits.connect_timeout_s));
+  if (!error) {
+    numeric.address(address);
+    co_await call.stream->async_connect(numeric, into(error));
+  } else {
+    error = {};
+    tcp::resolver resolver(call.stream->get_executor());
+    const auto found = co_await resolver.async_resolve(
+        call.at->host, std::to_string(call.at->tcp_port), into(error));
+    if (!error && !call.stopped) co_await call.stream->async_connect(found, into(error));
+  }
+  if (call.stopped) co_return false;
+  if (error) {
+    call.failure = "takes no connection (" + error.message() + ")";
+    co_return false;
+  }
+  call.stream->socket().set_option(tcp::no_delay(true), error);
+  co_return true;
+}
+
+// Returns whether the header of an answer came; sets closed when not a byte of it did.
+net::awaitable<bool> exchange(Call& call, const CallLimits& limits, Endpoint endpoint,
+                              const std::string& id, std::string_view body, bool& closed) {
+  http::request<http::span_body<const char>> request{http::verb::post, "/v1/chat/completions", 11};
+  if (endpoint == Endpoint::completions) request.target("/v1/completions");
+  if (endpoint == Endpoint::embeddings) request.target("/v1/embeddings");
+  request.set(http::field::host, call.authority());
+  request.set(http::field::content_type, "application/json");
+  request.keep_alive(call.at->keeps_connections);
+  request.set("X-Request-Id", id);
+  if (!call.at->api_key.empty()) {
+    request.set(http::field::authorization, "Bearer " + call.at->api_key);
+  }
+  request.body() = beast::span<const char>(body.data(), body.size());
+  request.prepare_payload();
+
+  ErrorCode error;
+  call.stream->expires_after(seconds_ns(limits.silence_max_s));
+  co_await http::async_write(*call.stream, request, into(error));
+  // An engine may refuse before it has read all; what it then said counts, not the broken write.
+  call.parser.emplace();
+  call.parser->body_limit(boost::none);
+  call.buffer.clear();
+  if (error != beast::error::timeout) {
+    call.stream->expires_after(seconds_ns(limits.silence_max_s));
+    co_await http::async_read_header(*call.stream, call.buffer, *call.parser, into(error));
+  }
+  closed = error && error != beast::error::timeout && !call.parser->got_some();
+  if (error == beast::error::timeout) {
+    call.failure =
+        "said nothing for " + std::to_string(static_cast<int>(limits.silence_max_s)) + " s";
+  } else if (error == http::error::end_of_stream || error == http::error::partial_message ||
+             error == net::error::connection_reset || error == net::error::broken_pipe) {
+    call.failure = "closed the connection before it answered";
+  } else if (error) {
+    call.failure = "does not speak HTTP (" + error.message() + ")";
+  }
+  co_return !error;
+}
+
+}  // namespace
+
+net::awaitable<bool> ask(Call& call, Pool& pool, const CallLimits& limits, Endpoint endpoint,
+                         const std::string& id, std::string_view body) {
+  bool closed = false;
+  const Time now = std::chrono::steady_clock::now();
+  if (auto kept = pool.take(call.at->host, call.at->tcp_port, now)) {
+    call.stream = std::move(kept);
+    call.reused = true;
+    if (co_await exchange(call, limits, endpoint, id, body, closed)) co_return true;
+    if (!closed || call.stopped) co_return false;
+    call.reused = false;
+    call.failure.clear();
+    call.stream = std::make_unique<beast::tcp_stream>(call.stream->get_executor());
+  }
+  if (!co_await connect(call, limits)) co_return false;
+  co_return co_await exchange(call, limits, endpoint, id, body, closed);
+}
+
+net::awaitable<std::string_view> next_bytes(Call& call, const CallLimits& limits,
+                                            ErrorCode& error) {
+  auto& parser = *call.parser;
+  while (!parser.is_done()) {
+    parser.get().body().data = call.bytes.data();
+    parser.get().body().size = call.bytes.size();
+    parser.get().body().more = true;
+    call.stream->expires_after(seconds_ns(limits.silence_max_s));
+    co_await http::async_read_some(*call.stream, call.buffer, parser, into(error));
+    if (error == http::error::need_buffer) error = {};
+    const std::size_t size = call.bytes.size() - parser.get().body().size;
+    if (size > 0) {
+      error = {};  // if it stays it comes again
+      co_return std::string_view(call.bytes.data(), size);
+    }
+    if (error) break;
+  }
+  co_return std::string_view();
+}
+
+void give_back(Call& call, Pool& pool) {
+  if (!call.at->keeps_connections || !call.parser || !call.parser->is_done() ||
+      !call.parser->keep_alive() || call.buffer.size() > 0 || !call.stream->socket().is_open()) {
+    return;
+  }
+  call.stream->expires_never();
+  pool.put(call.at->host, call.at->tcp_port, std::move(call.stream),
+           std::chrono::steady_clock::now());
+}
+
+}  // namespace noroshi::gateway

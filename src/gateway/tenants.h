@@ -1,0 +1,103 @@
+#pragma once
+
+// Who may ask: tenants with their keys, quotas, priority and models.
+//
+// The file is YAML (JSON is YAML too):
+//
+//   tenants:
+//     - name: acme
+//       keys: ["sha256:9f86d0..."]      # of the keys, from `noroshi gateway key new acme`
+//       priority: standard              # critical, standard (default) or sheddable
+//       models: [tiny]                  # left out: every model
+//       quota:                          # each a number, or unlimited
+//         requests_per_second: 10
+//         tokens_per_minute: 60000
+//         requests_at_once: 8
+//
+// A key is 256 random bits, so its plain SHA-256 says nothing of it; it is found by its hash, and
+// that is compared in constant time. Tokens are charged when they are known: a tenant may overdraw
+// a minute by its last request, and then waits until the minute's rate has paid for it.
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "gateway/admission.h"
+
+namespace noroshi::gateway {
+
+using KeyHash = std::array<std::uint8_t, 32>;
+inline constexpr double unlimited = std::numeric_limits<double>::infinity();
+
+struct Quota {
+  double requests_per_second = unlimited;  // and as many at once, one at least
+  double tokens_per_minute = unlimited;    // prompt and completion
+  double requests_at_once = unlimited;
+};
+
+struct Tenant {
+  std::string name = {};
+  std::vector<KeyHash> keys = {};
+  Priority priority = Priority::standard;
+  std::vector<std::string> models = {};  // empty: every one
+  Quota quota = {};
+};
+
+// Errors name the file, line, column, tenant and field: unknown or missing fields (a quota above
+// all), values out of range, a name or a key that two tenants have.
+Result<std::vector<Tenant>> parse_tenants(const std::string& text, const std::string& name);
+Result<std::vector<Tenant>> load_tenants(const std::string& path);
+
+// "noroshi-" and 43 letters of 256 random bits. Errors: the system has no randomness.
+Result<std::string> new_key();
+KeyHash hash_of_key(std::string_view key);
+std::string key_hash_text(const KeyHash& hash);  // "sha256:" and 64 hexadecimal digits
+
+// Which quota is used up.
+struct OverQuota {
+  std::string_view quota;  // the field's name
+  double limit = 0;
+  int retry_after_s = 1;
+};
+
+// Thread-safe. Time is an argument.
+class Tenants {
+ public:
+  explicit Tenants(std::vector<Tenant> tenants);
+
+  bool empty() const { return tenants_.empty(); }
+  std::optional<std::size_t> of_key(std::string_view key) const;
+  const Tenant& at(std::size_t tenant) const { return tenants_[tenant]; }
+
+  // One more request of this tenant, if its quota has room; then leave() once.
+  std::optional<OverQuota> enter(std::size_t tenant, std::int64_t now_ns);
+  void leave(std::size_t tenant, std::uint64_t tokens, std::int64_t now_ns);
+
+ private:
+  struct Bucket {
+    double level = 0;
+    std::int64_t at_ns = 0;
+    void fill(double per_second, double size, std::int64_t now_ns);
+  };
+  struct Use {
+    Bucket requests;
+    Bucket tokens;
+    double at_once = 0;
+    bool started = false;
+  };
+  void refill(std::size_t tenant, std::int64_t now_ns);
+
+  std::vector<Tenant> tenants_;
+  std::unordered_multimap<std::uint64_t, std::pair<KeyHash, std::size_t>> by_hash_;
+  std::mutex mutex_;
+  std::vector<Use> uses_;
+};
+
+}  // namespace noroshi::gateway
