@@ -213,6 +213,7 @@ void Control::write(const KvWrite& write, std::uint64_t term, const std::string&
     }
   } else {
     written = bus_.kv_update(write.bucket, write.key, write.value, write.revision, kv_timeout_s);
+    if (written && !written->has_value()) written = write_over_garbage(write);
   }
   const std::lock_guard lock(mutex_);
   std::string outcome = "revision " + std::to_string(written && *written ? **written : 0);
@@ -232,6 +233,18 @@ void Control::write(const KvWrite& write, std::uint64_t term, const std::string&
     if (const auto learnt = planner_.learn(write.bucket, entry); !learnt) refuse(learnt.error());
   }
   log(write.why + " (term " + std::to_string(term) + ")", by, outcome);
+}
+
+// A value that nobody can read keeps its key from nobody: it is written over.
+Result<std::optional<std::uint64_t>> Control::write_over_garbage(const KvWrite& write) {
+  const auto entry = bus_.kv_get(write.bucket, write.key, kv_timeout_s);
+  if (!entry) return entry.error();
+  if (!entry->has_value()) return std::optional<std::uint64_t>();
+  {
+    const std::lock_guard lock(mutex_);
+    if (planner_.learn(write.bucket, **entry)) return std::optional<std::uint64_t>();
+  }
+  return bus_.kv_update(write.bucket, write.key, write.value, (*entry)->revision, kv_timeout_s);
 }
 
 void Control::log(const std::string& what, const std::string& by, const std::string& outcome) {

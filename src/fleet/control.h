@@ -75,6 +75,7 @@ class Control {
   void ensure_buckets();
   void lead(std::int64_t now_ns);
   void write(const KvWrite& write, std::uint64_t term, const std::string& by);
+  Result<std::optional<std::uint64_t>> write_over_garbage(const KvWrite& write);
   void carry_out(const Command& command, const std::string& reply);
   void log(const std::string& what, const std::string& by, const std::string& outcome);
   Result<std::unique_ptr<Subscription>> hear(const std::string& subject,

@@ -404,6 +404,11 @@ void MemoryNetwork::cut_off(const std::string& name, bool cut) {
   }
 }
 
+void MemoryNetwork::send(Message message) {
+  const std::lock_guard lock(state_->mutex);
+  state_->queued.push_back(std::move(message));
+}
+
 void MemoryNetwork::set_now_ns(std::int64_t now_ns) {
   const std::lock_guard lock(state_->mutex);
   state_->now_ns = now_ns;

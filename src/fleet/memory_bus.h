@@ -27,6 +27,8 @@ class MemoryNetwork {
   void cut_off(const std::string& name, bool cut);
   // Hands out what is queued, and what its handlers publish. Returns how many messages there were.
   int deliver();
+  // Queues a message as if a member had sent it: one whose answer may come later.
+  void send(Message message);
   void set_now_ns(std::int64_t now_ns);  // for acknowledgements that come too late
 
   struct State;

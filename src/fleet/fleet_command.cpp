@@ -1,0 +1,247 @@
+#include "fleet/fleet_command.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <random>
+
+#include "fleet/control.h"
+#include "fleet/keys.h"
+#include "fleet/runner.h"
+#include "fleet/status.h"
+
+namespace noroshi::fleet {
+namespace {
+
+constexpr double connect_wait_s = 10;
+
+int failure(const Error& error, int code) {
+  std::fprintf(stderr, "noroshi fleet: %s\n", error.message.c_str());
+  return code;
+}
+
+std::int64_t wall_clock_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+bool is_loopback(const std::string& address) {
+  return address == "localhost" || address.starts_with("127.") || address == "::1";
+}
+
+// The server that we own, and how we reach it.
+struct Owned {
+  std::optional<NatsServer> server;
+  NatsOptions options;
+};
+
+Result<void> make_keys(const FleetServe& o, NatsServerConfig& config, NatsOptions& options,
+                       FleetAccess& access) {
+  std::vector<std::string> hosts = o.hosts;
+  for (const char* host : {"localhost", "127.0.0.1"}) hosts.emplace_back(host);
+  if (o.listen != "0.0.0.0" && o.listen != "::" && !is_loopback(o.listen)) {
+    hosts.push_back(o.listen);
+  }
+  const auto tls = make_certificates(o.folder + "/keys", hosts);
+  if (!tls) return tls.error();
+  const auto control = add_user(o.folder, "control", o.id, "");
+  if (!control) return control.error();
+  const auto admin = add_user(o.folder, "admin", "admin", "");
+  if (!admin) return admin.error();
+  const auto users = read_users(o.folder);
+  if (!users) return users.error();
+  config.certificate_path = tls->certificate;
+  config.key_path = tls->key;
+  config.ca_path = tls->ca;
+  config.users = nats_users(*users);
+  options.ca_path = tls->ca;
+  options.nkey_seed_path = *control;
+  options.inbox_prefix = inbox_of("control", o.id);
+  access.ca = tls->ca;
+  access.admin_key = *admin;
+  access.admin = "admin";
+  return {};
+}
+
+Result<void> start_server(const FleetServe& o, Owned& owned) {
+  FleetAccess access;
+  NatsServerConfig config;
+  // The server reads its files from its own working directory.
+  std::error_code error;
+  const std::string folder = std::filesystem::absolute(o.folder, error).string();
+  config.folder = folder + "/nats";
+  config.name = o.id;
+  config.address = o.listen;
+  config.tcp_port = o.tcp_port;
+  FleetServe absolute = o;
+  absolute.folder = folder;
+  if (o.secure || !is_loopback(o.listen)) {
+    if (const auto made = make_keys(absolute, config, owned.options, access); !made) return made;
+  }
+  Result<NatsServer> server = NatsServer::start(std::move(config), connect_wait_s);
+  if (!server) return server.error();
+  owned.server.emplace(*std::move(server));
+  access.url = owned.server->status().url;
+  owned.options.urls = {access.url};
+  return write_access(folder, access);
+}
+
+// Lets in who was listed since, and cuts off who no longer is.
+class UsersWatch {
+ public:
+  UsersWatch(std::string folder, NatsServer& server)
+      : path_(folder + "/users.json"), folder_(std::move(folder)), server_(server) {
+    changed();
+  }
+  void look() {
+    if (!changed()) return;
+    const auto users = read_users(folder_);
+    const Result<void> set =
+        users ? server_.set_users(nats_users(*users)) : Result<void>(users.error());
+    if (!set) failure(set.error(), 0);
+  }
+
+ private:
+  bool changed() {
+    std::error_code error;
+    const auto now = std::filesystem::last_write_time(path_, error);
+    return !error && std::exchange(seen_, now) != now;
+  }
+  std::string path_;
+  std::string folder_;
+  NatsServer& server_;
+  std::filesystem::file_time_type seen_;
+};
+
+void say_ready(const FleetServe& o, const Owned& owned) {
+  const boost::json::object line{{"event", "ready"},
+                                 {"nats", owned.options.urls.front()},
+                                 {"secure", !owned.options.ca_path.empty()},
+                                 {"folder", o.folder}};
+  if (isatty(STDOUT_FILENO) == 0) {
+    std::printf("%s\n", boost::json::serialize(line).c_str());
+  } else {
+    std::printf(
+        "Fleet's control plane at %s%s. Sites join with `fleet:` in their YAML.\n"
+        "  noroshi fleet sites --folder %s\n",
+        owned.options.urls.front().c_str(),
+        owned.options.ca_path.empty() ? ", this machine only" : ", with TLS and keys",
+        o.folder.c_str());
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int serve_fleet(const FleetServe& o) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  Owned owned;
+  if (o.nats.empty()) {
+    if (const auto started = start_server(o, owned); !started) return failure(started.error(), 1);
+  } else {
+    owned.options.urls = o.nats;
+    owned.options.nkey_seed_path = o.key;
+    owned.options.ca_path = o.ca;
+    if (!o.key.empty()) owned.options.inbox_prefix = inbox_of("control", o.id);
+  }
+  owned.options.name = "control-" + o.id;
+  auto bus = connect_nats(owned.options, connect_wait_s);
+  if (!bus) return failure(bus.error(), 1);
+
+  std::error_code ignored;
+  std::filesystem::create_directories(o.folder, ignored);
+  std::ofstream audit(o.folder + "/audit.jsonl", std::ios::app);
+  if (!audit) return failure({o.folder + "/audit.jsonl: cannot be written"}, 1);
+  MonotonicClock clock;
+  ControlConfig config{.id = o.id,
+                       .instance = std::random_device()() | 1ULL << 32,
+                       .regions = o.regions,
+                       .replicas = o.replicas};
+  config.audit = [&audit](const std::string& line) { audit << line << "\n" << std::flush; };
+  config.wall_clock_ns = wall_clock_ns;
+  Control control(**bus, clock, config);
+  if (const auto started = control.start(); !started) return failure(started.error(), 1);
+  std::optional<UsersWatch> users;
+  if (owned.server && !owned.options.ca_path.empty()) users.emplace(o.folder, *owned.server);
+  {
+    const Runner fast("fleet", 0.025, [&] { control.step(); });
+    const Runner slow("fleet-plan", 0.05, [&] {
+      control.step_slow();
+      if (users) users->look();
+    });
+    say_ready(o, owned);
+    int number = 0;
+    sigwait(&signals, &number);
+  }
+  return 0;
+}
+
+Result<std::unique_ptr<Bus>> connect_admin(const FleetAsk& ask) {
+  FleetAccess access{.url = ask.nats, .ca = ask.ca, .admin_key = ask.key, .admin = ask.admin};
+  if (ask.nats.empty()) {
+    const Result<FleetAccess> read = read_access(ask.folder);
+    if (!read) return read.error();
+    access = *read;
+  }
+  NatsOptions options{.urls = {access.url}, .name = "admin-" + std::to_string(getpid())};
+  options.ca_path = access.ca;
+  options.nkey_seed_path = access.admin_key;
+  if (!access.admin_key.empty()) options.inbox_prefix = inbox_of("admin", access.admin);
+  auto bus = connect_nats(std::move(options), ask.timeout_s);
+  if (bus && !(*bus)->connected()) {
+    return Error{"no NATS server answers at " + access.url +
+                 ": is `noroshi fleet` or `noroshi up` running?"};
+  }
+  return bus;
+}
+
+int show_fleet(const FleetAsk& ask, const std::string& kind) {
+  auto bus = connect_admin(ask);
+  if (!bus) return failure(bus.error(), 1);
+  const Result<std::string> status = (*bus)->request(status_subject, "", ask.timeout_s);
+  if (!status) return failure({status.error().message + ": no control plane is there"}, 1);
+  if (ask.json) {
+    std::printf("%s\n", status->c_str());
+    return 0;
+  }
+  const Result<std::string> table = status_table(kind, *status);
+  if (!table) return failure(table.error(), 1);
+  std::fputs(table->c_str(), stdout);
+  return 0;
+}
+
+int command_fleet(const FleetAsk& ask, Command command) {
+  const passwd* user = getpwuid(getuid());
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  command.by = std::string(user != nullptr ? user->pw_name : "?") + "@" + host;
+  auto bus = connect_admin(ask);
+  if (!bus) return failure(bus.error(), 1);
+  const Result<std::string> reply =
+      (*bus)->request(command_subject, command_text(command), ask.timeout_s);
+  if (!reply) return failure({reply.error().message + ": no leader answers"}, 1);
+  const Result<CommandAnswer> answer = parse_answer(*reply);
+  if (!answer) return failure(answer.error(), 1);
+  if (ask.json) {
+    std::printf("%s\n", reply->c_str());
+  } else {
+    std::fprintf(answer->ok ? stdout : stderr, "%s%s\n",
+                 answer->ok ? "" : "noroshi fleet: ", answer->message.c_str());
+  }
+  return answer->ok ? 0 : 1;
+}
+
+}  // namespace noroshi::fleet
