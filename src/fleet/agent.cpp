@@ -146,8 +146,9 @@ void Agent::step_slow() {
   next_facts_ns_ = now_ns + facts_retry_ns;
 }
 
-void Agent::set_files(std::vector<ModelFile> files) {
+void Agent::set_files(std::vector<ModelFile> files, std::vector<std::string> configured) {
   const std::lock_guard lock(mutex_);
+  config_.facts.configured = std::move(configured);
   config_.facts.files = std::move(files);
   next_facts_ns_ = 0;
 }

@@ -148,11 +148,12 @@ Result<std::vector<KvWrite>> writes_of(const Command& command, const Planner& pl
     if (known == planner.models().end()) {
       return Error{"model '" + command.model.name + "': the fleet does not have it"};
     }
-    ModelSpec none = known->second.value;
-    none.copies_min = 0;
-    none.copies_max = 0;
-    return std::vector<KvWrite>{{fleet_bucket, "model." + key, model_text(none),
-                                 known->second.revision, "remove " + command.model.name}};
+    std::vector<KvWrite> writes = {
+        {fleet_bucket, "model." + key, "", KvWrite::erase, "remove " + command.model.name}};
+    if (planner.rollouts().count(key) > 0) {
+      writes.push_back({fleet_bucket, "rollout." + key, "", KvWrite::erase, writes[0].why});
+    }
+    return writes;
   }
   const auto facts = planner.facts().find(command.site);
   const Member* member = planner.membership().find(command.site);

@@ -329,6 +329,24 @@ TEST_F(FleetSim, RollsOutAndRollsBack) {
   EXPECT_TRUE(logged);
 }
 
+TEST_F(FleetSim, WhatASiteRunsByItselfStaysUntilTheFleetHasAWordAboutIt) {
+  auto own = std::make_unique<SimSite>(network, "own", "east", 55, 0);
+  own->agent->set_files({{"m", hash_a, 400}, {"mine", hash_b, 400}}, {"m", "mine"});
+  sites["own"] = std::move(own);
+  run_ms(4000);
+  EXPECT_EQ(sites["own"]->models.size(), 2u);
+  ASSERT_TRUE(ask(placing(hash_a, 2)).ok);
+  run_ms(4000);
+  EXPECT_EQ(running(hash_a), 2) << "of the model that was placed: where the fleet says";
+  EXPECT_EQ(running(hash_b), 1) << "of the other: as configured";
+  Command remove{.kind = CommandKind::remove, .by = "test"};
+  remove.model.name = "m";
+  ASSERT_TRUE(ask(remove).ok);
+  run_ms(4000);
+  EXPECT_EQ(running(hash_a), 1);
+  EXPECT_EQ(sites["own"]->models.size(), 2u);
+}
+
 TEST_F(FleetSim, ADeadSitesCopyIsPlacedElsewhere) {
   ASSERT_TRUE(ask(placing(hash_a, 2)).ok);
   run_ms(4000);

@@ -242,6 +242,7 @@ TEST(Desired, EveryDocumentComesBackAsItWas) {
                         .memory_bytes = prng(),
                         .processors = 3,
                         .files = {file},
+                        .configured = {"m"},
                         .version = "1"};
   const auto read = parse_facts(facts_text(facts));
   ASSERT_TRUE(read) << read.error().message;

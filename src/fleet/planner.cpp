@@ -88,6 +88,16 @@ void Planner::follow_demand(std::int64_t now_ns) {
   for (const auto& [model, requests] : now) demand_[model] += (1 - kept) * requests;
 }
 
+// What a site runs by its own configuration and the fleet has no word about.
+std::vector<ModelFile> Planner::own_models(const SiteFacts& facts) const {
+  std::vector<ModelFile> own;
+  for (const std::string& name : facts.configured) {
+    const auto file = std::ranges::find(facts.files, name, &ModelFile::name);
+    if (file != facts.files.end() && models_.count(key_word(name)) == 0) own.push_back(*file);
+  }
+  return own;
+}
+
 std::vector<PlacementSite> Planner::placement_sites() const {
   std::vector<PlacementSite> sites;
   for (const auto& [name, facts] : facts_) {
@@ -98,6 +108,9 @@ std::vector<PlacementSite> Planner::placement_sites() const {
     site.prefecture = facts.value.prefecture;
     site.labels = facts.value.labels;
     site.memory_bytes = facts.value.memory_bytes;
+    for (const ModelFile& own : own_models(facts.value)) {
+      site.memory_bytes -= std::min(site.memory_bytes, own.memory_bytes);
+    }
     site.alive = member != nullptr && member->alive;
     site.draining = drains(name);
     site.files = facts.value.files;
@@ -192,14 +205,16 @@ void Planner::plan_desired(std::uint64_t term, const Placement& placement,
         file.content_hash = wanted_hash(r, name);
       }
     }
+    const auto facts = facts_.find(name);
+    if (facts == facts_.end()) continue;
+    for (ModelFile& own : own_models(facts->second.value)) next.models.push_back(std::move(own));
+    std::ranges::sort(next.models, {}, [](const ModelFile& m) { return m.name; });
     const auto found = desired_.find(name);
     // A site that drains keeps what it runs: it finishes its requests, and gateways go elsewhere.
     if (next.draining && found != desired_.end()) next.models = found->second.value.models;
     const bool same = found != desired_.end() && found->second.value.models == next.models &&
                       found->second.value.draining == next.draining;
     if (same) continue;
-    const auto facts = facts_.find(name);
-    if (facts == facts_.end()) continue;
     writes.push_back({region_bucket(facts->second.value.region), "desired." + name,
                       desired_text(next), found != desired_.end() ? found->second.revision : 0,
                       "site " + name + " shall run " + std::to_string(next.models.size()) +

@@ -64,6 +64,7 @@ class Planner {
  private:
   void follow_demand(std::int64_t now_ns);
   std::vector<PlacementSite> placement_sites() const;
+  std::vector<ModelFile> own_models(const SiteFacts& facts) const;
   std::vector<RolloutSite> rollout_sites(const Rollout& rollout) const;
   void plan_rollouts(std::int64_t now_ns, std::vector<KvWrite>& writes);
   void plan_desired(std::uint64_t term, const Placement& placement, std::vector<KvWrite>& writes);

@@ -38,7 +38,7 @@ struct Parser {
 };
 
 void Parser::root(const YAML::Node& node) {
-  YamlSection section(reader, node, "", {"site", "cell", "cells", "radio", "lease", "ai"});
+  YamlSection section(reader, node, "", {"site", "cell", "cells", "radio", "lease", "ai", "fleet"});
   YamlSection site(reader, section.child("site"), "site", {"name", "control"});
   site.text("name", file.site.name);
   site.text("control", file.control_path);
@@ -52,6 +52,7 @@ void Parser::root(const YAML::Node& node) {
   radio(section.child("radio"));
   lease(section.child("lease"));
   if (section.has("ai")) ai(section.child("ai"));
+  if (section.has("fleet")) read_fleet(reader, section.child("fleet"), file.fleet.emplace());
 }
 
 void Parser::cells(const YAML::Node& node) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "site/config_fleet.h"
 #include "site/site.h"
 
 namespace noroshi::site {
@@ -62,8 +63,9 @@ struct AiSection {
 
 struct SiteFile {
   SiteConfig site;
-  std::string control_path;     // of the socket for `noroshi cell`; empty: none
-  std::optional<AiSection> ai;  // absent: a radio site only
+  std::string control_path;           // of the socket for `noroshi cell`; empty: none
+  std::optional<AiSection> ai;        // absent: a radio site only
+  std::optional<FleetSection> fleet;  // absent: a site of its own
 };
 
 // Errors: the file cannot be read, is not YAML, or says what is not allowed. Traffic files that it

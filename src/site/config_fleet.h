@@ -1,0 +1,31 @@
+#pragma once
+
+// The file's section `fleet`: where the site joins, and what it is there. With the fields and units
+// of fleet/agent.h: the site itself knows nothing of it.
+
+#include <string>
+#include <vector>
+
+#include "site/yaml.h"
+
+namespace noroshi::site {
+
+struct FleetSection {
+  std::vector<std::string> urls;  // of NATS servers
+  std::string region = "region0";
+  std::string prefecture;
+  std::vector<std::string> labels;
+  std::string key;                 // a file with our nkey's seed; empty: none
+  std::string ca;                  // of the servers' certificates; empty: no TLS
+  std::string host = "127.0.0.1";  // where gateways reach this site's gateway
+  int memory_mib = 0;              // for engines; 0: three quarters of the machine's
+  struct Model {
+    std::string name;
+    std::string path;
+  };
+  std::vector<Model> models;  // files that the fleet may have run here, beside ai.engine's
+};
+
+void read_fleet(YamlReader& reader, const YAML::Node& node, FleetSection& fleet);
+
+}  // namespace noroshi::site
