@@ -1,6 +1,6 @@
-// A slot of PUSCH, grid to transport block, and of PDSCH, transport block to grid: all 14 symbols,
-// DM-RS type 1 in symbols 2 and 11, no data beside it. Reception: a flat channel well above the
-// working point of its MCS, so that every code block passes its CRC.
+// A slot of PUSCH, grid to transport block: all 14 symbols, DM-RS type 1 in symbols 2 and 11, no
+// data beside it, a flat channel well above the working point of its MCS, so that every code block
+// passes its CRC.
 
 #include <cassert>
 #include <cmath>
@@ -75,13 +75,6 @@ constexpr Case pusch_cases[] = {
     {"273prb qpsk r0.301 1x4", 273, 4, nr::Modulation::qpsk, 3080, 12},
 };
 
-constexpr Case pdsch_cases[] = {
-    {"270prb 256qam r0.926 1x1", 270, 1, nr::Modulation::qam256, 9480, 0},
-    {"273prb 256qam r0.926 1x1", 273, 1, nr::Modulation::qam256, 9480, 0},
-    {"273prb 64qam r0.853 1x1", 273, 1, nr::Modulation::qam64, 8730, 0},
-    {"273prb qpsk r0.301 1x1", 273, 1, nr::Modulation::qpsk, 3080, 0},
-};
-
 }  // namespace
 
 NOROSHI_BENCH(pusch) {
@@ -108,23 +101,6 @@ NOROSHI_BENCH(pusch) {
           pusch_receive(carrier, slot, channel, antennas, true, {}, harq, tb, workspace);
       assert(result.crc_ok);
       return hash_bytes(tb.data(), tb.size(), static_cast<std::uint64_t>(result.iterations));
-    });
-  }
-}
-
-NOROSHI_BENCH(pdsch) {
-  const nr::Carrier carrier = wide_carrier();
-  const int slot = 4;
-  for (const Case& c : pdsch_cases) {
-    if (!bench.wants(c.name)) continue;
-    const nr::SharedChannel channel = make_channel(c);
-    const std::vector<std::uint8_t> tb = random_block(channel);
-    std::vector<cf32> grid(nr::symbols_per_slot * static_cast<std::size_t>(carrier.subcarriers()));
-    const View<cf32, 3> view(grid.data(), 1, nr::symbols_per_slot, carrier.subcarriers());
-    TransmitWorkspace workspace(carrier);
-    bench.time_us(c.name, [&] {
-      pdsch_transmit(carrier, slot, channel, tb, view, workspace);
-      return hash_bytes(grid.data() + 3 * view.extent(2), 64);
     });
   }
 }

@@ -17,9 +17,9 @@
 
 namespace noroshi::fec {
 
-// The largest transport block of TS 38.214 5.1.3.2 up to 256QAM (273 PRB, 4 layers), and the most
-// coded bits that a slot has (275 PRB, 4 layers, 1024QAM).
-inline constexpr int sch_tb_bits_max = 1'277'992;
+// The largest transport block of TS 38.214 5.1.3.2 (275 PRB, 4 layers, 1024QAM), and the most coded
+// bits that a slot has there.
+inline constexpr int sch_tb_bits_max = 1'573'768;
 inline constexpr int sch_coded_bits_max = 275 * 12 * 14 * 4 * 10;
 
 struct SchConfig {
