@@ -6,7 +6,7 @@
 //
 // In between, symbols are levels: the odd integers of each axis before constellation_unit
 // (phy/modulation/modulation.h), I and Q of one element after the other, one byte each. A layer of
-// a wide OFDM symbol so has 6.5 KB, and the weights take the unit with them.
+// a wide OFDM symbol so has 6.5 KB. DM-RS are levels too, +1, -1 and 0.
 
 #include <array>
 #include <cstdint>
@@ -26,6 +26,13 @@ inline constexpr std::size_t levels_slack = 128;
 // Where a port's elements go; as many values as `count` says.
 using PortRows = std::array<cf32*, ports_max>;
 
+// constellation_unit of each layer, or what else its levels stand for.
+using LayerUnits = std::array<float, nr::layers_max>;
+
+// A weight as vectors of interleaved values want it: re, re, -im, im.
+using SpreadWeight = std::array<float, 4>;
+inline SpreadWeight spread_weight(cf32 w) { return {w.real(), w.real(), -w.imag(), w.imag()}; }
+
 // levels: [layer, 2 * elements + levels_slack or more], 1 to 4 layers of one codeword, QPSK to
 // 1024QAM. bits: packed, bytes_for_bits(elements * layers * Qm) bytes or more, in codeword order.
 namespace cpu {
@@ -36,19 +43,20 @@ void layer_levels(nr::Modulation modulation, View<const std::uint8_t, 1> bits, s
 void scale_levels(View<const std::int8_t, 1> levels, std::size_t first, std::size_t count,
                   float unit, cf32* row);
 
-// rows[p][i] = sum of weights(p, l) * levels(l)[first + i], i < count. 1 to 8 ports and layers.
+// rows[p][i] = sum over l of weights(p, l) * units[l] * levels(l)[first + i], i < count. 1 to 8
+// ports and layers.
 void precode_levels(View<const std::int8_t, 2> levels, std::size_t first, std::size_t count,
-                    View<const cf32, 2> weights, const PortRows& rows);
+                    const LayerUnits& units, View<const SpreadWeight, 2> weights,
+                    const PortRows& rows);
 
-// row[k] = sequence[k] * weights[k mod 12], k < 12 blocks: DM-RS, whose weight depends on the
-// subcarrier's CDM group and k' alone.
+// row[k] = sequence[k] * weights[k mod 12], k < 12 blocks.
 void weigh_blocks(const cf32* sequence, const std::array<cf32, nr::subcarriers_per_rb>& weights,
                   std::size_t blocks, cf32* row);
 }  // namespace cpu
 
 namespace ref {
 void precode_levels(View<const std::int8_t, 2> levels, std::size_t first, std::size_t count,
-                    View<const cf32, 2> weights, const PortRows& rows);
+                    const LayerUnits& units, View<const cf32, 2> weights, const PortRows& rows);
 }
 
 }  // namespace noroshi::phy

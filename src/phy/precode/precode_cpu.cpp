@@ -69,20 +69,6 @@ struct SymbolBytes {
   alignas(64) std::uint8_t low[chunk_symbols + chunk_slack];
 };
 
-// 10 bits a symbol: 4 symbols are 5 bytes.
-inline void unpack_10(const std::uint8_t* bits, std::size_t symbols, SymbolBytes& out) {
-  for (std::size_t i = 0; i < symbols; i += 4) {
-    std::uint64_t word = 0;
-    const std::size_t bytes = bytes_for_bits(10 * std::min<std::size_t>(4, symbols - i));
-    for (std::size_t b = 0; b < 5; ++b) word = word << 8 | (b < bytes ? bits[i / 4 * 5 + b] : 0u);
-    for (std::size_t j = 0; j < 4; ++j) {
-      const auto symbol = static_cast<unsigned>(word >> (30 - 10 * j) & 0x3ff);
-      out.high[i + j] = static_cast<std::uint8_t>(symbol >> 4);
-      out.low[i + j] = static_cast<std::uint8_t>(symbol & 15);
-    }
-  }
-}
-
 }  // namespace noroshi::phy::cpu
 #endif
 
@@ -112,15 +98,17 @@ void scale(const std::int8_t* levels, std::size_t count, float unit, float* out)
 }
 
 void precode(const std::int8_t* levels, std::size_t stride, std::size_t layers, std::size_t count,
-             const cf32* weights, std::size_t ports, const PortRows& rows) {
+             const LayerUnits& units, const SpreadWeight* weights, std::size_t ports,
+             const PortRows& rows) {
   for (std::size_t port = 0; port < ports; ++port)
     for (std::size_t i = 0; i < count; ++i) {
       float re = 0, im = 0;
       for (std::size_t layer = 0; layer < layers; ++layer) {
-        const cf32 w = weights[port * layers + layer];
-        const float x = levels[layer * stride + 2 * i], y = levels[layer * stride + 2 * i + 1];
-        re += w.real() * x - w.imag() * y;
-        im += w.real() * y + w.imag() * x;
+        const SpreadWeight& w = weights[port * layers + layer];
+        const float x = units[layer] * levels[layer * stride + 2 * i];
+        const float y = units[layer] * levels[layer * stride + 2 * i + 1];
+        re += w[0] * x + w[2] * y;
+        im += w[1] * y + w[3] * x;
       }
       rows[port][i] = {re, im};
     }
@@ -191,6 +179,26 @@ void unpack_2(const std::uint8_t* HWY_RESTRICT bits, std::size_t symbols,
   }
 }
 
+// 10 bits a symbol: 8 symbols are 10 bytes, and each lies in two bytes of them.
+void unpack_10(const std::uint8_t* HWY_RESTRICT bits, std::size_t symbols, SymbolBytes& out) {
+  const hn::FixedTag<std::uint8_t, 16> d;
+  const hn::FixedTag<std::uint16_t, 8> d16;
+  const hn::FixedTag<std::uint8_t, 8> half;
+  alignas(16) static constexpr std::uint8_t pairs[16] = {1, 0, 2, 1, 3, 2, 4, 3,
+                                                         6, 5, 7, 6, 8, 7, 9, 8};
+  alignas(16) static constexpr std::uint16_t to_top[8] = {1, 4, 16, 64, 1, 4, 16, 64};
+  const auto lanes = hn::Load(d, pairs);
+  const auto factors = hn::Load(d16, to_top);
+  for (std::size_t i = 0; i < symbols; i += 8) {
+    const auto raw = hn::TableLookupBytes(hn::LoadU(d, bits + i / 8 * 10), lanes);
+    const auto top = hn::Mul(hn::BitCast(d16, raw), factors);  // in the upper 10 bits
+    const auto low = hn::And(hn::ShiftRight<6>(top), hn::Set(d16, std::uint16_t{15}));
+    const hn::RebindToSigned<decltype(d16)> di16;
+    hn::Store(hn::DemoteTo(half, hn::BitCast(di16, hn::ShiftRight<10>(top))), half, out.high + i);
+    hn::Store(hn::DemoteTo(half, hn::BitCast(di16, low)), half, out.low + i);
+  }
+}
+
 // Numbers of an axis from bytes of up to 8 bits.
 HWY_INLINE hn::Vec<Bytes> numbers_of(hn::Vec<Bytes> symbols, int axis) {
   const Bytes d;
@@ -251,7 +259,7 @@ template <int qm>
 void levels_of_order(const std::uint8_t* bits, std::size_t elements, std::size_t layers,
                      std::int8_t* levels, std::size_t stride) {
   SymbolBytes symbols;
-  std::uint8_t padded[chunk_symbols + chunk_slack];
+  std::uint8_t padded[chunk_symbols * 10 / 8 + chunk_slack];
   for (std::size_t e = 0; e < elements; e += chunk_elements) {
     const std::size_t part = std::min(chunk_elements, elements - e), count = part * layers;
     const std::size_t bytes = bytes_for_bits(count * qm);
@@ -259,11 +267,10 @@ void levels_of_order(const std::uint8_t* bits, std::size_t elements, std::size_t
     const std::uint8_t* from = bits + e * layers * qm / 8;
     if constexpr (qm == 8) {
       std::memcpy(symbols.high, from, bytes);
-    } else if constexpr (qm == 10) {
-      unpack_10(from, count, symbols);
     } else {
       std::memcpy(padded, from, bytes);
       std::memset(padded + bytes, 0, 64);
+      if constexpr (qm == 10) unpack_10(padded, count, symbols);
       if constexpr (qm == 6) unpack_6(padded, count, symbols.high);
       if constexpr (qm == 4) unpack_4(padded, count, symbols.high);
       if constexpr (qm == 2) unpack_2(padded, count, symbols.high);
@@ -305,25 +312,35 @@ void scale(const std::int8_t* HWY_RESTRICT levels, std::size_t count, float unit
   for (; i < floats; ++i) out[i] = unit * levels[i];
 }
 
-// weights: [port, layer] of (re, re, re, re), (-im, im, -im, im).
+// (a, b, a, b, ...)
+HWY_INLINE hn::Vec<Floats> load_pair(const float* pair) {
+  const Floats d;
+  const hn::Repartition<double, Floats> d64;
+  double both;
+  std::memcpy(&both, pair, sizeof both);
+  return hn::BitCast(d, hn::Set(d64, both));
+}
+
 template <std::size_t layers>
 void precode_layers(const std::int8_t* HWY_RESTRICT levels, std::size_t stride, std::size_t count,
-                    const float* HWY_RESTRICT weights, std::size_t ports, const PortRows& rows) {
+                    const LayerUnits& units, const SpreadWeight* HWY_RESTRICT weights,
+                    std::size_t ports, const PortRows& rows) {
   const Floats d;
   const std::size_t lanes = hn::Lanes(d), floats = 2 * count;
   for (std::size_t i = 0; i < floats; i += lanes) {
     hn::Vec<Floats> x[layers], swapped[layers];
     for (std::size_t layer = 0; layer < layers; ++layer) {
-      x[layer] = load_levels(levels + layer * stride + i);  // behind the end: slack
+      // Behind the end: slack.
+      x[layer] = hn::Mul(load_levels(levels + layer * stride + i), hn::Set(d, units[layer]));
       swapped[layer] = hn::Reverse2(d, x[layer]);
     }
     for (std::size_t port = 0; port < ports; ++port) {
-      const float* w = weights + 8 * layers * port;
-      auto sum = hn::Mul(hn::LoadDup128(d, w), x[0]);
-      auto turned = hn::Mul(hn::LoadDup128(d, w + 4), swapped[0]);
+      const SpreadWeight* w = weights + layers * port;
+      auto sum = hn::Mul(load_pair(w[0].data()), x[0]);
+      auto turned = hn::Mul(load_pair(w[0].data() + 2), swapped[0]);
       for (std::size_t layer = 1; layer < layers; ++layer) {
-        sum = hn::MulAdd(hn::LoadDup128(d, w + 8 * layer), x[layer], sum);
-        turned = hn::MulAdd(hn::LoadDup128(d, w + 8 * layer + 4), swapped[layer], turned);
+        sum = hn::MulAdd(load_pair(w[layer].data()), x[layer], sum);
+        turned = hn::MulAdd(load_pair(w[layer].data() + 2), swapped[layer], turned);
       }
       float* const out = reinterpret_cast<float*>(rows[port]) + i;
       if (i + lanes <= floats) {
@@ -338,30 +355,26 @@ void precode_layers(const std::int8_t* HWY_RESTRICT levels, std::size_t stride, 
 }
 
 void precode(const std::int8_t* levels, std::size_t stride, std::size_t layers, std::size_t count,
-             const cf32* weights, std::size_t ports, const PortRows& rows) {
-  alignas(16) float spread[8 * ports_max * nr::layers_max];
-  for (std::size_t i = 0; i < ports * layers; ++i)
-    for (std::size_t j = 0; j < 4; ++j) {
-      spread[8 * i + j] = weights[i].real();
-      spread[8 * i + 4 + j] = j % 2 == 0 ? -weights[i].imag() : weights[i].imag();
-    }
+             const LayerUnits& units, const SpreadWeight* weights, std::size_t ports,
+             const PortRows& rows) {
+  const auto run = [&](auto kernel) { kernel(levels, stride, count, units, weights, ports, rows); };
   switch (layers) {
     case 1:
-      return precode_layers<1>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<1>);
     case 2:
-      return precode_layers<2>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<2>);
     case 3:
-      return precode_layers<3>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<3>);
     case 4:
-      return precode_layers<4>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<4>);
     case 5:
-      return precode_layers<5>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<5>);
     case 6:
-      return precode_layers<6>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<6>);
     case 7:
-      return precode_layers<7>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<7>);
     default:
-      return precode_layers<8>(levels, stride, count, spread, ports, rows);
+      return run(precode_layers<8>);
   }
 }
 
@@ -427,12 +440,13 @@ void scale_levels(View<const std::int8_t, 1> levels, std::size_t first, std::siz
 }
 
 void precode_levels(View<const std::int8_t, 2> levels, std::size_t first, std::size_t count,
-                    View<const cf32, 2> weights, const PortRows& rows) {
+                    const LayerUnits& units, View<const SpreadWeight, 2> weights,
+                    const PortRows& rows) {
   const std::size_t ports = weights.extent(0), layers = weights.extent(1);
   assert(ports >= 1 && ports <= ports_max && layers >= 1 && layers <= nr::layers_max);
   assert(levels.extent(0) == layers && levels.extent(1) >= 2 * (first + count) + levels_slack);
   HWY_DYNAMIC_DISPATCH(precode)
-  (levels.data() + 2 * first, levels.extent(1), layers, count, weights.data(), ports, rows);
+  (levels.data() + 2 * first, levels.extent(1), layers, count, units, weights.data(), ports, rows);
 }
 
 void weigh_blocks(const cf32* sequence, const std::array<cf32, nr::subcarriers_per_rb>& weights,

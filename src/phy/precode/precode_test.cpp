@@ -57,6 +57,10 @@ TEST(Precode, CpuEqualsRef) {
           std::vector<cf32> weights(ports * layers);
           for (auto& w : weights)
             w = {static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
+          std::vector<SpreadWeight> spread;
+          for (const cf32 w : weights) spread.push_back(spread_weight(w));
+          LayerUnits units{};
+          for (float& unit : units) unit = static_cast<float>(prng.uniform());
           const cf32 mark(7, 7);
           std::vector<cf32> expected(ports * count), got(ports * (count + 1), mark);
           PortRows expected_rows{}, rows{};
@@ -66,8 +70,8 @@ TEST(Precode, CpuEqualsRef) {
           }
           const View<const std::int8_t, 2> view(levels.data(), layers, stride);
           const View<const cf32, 2> matrix(weights.data(), ports, layers);
-          ref::precode_levels(view, first, count, matrix, expected_rows);
-          cpu::precode_levels(view, first, count, matrix, rows);
+          ref::precode_levels(view, first, count, units, matrix, expected_rows);
+          cpu::precode_levels(view, first, count, units, {spread.data(), ports, layers}, rows);
           for (std::size_t port = 0; port < ports; ++port) {
             for (std::size_t i = 0; i < count; ++i)
               ASSERT_LT(std::abs(rows[port][i] - expected_rows[port][i]), 2e-4f)

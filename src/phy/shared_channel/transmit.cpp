@@ -19,11 +19,14 @@ State::State(const nr::Carrier& carrier)
       symbol_bits(bytes_for_bits(nr::codeword_layers_max * subcarriers * 10)),
       levels(nr::layers_max * level_stride),
       compact(ports_max * subcarriers),
+      pilot_bits(bytes_for_bits(subcarriers)),
+      signs(2 * subcarriers),
       pilots(subcarriers / 2),
       sequence(subcarriers),
       samples(subcarriers),
       spectrum(subcarriers),
       dft(carrier.rb_count) {
+  weights.resize(static_cast<std::size_t>(carrier.rb_count) * ports_max * nr::layers_max);
   const std::size_t bits = nr::codeword_layers_max * nr::symbols_per_slot * subcarriers * 10;
   for (auto& bytes : codeword) bytes.resize(bytes_for_bits(bits));
   // One codeword alone is on a PUSCH, up to 256QAM; each part may have all of it.
@@ -53,24 +56,14 @@ Transmission begin(const nr::Carrier& carrier, int slot, const nr::SharedChannel
     state.order[static_cast<std::size_t>(hop)] = mapping_order(channel, hop);
   }
   state.sent_bits = {};
-  state.weights_group = -1;
-  return {slot, channel, precoding, grid, state, state.blocks[0].runs[0].first};
-}
-
-// The matrix of a group times the unit of each layer's constellation, [port, layer].
-View<const cf32, 2> scaled_weights(const Transmission& t, int group) {
-  State& state = t.state;
-  if (state.weights_group != group) {
-    const auto first = static_cast<std::size_t>(nr::codeword_layers(t.channel, 0));
-    for (std::size_t layer = 0; layer < t.layers(); ++layer) {
-      const auto modulation = nr::codeword_modulation(t.channel, layer < first ? 0 : 1);
-      const auto unit = static_cast<float>(constellation_unit(modulation));
-      for (std::size_t port = 0; port < t.ports(); ++port)
-        state.weights[port * t.layers() + layer] = unit * t.weight(group, port, layer);
-    }
-    state.weights_group = group;
+  for (std::size_t i = 0; i < precoding.matrices.size(); ++i)
+    state.weights[i] = spread_weight(precoding.matrices.data()[i]);
+  for (int layer = 0; layer < channel.layers; ++layer) {
+    const int codeword = layer < nr::codeword_layers(channel, 0) ? 0 : 1;
+    state.units[static_cast<std::size_t>(layer)] =
+        static_cast<float>(constellation_unit(nr::codeword_modulation(channel, codeword)));
   }
-  return {state.weights.data(), t.ports(), t.layers()};
+  return {slot, channel, precoding, grid, state, state.blocks[0].runs[0].first};
 }
 
 // Levels of the symbol's data elements, of every layer.
@@ -86,21 +79,6 @@ View<const std::int8_t, 2> symbol_levels(const Transmission& t, std::size_t elem
     layer += layers;
   }
   return {state.levels.data(), t.layers(), state.level_stride};
-}
-
-// Data elements first ... first + count - 1 of the symbol, to rows of every port.
-void fill_rows(const Transmission& t, View<const std::int8_t, 2> levels, std::size_t first,
-               std::size_t count, int group, const PortRows& rows) {
-  const View<const cf32, 2> weights = scaled_weights(t, group);
-  if (!t.precoding.matrices.empty())
-    return cpu::precode_levels(levels, first, count, weights, rows);
-  for (std::size_t port = 0; port < t.ports(); ++port) {
-    if (port < t.layers()) {
-      cpu::scale_levels(levels[port], first, count, weights(port, port).real(), rows[port]);
-    } else {
-      std::fill_n(rows[port], count, cf32(0));
-    }
-  }
 }
 
 // Values without gaps to the data elements of some blocks.
@@ -125,6 +103,22 @@ std::size_t elements_in(const nr::DataElements& elements, int symbol, const RbRu
 }
 
 }  // namespace
+
+void fill_rows(const Transmission& t, View<const std::int8_t, 2> levels, std::size_t first,
+               std::size_t count, const LayerUnits& units, int group, const PortRows& rows) {
+  if (!t.precoding.matrices.empty()) {
+    const std::size_t size = t.ports() * t.layers();
+    const SpreadWeight* const weights = &t.state.weights[static_cast<std::size_t>(group) * size];
+    return cpu::precode_levels(levels, first, count, units, {weights, t.ports(), t.layers()}, rows);
+  }
+  for (std::size_t port = 0; port < t.ports(); ++port) {
+    if (port < t.layers()) {
+      cpu::scale_levels(levels[port], first, count, units[port], rows[port]);
+    } else {
+      std::fill_n(rows[port], count, cf32(0));
+    }
+  }
+}
 
 View<const std::uint8_t, 1> take_bits(const Transmission& t, int codeword, std::size_t bits) {
   State& state = t.state;
@@ -151,7 +145,7 @@ void write_data_symbol(const Transmission& t, int symbol) {
                    for (std::size_t port = 0; port < t.ports(); ++port)
                      rows[port] = whole ? &t.grid(port, symbol, run.first * nr::subcarriers_per_rb)
                                         : &state.compact[port * state.subcarriers];
-                   if (count > 0) fill_rows(t, levels, done, count, group, rows);
+                   if (count > 0) fill_rows(t, levels, done, count, state.units, group, rows);
                    if (!whole) spread_over(t, symbol, run, rows);
                    done += count;
                  });

@@ -25,15 +25,17 @@ struct TransmitWorkspace::State {
   std::array<Allocation, 2> blocks;  // by hop, ascending
   std::array<Allocation, 2> order;   // by hop, in mapping order
   std::array<std::size_t, 2> sent_bits{};
-  std::array<cf32, ports_max * nr::layers_max> weights{};  // of `weights_group`, with the units
-  int weights_group = -1;
+  std::vector<SpreadWeight> weights;  // [group, port, layer], where there are matrices
+  LayerUnits units{};                 // of the data
 
   std::array<std::vector<std::uint8_t>, 2> codeword;  // packed and scrambled
   std::vector<std::uint8_t> symbol_bits;              // of one symbol, from a byte's start
   std::vector<std::int8_t> levels;                    // [layer, level_stride]
   std::vector<cf32> compact;                          // [port, subcarrier], data without gaps
-  std::vector<cf32> pilots;                           // r of one symbol
-  std::vector<cf32> sequence;                         // r at every subcarrier of the allocation
+  std::vector<std::uint8_t> pilot_bits;               // c of the DM-RS in one run of blocks
+  std::vector<std::int8_t> signs;                     // r at every subcarrier, as levels
+  std::vector<cf32> pilots;                           // r of one symbol with transform precoding
+  std::vector<cf32> sequence;                         // the same at every subcarrier
   std::vector<cf32> samples;                          // before and after the DFT
   std::vector<cf32> spectrum;
   fec::SchWorkspace sch;
@@ -61,6 +63,10 @@ struct Transmission {
     return precoding.matrices(group, port, layer);
   }
 };
+
+// Levels first ... first + count - 1 of every layer, to rows of every port.
+void fill_rows(const Transmission& t, View<const std::int8_t, 2> levels, std::size_t first,
+               std::size_t count, const LayerUnits& units, int group, const PortRows& rows);
 
 // Codeword q of the transmission into state.codeword[q], scrambled.
 void make_codeword(const nr::SharedChannel& channel, int codeword, const Payload& payload,
