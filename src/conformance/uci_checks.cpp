@@ -5,13 +5,18 @@
 #include <cmath>
 #include <numbers>
 
+#include "air/handset.h"
+#include "conformance/channel_case.h"
 #include "conformance/components.h"
 #include "conformance/sch_case.h"
 #include "fec/sch/sch.h"
 #include "fec/small_block/small_block.h"
 #include "fec/uci/pusch_uci.h"
 #include "fec/uci/uci.h"
+#include "nr/data_elements.h"
 #include "nr/prbs/prbs.h"
+#include "nr/pusch_precoding.h"
+#include "phy/dft/dft.h"
 #include "phy/modulation/modulation.h"
 
 namespace noroshi::conformance {
@@ -279,30 +284,11 @@ std::string codeword_difference(const Array& expected, const fec::PuschUciLayout
   return "";
 }
 
-// TS 38.211 6.3.1.4 by its formula: each stretch of `width` symbols.
-void transform_precode(std::vector<cf64>& symbols, std::size_t width) {
-  std::vector<cf64> turns(width);
-  const double scale = 1 / std::sqrt(static_cast<double>(width));
-  for (std::size_t i = 0; i < width; ++i) {
-    turns[i] = std::polar(
-        scale, -2 * std::numbers::pi * static_cast<double>(i) / static_cast<double>(width));
-  }
-  for (std::size_t first = 0; first + width <= symbols.size(); first += width) {
-    const std::vector<cf64> in(symbols.begin() + static_cast<std::ptrdiff_t>(first),
-                               symbols.begin() + static_cast<std::ptrdiff_t>(first + width));
-    for (std::size_t k = 0; k < width; ++k) {
-      cf64 sum = 0;
-      for (std::size_t i = 0; i < width; ++i) sum += in[i] * turns[i * k % width];
-      symbols[first + k] = sum;
-    }
-  }
-}
-
 // The codeword scrambled, with its placeholders, on two antenna ports: layer i on port i (TPMI 0 of
 // TS 38.211 tables 6.3.1.5-1 and -4).
-std::string symbols_difference(const VectorCase& c, const nr::SharedChannel& channel,
-                               const fec::PuschUciLayout& layout,
-                               std::vector<std::uint8_t> codeword, std::size_t slot) {
+std::string codeword_symbols_difference(const VectorCase& c, const nr::SharedChannel& channel,
+                                        const fec::PuschUciLayout& layout,
+                                        std::vector<std::uint8_t> codeword, std::size_t slot) {
   const auto expected = c.array("layermap_out");
   const auto rnti = c.integer("RNTI");
   const auto id = c.integer("NID");
@@ -317,7 +303,13 @@ std::string symbols_difference(const VectorCase& c, const nr::SharedChannel& cha
   fec::pusch_uci_scramble_placeholders(layout, codeword);
   std::vector<cf64> symbols(bits / static_cast<std::size_t>(layout.bits_per_symbol()));
   phy::ref::modulate(channel.modulation, codeword, std::numbers::sqrt2 / 2, symbols);
-  if (*precoding != 0) transform_precode(symbols, 12 * channel.rbs.count());
+  if (*precoding != 0) {
+    const std::size_t width = 12 * channel.rbs.count();
+    for (std::size_t first = 0; first + width <= symbols.size(); first += width) {
+      const View<cf64, 1> part(symbols.data() + first, width);
+      phy::ref::dft(phy::FftDirection::forward, part, part);
+    }
+  }
   const auto layers = static_cast<std::size_t>(channel.layers);
   const std::size_t each = symbols.size() / layers;
   if (want.shape.size() != 3 || want.shape[1] != 2 || want.shape[2] != each) {
@@ -332,6 +324,67 @@ std::string symbols_difference(const VectorCase& c, const nr::SharedChannel& cha
   return difference(ports, want.complex.data() + from, ports.size(), 1e-5);
 }
 
+// What the handset sends, on two antenna ports with TPMI 0, in the order in which symbols are
+// mapped.
+std::string sent_difference(const VectorCase& c, const nr::SharedChannel& base,
+                            const fec::PuschUciConfig& uci, std::size_t row, std::size_t slot) {
+  const auto expected = c.array("layermap_out");
+  const auto rnti = c.integer("RNTI");
+  const auto id = c.integer("NID");
+  const auto transform_precoding = c.integer("TransformPrecoding");
+  const auto rbs = c.integer("n_prb");
+  const auto scs_khz = c.integer("scs");
+  if (!expected || !rnti || !id || !transform_precoding || !rbs || !scs_khz)
+    return "layermap_out or its parameters are missing";
+  const Array& want = **expected;
+  const auto at = std::ranges::find(want.slots, static_cast<int>(slot));
+  if (at == want.slots.end()) return "";  // not given for this slot
+
+  nr::SharedChannel pusch = base;
+  pusch.rnti = static_cast<std::uint16_t>(*rnti);
+  pusch.scrambling_id = static_cast<std::uint16_t>(*id);
+  pusch.transform_precoding = *transform_precoding != 0;
+  pusch.uci = {uci.harq_bits,    uci.csi1_bits,    uci.csi2_bits, uci.harq_beta_x8,
+               uci.csi1_beta_x8, uci.csi2_beta_x8, uci.alpha_x100};
+  const nr::Carrier carrier = carrier_of(*rbs, *scs_khz);
+  if (const auto allowed = air::check_pusch_transmit(carrier, pusch); !allowed)
+    return allowed.error().message;
+  const auto precoder = nr::pusch_precoder(2, pusch.layers, 0, pusch.transform_precoding);
+  if (!precoder) return precoder.error().message;
+  std::vector<std::uint8_t> parts[fec::pusch_parts];
+  const int bits[] = {pusch.tb_bits, uci.harq_bits, uci.csi1_bits, uci.csi2_bits};
+  for (std::size_t p = 0; p < fec::pusch_parts; ++p) {
+    if (bits[p] == 0) continue;
+    const auto part = row_of(c, uci_arrays[p].bits, row);
+    if (!part) return part.error().message;
+    parts[p] = packed(*part);
+  }
+  SlotGrid grid(2, carrier);
+  phy::TransmitWorkspace workspace(carrier);
+  air::pusch_transmit(
+      carrier, static_cast<int>(slot), pusch,
+      {.tb = {View<const std::uint8_t, 1>(parts[0]), {}},
+       .uci = {View<const std::uint8_t, 1>(parts[1]), View<const std::uint8_t, 1>(parts[2]),
+               View<const std::uint8_t, 1>(parts[3])}},
+      precoder->matrix(), grid.view(), workspace);
+  nr::DataElements elements;
+  nr::find_data_elements(pusch, elements);
+  std::vector<cf32> sent;
+  for (std::size_t port = 0; port < 2; ++port)
+    for (int l = 0; l < nr::symbols_per_slot; ++l) {
+      if (elements.symbols[static_cast<std::size_t>(l)].count == 0) continue;
+      for (int k = 0; k < carrier.subcarriers(); ++k)
+        if (pusch.rbs[static_cast<std::size_t>(k / 12)] &&
+            (elements.mask(l, k / 12) >> (k % 12) & 1) != 0)
+          sent.push_back(grid.view()(port, l, k));
+    }
+  const auto from = static_cast<std::size_t>(at - want.slots.begin()) * sent.size();
+  if (want.shape.size() != 3 || want.shape[1] * want.shape[2] != sent.size() ||
+      want.complex.size() < from + sent.size())
+    return "layermap_out has not two ports of " + std::to_string(sent.size() / 2) + " symbols";
+  return difference(sent, want.complex.data() + from, sent.size(), grid_tolerance);
+}
+
 }  // namespace
 
 Outcome check_ulsch_uci(const VectorCase& c) {
@@ -344,6 +397,7 @@ Outcome check_ulsch_uci(const VectorCase& c) {
   if (const auto made = fec::make_pusch_uci_layout(config, layout); !made) {
     return failed(made.error().message);
   }
+  channel.limited_buffer_bits = buffer_bits;
   fec::SchConfig sch{.tb_bits = channel.tb_bits,
                      .code_rate_x10240 = channel.code_rate_x10240,
                      .bits_per_symbol = layout.bits_per_symbol(),
@@ -364,7 +418,13 @@ Outcome check_ulsch_uci(const VectorCase& c) {
     std::string wrong = code_parts(c, layout, sch, row, parts);
     std::vector<std::uint8_t> codeword;
     if (wrong.empty()) wrong = codeword_difference(*expected, layout, parts, row, codeword);
-    if (wrong.empty()) wrong = symbols_difference(c, channel, layout, codeword, slot);
+    channel.rv = sch.rv;
+    if (wrong.empty()) wrong = codeword_symbols_difference(c, channel, layout, codeword, slot);
+    // With CSI part 1 alone TS 38.212 6.3.2.1.1 sends 2 HARQ-ACK bits, which the source leaves out.
+    const bool as_standard =
+        config.harq_bits == fec::pusch_harq_bits(config.harq_bits, channel.tb_bits > 0,
+                                                 config.csi1_bits, config.csi2_bits);
+    if (wrong.empty() && as_standard) wrong = sent_difference(c, channel, config, row, slot);
     if (!wrong.empty()) return failed("slot " + std::to_string(slot) + ": " + wrong);
   }
   return passed();
