@@ -11,7 +11,7 @@ namespace noroshi::nr {
 inline constexpr int symbols_per_slot = 14;  // normal cyclic prefix
 inline constexpr int subcarriers_per_rb = 12;
 inline constexpr int rb_max = 275;  // TS 38.211 4.4.4.1
-inline constexpr int receive_antennas_max = 4;
+inline constexpr int receive_antennas_max = 8;
 
 struct Carrier {
   int scs_khz = 30;        // 15 or 30

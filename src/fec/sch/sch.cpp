@@ -225,17 +225,60 @@ bool decode_block(const RateMatch& match, const Segmentation& segmentation, Crc 
   return (decoded.parity_ok || !all_zero) && block_is_right(bits.data(), &block_check);
 }
 
+constexpr int shares_max = 16;  // of workers
+
+// What the code blocks of one transport block share while they are decoded.
+struct BlockDecoder {
+  const SchConfig& config;
+  const Segmentation& segmentation;
+  const SchDecodeOptions& options;
+  View<const SoftBit, 1> soft_bits;
+  HarqBuffer::State& held;
+  Crc crc;
+
+  void decode(int block, SchWorkspace::State& scratch, SchDecodeResult& result) const {
+    const std::size_t i = static_cast<std::size_t>(block);
+    if (held.done[i] != 0) return;
+    RateMatch match = match_of(config, segmentation);
+    match.coded_bits = block_coded_bits(config, segmentation.code_blocks, block);
+    // The blocks that get a symbol a layer less come first.
+    const int least = block_coded_bits(config, segmentation.code_blocks, 0);
+    const int more = match.coded_bits - least;
+    const int from_end = segmentation.code_blocks - block;
+    const std::size_t at =
+        more == 0 ? i * static_cast<std::size_t>(least)
+                  : soft_bits.size() - static_cast<std::size_t>(from_end * match.coded_bits);
+    const View<SoftBit, 1> soft(held.soft.data() + i * soft_stride(segmentation),
+                                static_cast<std::size_t>(segmentation.coded_bits()));
+    // The limit of the buffer may have shrunk since the last transmission.
+    int& valid = held.valid[i];
+    valid = std::min(valid, match.buffer_bits);
+    held.done[i] = decode_block(match, segmentation, crc,
+                                soft_bits.subview(at, static_cast<std::size_t>(match.coded_bits)),
+                                options, soft, valid, scratch, result);
+    const auto payload = static_cast<std::size_t>(segmentation.payload_bits());
+    copy_bits(held.bits.data(), i * payload, scratch.bits.data(), 0, payload);
+  }
+};
+
 }  // namespace
 
 SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
                            const SchDecodeOptions& options, HarqBuffer& buffer,
                            View<std::uint8_t, 1> tb, SchWorkspace& workspace) {
+  return sch_decode(config, soft_bits, new_data, options, buffer, tb, {&workspace, 1}, {});
+}
+
+SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
+                           const SchDecodeOptions& options, HarqBuffer& buffer,
+                           View<std::uint8_t, 1> tb, View<SchWorkspace, 1> workspaces,
+                           const Workers& workers) {
   const auto tb_bytes = static_cast<std::size_t>(config.tb_bits) / 8;
   assert(soft_bits.size() == static_cast<std::size_t>(config.coded_bits));
   assert(tb.size() == tb_bytes);
+  assert(workers.count >= 1 && workspaces.size() >= static_cast<std::size_t>(workers.count));
   const Segmentation segmentation = segmentation_of(config);
   const auto blocks = static_cast<std::size_t>(segmentation.code_blocks);
-  SchWorkspace::State& scratch = workspace.state();
   HarqBuffer::State& held = buffer.state();
   assert(config.tb_bits <= held.tb_bits_max && (new_data || held.tb_bits != 0));
   if (new_data) {
@@ -246,28 +289,24 @@ SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_
   }
   assert(held.tb_bits == config.tb_bits && held.base_graph == segmentation.base_graph);
 
+  const BlockDecoder decoder{config,  segmentation,
+                             options, soft_bits,
+                             held,    blocks == 1 ? tb_crc(config.tb_bits) : Crc::crc24b};
+  // Neighbours of an odd number of bits share a byte of the transport block.
+  const bool shareable = segmentation.payload_bits() % 8 == 0;
+  const int shares =
+      shareable ? std::min({workers.count, segmentation.code_blocks, shares_max}) : 1;
+  std::array<SchDecodeResult, shares_max> results;
+  workers.for_each(shares, [&](int share) {
+    const auto w = static_cast<std::size_t>(share);
+    for (int block = share; block < segmentation.code_blocks; block += shares)
+      decoder.decode(block, workspaces[w].state(), results[w]);
+  });
+
   SchDecodeResult result;
   result.code_blocks = segmentation.code_blocks;
-  RateMatch match = match_of(config, segmentation);
-  const Crc crc = blocks == 1 ? tb_crc(config.tb_bits) : Crc::crc24b;
-  const auto payload = static_cast<std::size_t>(segmentation.payload_bits());
-  std::size_t at = 0;
-  for (std::size_t block = 0; block < blocks; ++block) {
-    match.coded_bits = block_coded_bits(config, segmentation.code_blocks, static_cast<int>(block));
-    const auto received = soft_bits.subview(at, static_cast<std::size_t>(match.coded_bits));
-    at += received.size();
-    if (held.done[block] == 0) {
-      const View<SoftBit, 1> soft(held.soft.data() + block * soft_stride(segmentation),
-                                  static_cast<std::size_t>(segmentation.coded_bits()));
-      // The limit of the buffer may have shrunk since the last transmission.
-      int& valid = held.valid[block];
-      valid = std::min(valid, match.buffer_bits);
-      held.done[block] =
-          decode_block(match, segmentation, crc, received, options, soft, valid, scratch, result);
-      copy_bits(held.bits.data(), block * payload, scratch.bits.data(), 0, payload);
-    }
-    result.code_blocks_ok += held.done[block];
-  }
+  for (const SchDecodeResult& part : results) result.iterations += part.iterations;
+  for (std::size_t block = 0; block < blocks; ++block) result.code_blocks_ok += held.done[block];
   result.crc_ok = result.code_blocks_ok == result.code_blocks;
   if (result.crc_ok && blocks > 1 &&
       cpu::crc(tb_crc(config.tb_bits), held.bits, static_cast<std::size_t>(segmentation.bits)) !=

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "base/view.h"
+#include "base/workers.h"
 
 namespace noroshi::fec {
 
@@ -98,5 +99,11 @@ void sch_encode(const SchConfig& config, View<const std::uint8_t, 1> tb,
 SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
                            const SchDecodeOptions& options, HarqBuffer& buffer,
                            View<std::uint8_t, 1> tb, SchWorkspace& workspace);
+// The same with the code blocks shared among workers, each with a workspace of its own:
+// workers.count of them.
+SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
+                           const SchDecodeOptions& options, HarqBuffer& buffer,
+                           View<std::uint8_t, 1> tb, View<SchWorkspace, 1> workspaces,
+                           const Workers& workers);
 
 }  // namespace noroshi::fec

@@ -1,43 +1,65 @@
 #pragma once
 
-// One layer, 1 to 4 antennas with white noise of equal power: the unbiased MMSE combiner, which is
-// maximum ratio combining.
+// Layers out of antennas: linear equalisers, unbiased, with the noise of every symbol.
 //
-//   y(k) = sum_a conj(h_a(k)) r_a(k) / g(k),   g(k) = sum_a |h_a(k)|^2
-//   1 / noise(k) = g(k) / noise_power           of y, for the demapper
+//   y = H x + n,  x of unit power, n of covariance R            H: antennas x layers, a subcarrier
+//   G = H^H R^-1 H + I (MMSE), H^H R^-1 H (zero forcing)
+//   W = B^-1 G^-1 H^H R^-1,   B = diag(b)
+//   MMSE: b_i = 1 - (G^-1)_ii,  1 / noise_i = b_i / (1 - b_i)      zero forcing: b_i = 1,
+//                                                               1 / noise_i = 1 / (G^-1)_ii
 //
-// Where g = 0 the symbol is 0 and 1 / noise = 0: the bits are unknown. Never fails; noise_power >
-// 0.
+// For white noise R = noise_power I; one layer is then maximum ratio combining. Any other R (MMSE
+// with interference rejection) comes as a whitener, interference.h. G = L D L^H is factored with
+// subcarriers as vector lanes. Where H is 0 the symbol is 0 and 1 / noise = 0: the bits are
+// unknown. Never fails; noise_power > 0. What a lane does, no other lane feels, a NaN neither.
+
+#include <array>
+#include <cstdint>
 
 #include "base/units.h"
 #include "base/view.h"
+#include "nr/shared_channel.h"
+#include "phy/estimate/estimate.h"
 
 namespace noroshi::phy {
 
+enum class Equalizer : std::uint8_t { zero_forcing, mmse };
+
 namespace ref {
 
-// channel, received: [antenna, subcarrier]; symbols, inverse_noise: [subcarrier].
-void equalize(View<const cf64, 2> channel, View<const cf64, 2> received, double noise_power,
-              View<cf64, 1> symbols, View<double, 1> inverse_noise);
+// channel: [antenna, layer, subcarrier]; received: [antenna, subcarrier]; covariance: R, [antenna,
+// antenna]; symbols, inverse_noise: [subcarrier, layer].
+void equalize(Equalizer kind, View<const cf64, 3> channel, View<const cf64, 2> received,
+              View<const cf64, 2> covariance, View<cf64, 2> symbols, View<double, 2> inverse_noise);
 
 }  // namespace ref
 
-// In two steps: the weights conj(h_a) / g serve every symbol while the channel stands still.
+// In two steps: the weights serve every symbol while the channel stands still.
 namespace cpu {
 
-// channel, weights: [antenna, re / im, subcarrier], the last extent the same in both and
-// equalize_padding(subcarriers) at least. They may be the same memory. inverse_noise: subcarriers
-// values, room for as many as the padding says.
-void combining_weights(View<const float, 3> channel, std::size_t subcarriers, float noise_power,
-                       View<float, 3> weights, View<float, 1> inverse_noise);
+// Neighbouring layers that go on together, as one codeword's do: written element by element, the
+// stream's layers at each. Room for whole blocks of subcarriers.
+template <class T>
+struct LayerStreams {
+  int count = 0;
+  std::array<int, nr::layers_max> layers{};  // of each stream, 1 to 4
+  std::array<T*, nr::layers_max> out{};      // where the first subcarrier's go
+};
 
-// symbols[i] = y of grid[., symbol, first_subcarrier + i] with the weights from first_weight on.
-void combine(View<const float, 3> weights, std::size_t first_weight, View<const cf32, 3> grid,
-             std::size_t symbol, std::size_t first_subcarrier, View<cf32, 1> symbols);
+// Sums of 1 / noise over subcarriers, by layer.
+using InverseNoiseSums = std::array<double, nr::layers_max>;
 
-constexpr std::size_t equalize_padding(std::size_t subcarriers) {
-  return (subcarriers + 63) / 64 * 64;
-}
+// channel: H of blocks of subcarriers, [block, antenna, layer, re / im, subcarrier of the block];
+// becomes W. subcarriers: how many of them count for `sums`.
+void equalizer_weights(Equalizer kind, float noise_power, std::size_t subcarriers,
+                       View<float, 5> channel, const LayerStreams<float>& inverse_noise,
+                       InverseNoiseSums& sums);
+
+// W y for so many subcarriers from the first of `weights` on. received: by antenna, that
+// subcarrier's element.
+void combine(View<const float, 5> weights,
+             const std::array<const cf32*, nr::receive_antennas_max>& received,
+             std::size_t subcarriers, const LayerStreams<cf32>& symbols);
 
 }  // namespace cpu
 }  // namespace noroshi::phy

@@ -1,4 +1,5 @@
 #include <cassert>
+#include <cstring>
 
 #include "nr/carrier.h"
 #include "phy/equalize/equalize.h"
@@ -8,104 +9,358 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+// Loops over layers have their vectors in registers once they are unrolled, which -O2 does not do.
+#ifndef NOROSHI_UNROLL
+#ifdef __clang__
+#define NOROSHI_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define NOROSHI_UNROLL _Pragma("GCC unroll 8")
+#endif
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::phy::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
+using D = hn::CappedTag<float, cpu::subcarrier_block>;
 using V = hn::Vec<D>;
+constexpr std::size_t block_size = cpu::subcarrier_block;
+inline std::size_t lane_count() { return hn::Lanes(D()); }
 
-template <int antennas>
-void weights_of(const float* const* h, float* const* w, std::size_t count, float inverse_power,
-                float* inverse_noise) {
+// 1 / x to the last bits but one, x > 0 and not beyond 1e30 either way: a division takes as long as
+// sixteen of these operations.
+HWY_INLINE V reciprocal(V x) {
   const D d;
-  const std::size_t lanes = hn::Lanes(d);
-  for (std::size_t k = 0; k < count; k += lanes) {
-    V re[antennas], im[antennas];
-    V gain = hn::Zero(d);
-    for (int a = 0; a < antennas; ++a) {
-      re[a] = hn::LoadU(d, h[2 * a] + k);
-      im[a] = hn::LoadU(d, h[2 * a + 1] + k);
-      gain = hn::MulAdd(re[a], re[a], hn::MulAdd(im[a], im[a], gain));
+  const V two = hn::Set(d, 2.0f);
+  V r = hn::ApproximateReciprocal(x);
+  r = hn::Mul(r, hn::NegMulAdd(x, r, two));
+  return hn::Mul(r, hn::NegMulAdd(x, r, two));
+}
+
+// The layers of each stream, from planes to element after element.
+template <class Out>
+HWY_INLINE void store_real(int layers, const V* x, Out* out) {
+  const D d;
+  switch (layers) {
+    case 1:
+      return hn::StoreU(x[0], d, out);
+    case 2:
+      return hn::StoreInterleaved2(x[0], x[1], d, out);
+    case 3:
+      return hn::StoreInterleaved3(x[0], x[1], x[2], d, out);
+    default:
+      return hn::StoreInterleaved4(x[0], x[1], x[2], x[3], d, out);
+  }
+}
+
+HWY_INLINE void store_complex(int layers, const V* re, const V* im, cf32* to) {
+  const D d;
+  float* out = reinterpret_cast<float*>(to);
+  if (layers == 1) return hn::StoreInterleaved2(re[0], im[0], d, out);
+  if (layers == 2) return hn::StoreInterleaved4(re[0], im[0], re[1], im[1], d, out);
+  // Complex numbers as units of 64 bits.
+  alignas(64) std::uint64_t units[4][block_size];
+  for (int i = 0; i < layers; ++i)
+    hn::StoreInterleaved2(re[i], im[i], d, reinterpret_cast<float*>(units[i]));
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < layers; ++i) std::memcpy(to + i, units[i], sizeof(cf32));
+#else
+  const hn::CappedTag<std::uint64_t, block_size / 2> d64;
+  std::uint64_t* out64 = reinterpret_cast<std::uint64_t*>(out);
+  for (std::size_t k = 0; k < lane_count(); k += hn::Lanes(d64)) {
+    const auto a = hn::Load(d64, units[0] + k), b = hn::Load(d64, units[1] + k);
+    const auto c = hn::Load(d64, units[2] + k);
+    if (layers == 3) {
+      hn::StoreInterleaved3(a, b, c, d64, out64 + 3 * k);
+    } else {
+      hn::StoreInterleaved4(a, b, c, hn::Load(d64, units[3] + k), d64, out64 + 4 * k);
     }
-    hn::StoreU(hn::Mul(gain, hn::Set(d, inverse_power)), d, inverse_noise + k);
-    const V inverse = hn::Div(hn::Set(d, 1.0f), hn::Max(gain, hn::Set(d, 1e-30f)));
-    for (int a = 0; a < antennas; ++a) {
-      hn::StoreU(hn::Mul(re[a], inverse), d, w[2 * a] + k);
-      hn::StoreU(hn::Neg(hn::Mul(im[a], inverse)), d, w[2 * a + 1] + k);
+  }
+#endif
+}
+
+template <int L>
+struct Factors {
+  V re[L][L], im[L][L];  // below the diagonal: of L^-1 in G = L D L^H
+  V inverse[L];          // 1 / D
+  V scale[L];            // 1 / b
+  V inverse_noise[L];
+};
+
+// The Gram matrix of one vector of subcarriers, with `ridge` on its diagonal: below the diagonal
+// sum_a conj(h_ai) h_aj. h: [antenna, layer, re / im], block_size apart.
+template <int L>
+HWY_INLINE void gram(const float* h, int antennas, V ridge, V* diagonal, V (*re)[L], V (*im)[L]) {
+  const D d;
+  NOROSHI_UNROLL
+  for (int i = 0; i < L; ++i) {
+    diagonal[i] = ridge;
+    NOROSHI_UNROLL
+    for (int j = 0; j < i; ++j) re[i][j] = im[i][j] = hn::Zero(d);
+  }
+  for (int a = 0; a < antennas; ++a, h += 2 * L * block_size) {
+    V p[L], q[L];
+    NOROSHI_UNROLL
+    for (int i = 0; i < L; ++i) {
+      p[i] = hn::LoadU(d, h + static_cast<std::size_t>(2 * i) * block_size);
+      q[i] = hn::LoadU(d, h + static_cast<std::size_t>(2 * i + 1) * block_size);
+      diagonal[i] = hn::MulAdd(p[i], p[i], hn::MulAdd(q[i], q[i], diagonal[i]));
+      NOROSHI_UNROLL
+      for (int j = 0; j < i; ++j) {
+        re[i][j] = hn::MulAdd(p[i], p[j], hn::MulAdd(q[i], q[j], re[i][j]));
+        im[i][j] = hn::MulAdd(p[i], q[j], hn::NegMulAdd(q[i], p[j], im[i][j]));
+      }
     }
   }
 }
 
-template <int antennas>
-void combine_of(const float* const* w, const cf32* const* received, std::size_t count, cf32* out) {
+// G = L D L^H, then L^-1 in place, and from it the diagonal of G^-1.
+template <int L>
+HWY_INLINE void factor(V* diagonal, Factors<L>& f, V* error) {
   const D d;
-  const std::size_t lanes = hn::Lanes(d);
-  float* y = reinterpret_cast<float*>(out);
+  const V tiny = hn::Set(d, 1e-30f), one = hn::Set(d, 1.0f);
+  V c_re[L][L], c_im[L][L];  // L D
+  NOROSHI_UNROLL
+  for (int j = 0; j < L; ++j) {
+    NOROSHI_UNROLL
+    for (int k = 0; k < j; ++k)
+      diagonal[j] =
+          hn::NegMulAdd(c_re[j][k], f.re[j][k], hn::NegMulAdd(c_im[j][k], f.im[j][k], diagonal[j]));
+    f.inverse[j] = reciprocal(hn::Max(diagonal[j], tiny));
+    NOROSHI_UNROLL
+    for (int i = j + 1; i < L; ++i) {
+      V re = f.re[i][j], im = f.im[i][j];
+      NOROSHI_UNROLL
+      for (int k = 0; k < j; ++k) {  // minus (L D)_ik conj(L_jk)
+        re = hn::NegMulAdd(c_re[i][k], f.re[j][k], hn::NegMulAdd(c_im[i][k], f.im[j][k], re));
+        im = hn::NegMulAdd(c_im[i][k], f.re[j][k], hn::MulAdd(c_re[i][k], f.im[j][k], im));
+      }
+      c_re[i][j] = re, c_im[i][j] = im;
+      f.re[i][j] = hn::Mul(re, f.inverse[j]);
+      f.im[i][j] = hn::Mul(im, f.inverse[j]);
+    }
+  }
+  // Column by column from the left: (L^-1)_ij = -(L_ij + sum_k L_ik (L^-1)_kj), j < k < i. Rows go
+  // from the bottom up in L, so what is still needed of L is not overwritten.
+  NOROSHI_UNROLL
+  for (int i = L - 1; i > 0; --i) {
+    V re[L], im[L];
+    NOROSHI_UNROLL
+    for (int j = 0; j < i; ++j) re[j] = f.re[i][j], im[j] = f.im[i][j];
+    // Row i of L^-1 = -(row i of L below the diagonal) (L^-1 of the rows above), by substitution.
+    NOROSHI_UNROLL
+    for (int k = i - 1; k > 0; --k) {
+      NOROSHI_UNROLL
+      for (int j = 0; j < k; ++j) {  // minus x_k L_kj
+        re[j] = hn::NegMulAdd(re[k], f.re[k][j], hn::MulAdd(im[k], f.im[k][j], re[j]));
+        im[j] = hn::NegMulAdd(re[k], f.im[k][j], hn::NegMulAdd(im[k], f.re[k][j], im[j]));
+      }
+    }
+    NOROSHI_UNROLL
+    for (int j = 0; j < i; ++j) {
+      f.re[i][j] = hn::Neg(re[j]);
+      f.im[i][j] = hn::Neg(im[j]);
+    }
+  }
+  NOROSHI_UNROLL
+  for (int j = 0; j < L; ++j) {
+    error[j] = f.inverse[j];
+    NOROSHI_UNROLL
+    for (int k = j + 1; k < L; ++k)
+      error[j] = hn::MulAdd(hn::MulAdd(f.re[k][j], f.re[k][j], hn::Mul(f.im[k][j], f.im[k][j])),
+                            f.inverse[k], error[j]);
+  }
+  static_cast<void>(one);
+}
+
+// b and the noise, from the diagonal of G^-1 (for G in units of the noise: ridge 1 is noise_power).
+template <int L, Equalizer kind>
+HWY_INLINE void unbias(const V* error, V noise_power, Factors<L>& f) {
+  const D d;
+  const V one = hn::Set(d, 1.0f), least = hn::Set(d, 1e-9f);
+  NOROSHI_UNROLL
+  for (int j = 0; j < L; ++j) {
+    const V q = hn::Max(hn::Mul(error[j], noise_power), hn::Set(d, 1e-20f));
+    if constexpr (kind == Equalizer::zero_forcing) {
+      f.scale[j] = one;
+      f.inverse_noise[j] = reciprocal(q);
+    } else {
+      // q = 1 - b; where nothing is received b is a rounding error.
+      const V b = hn::Max(hn::Sub(one, q), least);
+      const V both = reciprocal(hn::Mul(q, b));
+      f.scale[j] = hn::Mul(q, both);
+      f.inverse_noise[j] = hn::Mul(hn::Mul(b, b), both);
+    }
+  }
+}
+
+template <int L>
+HWY_INLINE void write_weights(const Factors<L>& f, int antennas, float* h) {
+  const D d;
+  for (int a = 0; a < antennas; ++a, h += 2 * L * block_size) {
+    V re[L], im[L];
+    NOROSHI_UNROLL
+    for (int i = 0; i < L; ++i) {
+      re[i] = hn::LoadU(d, h + static_cast<std::size_t>(2 * i) * block_size);
+      im[i] = hn::Neg(hn::LoadU(d, h + static_cast<std::size_t>(2 * i + 1) * block_size));
+    }
+    // t = D^-1 L^-1 x, from the bottom up in place.
+    NOROSHI_UNROLL
+    for (int i = L - 1; i >= 0; --i) {
+      NOROSHI_UNROLL
+      for (int k = 0; k < i; ++k) {
+        re[i] = hn::MulAdd(f.re[i][k], re[k], hn::NegMulAdd(f.im[i][k], im[k], re[i]));
+        im[i] = hn::MulAdd(f.re[i][k], im[k], hn::MulAdd(f.im[i][k], re[k], im[i]));
+      }
+      re[i] = hn::Mul(re[i], f.inverse[i]);
+      im[i] = hn::Mul(im[i], f.inverse[i]);
+    }
+    // w = B^-1 (L^-1)^H t, from the top down.
+    NOROSHI_UNROLL
+    for (int j = 0; j < L; ++j) {
+      NOROSHI_UNROLL
+      for (int k = j + 1; k < L; ++k) {
+        re[j] = hn::MulAdd(f.re[k][j], re[k], hn::MulAdd(f.im[k][j], im[k], re[j]));
+        im[j] = hn::MulAdd(f.re[k][j], im[k], hn::NegMulAdd(f.im[k][j], re[k], im[j]));
+      }
+      hn::StoreU(hn::Mul(re[j], f.scale[j]), d, h + static_cast<std::size_t>(2 * j) * block_size);
+      hn::StoreU(hn::Mul(im[j], f.scale[j]), d,
+                 h + static_cast<std::size_t>(2 * j + 1) * block_size);
+    }
+  }
+}
+
+template <int L, Equalizer kind>
+void weights_of(float noise_power, std::size_t subcarriers, View<float, 5> channel,
+                const cpu::LayerStreams<float>& streams, cpu::InverseNoiseSums& sums) {
+  const D d;
+  const int antennas = static_cast<int>(channel.extent(1));
+  const V noise = hn::Set(d, noise_power);
+  const V ridge = kind == Equalizer::mmse ? noise : hn::Zero(d);
+  V total[L];
+  for (int i = 0; i < L; ++i) total[i] = hn::Zero(d);
+  for (std::size_t block = 0; block < channel.extent(0); ++block)
+    for (std::size_t part = 0; part < block_size; part += lane_count()) {
+      float* const h = &channel(block, 0, 0, 0, part);
+      const std::size_t k = block * block_size + part;
+      Factors<L> f;
+      V diagonal[L], error[L];
+      gram<L>(h, antennas, ridge, diagonal, f.re, f.im);
+      factor<L>(diagonal, f, error);
+      unbias<L, kind>(error, noise, f);
+      write_weights<L>(f, antennas, h);
+      int layer = 0;
+      for (int s = 0; s < streams.count; layer += streams.layers[s], ++s)
+        store_real(streams.layers[s], f.inverse_noise + layer,
+                   streams.out[s] + k * static_cast<std::size_t>(streams.layers[s]));
+      if (k >= subcarriers) continue;
+      const auto counts = hn::FirstN(d, std::min(subcarriers - k, lane_count()));
+      for (int i = 0; i < L; ++i)
+        total[i] = hn::Add(total[i], hn::IfThenElseZero(counts, f.inverse_noise[i]));
+    }
+  for (int i = 0; i < L; ++i)
+    sums[static_cast<std::size_t>(i)] +=
+        static_cast<double>(hn::GetLane(hn::SumOfLanes(d, total[i])));
+}
+
+template <int L>
+HWY_INLINE void combine_vector(const float* w, int antennas, const cf32* const* received,
+                               std::size_t at, const cpu::LayerStreams<cf32>& streams,
+                               std::size_t k) {
+  const D d;
+  V re[L], im[L];
+  NOROSHI_UNROLL
+  for (int i = 0; i < L; ++i) re[i] = im[i] = hn::Zero(d);
+  for (int a = 0; a < antennas; ++a, w += 2 * L * block_size) {
+    V p, q;
+    hn::LoadInterleaved2(d, reinterpret_cast<const float*>(received[a] + at), p, q);
+    NOROSHI_UNROLL
+    for (int i = 0; i < L; ++i) {
+      const V u = hn::LoadU(d, w + static_cast<std::size_t>(2 * i) * block_size);
+      const V v = hn::LoadU(d, w + static_cast<std::size_t>(2 * i + 1) * block_size);
+      re[i] = hn::MulAdd(p, u, hn::NegMulAdd(q, v, re[i]));
+      im[i] = hn::MulAdd(p, v, hn::MulAdd(q, u, im[i]));
+    }
+  }
+  int layer = 0;
+  for (int s = 0; s < streams.count; layer += streams.layers[s], ++s)
+    store_complex(streams.layers[s], re + layer, im + layer,
+                  streams.out[s] + k * static_cast<std::size_t>(streams.layers[s]));
+}
+
+template <int L>
+void combine_of(View<const float, 5> weights, const cf32* const* received, std::size_t subcarriers,
+                const cpu::LayerStreams<cf32>& streams) {
+  const int antennas = static_cast<int>(weights.extent(1));
   std::size_t k = 0;
-  for (; k + lanes <= count; k += lanes) {
-    V re = hn::Zero(d), im = hn::Zero(d);
-    for (int a = 0; a < antennas; ++a) {
-      V p, q;
-      hn::LoadInterleaved2(d, reinterpret_cast<const float*>(received[a]) + 2 * k, p, q);
-      const V u = hn::LoadU(d, w[2 * a] + k), v = hn::LoadU(d, w[2 * a + 1] + k);
-      re = hn::MulAdd(p, u, hn::NegMulAdd(q, v, re));
-      im = hn::MulAdd(p, v, hn::MulAdd(q, u, im));
-    }
-    hn::StoreInterleaved2(re, im, d, y + 2 * k);
+  for (; k + lane_count() <= subcarriers; k += lane_count())
+    combine_vector<L>(&weights(k / block_size, 0, 0, 0, k % block_size), antennas, received, k,
+                      streams, k);
+  if (k == subcarriers) return;
+  cf32 tail[nr::receive_antennas_max][block_size] = {};
+  const cf32* rows[nr::receive_antennas_max];
+  for (int a = 0; a < antennas; ++a) {
+    std::memcpy(tail[a], received[a] + k, (subcarriers - k) * sizeof(cf32));
+    rows[a] = tail[a];
   }
-  for (; k < count; ++k) {
-    float re = 0, im = 0;
-    for (int a = 0; a < antennas; ++a) {
-      const float p = received[a][k].real(), q = received[a][k].imag();
-      const float u = w[2 * a][k], v = w[2 * a + 1][k];
-      re += p * u - q * v;
-      im += p * v + q * u;
-    }
-    out[k] = cf32(re, im);
-  }
+  combine_vector<L>(&weights(k / block_size, 0, 0, 0, k % block_size), antennas, rows, 0, streams,
+                    k);
+}
+
+template <int L>
+void weights_of_kind(Equalizer kind, float noise_power, std::size_t subcarriers,
+                     View<float, 5> channel, const cpu::LayerStreams<float>& streams,
+                     cpu::InverseNoiseSums& sums) {
+  if (kind == Equalizer::mmse)
+    return weights_of<L, Equalizer::mmse>(noise_power, subcarriers, channel, streams, sums);
+  weights_of<L, Equalizer::zero_forcing>(noise_power, subcarriers, channel, streams, sums);
 }
 
 }  // namespace
 
-void combining_weights(View<const float, 3> channel, std::size_t subcarriers, float inverse_power,
-                       View<float, 3> weights, float* inverse_noise) {
-  const int antennas = static_cast<int>(channel.extent(0));
-  const float* h[2 * nr::receive_antennas_max];
-  float* w[2 * nr::receive_antennas_max];
-  for (int i = 0; i < 2 * antennas; ++i) {
-    h[i] = &channel(i / 2, i % 2, 0);
-    w[i] = &weights(i / 2, i % 2, 0);
-  }
-  switch (antennas) {
+void equalizer_weights(Equalizer kind, float noise_power, std::size_t subcarriers,
+                       View<float, 5> channel, const cpu::LayerStreams<float>& streams,
+                       cpu::InverseNoiseSums& sums) {
+  switch (channel.extent(2)) {
     case 1:
-      return weights_of<1>(h, w, subcarriers, inverse_power, inverse_noise);
+      return weights_of_kind<1>(kind, noise_power, subcarriers, channel, streams, sums);
     case 2:
-      return weights_of<2>(h, w, subcarriers, inverse_power, inverse_noise);
+      return weights_of_kind<2>(kind, noise_power, subcarriers, channel, streams, sums);
     case 3:
-      return weights_of<3>(h, w, subcarriers, inverse_power, inverse_noise);
+      return weights_of_kind<3>(kind, noise_power, subcarriers, channel, streams, sums);
+    case 4:
+      return weights_of_kind<4>(kind, noise_power, subcarriers, channel, streams, sums);
+    case 5:
+      return weights_of_kind<5>(kind, noise_power, subcarriers, channel, streams, sums);
+    case 6:
+      return weights_of_kind<6>(kind, noise_power, subcarriers, channel, streams, sums);
+    case 7:
+      return weights_of_kind<7>(kind, noise_power, subcarriers, channel, streams, sums);
     default:
-      return weights_of<4>(h, w, subcarriers, inverse_power, inverse_noise);
+      return weights_of_kind<8>(kind, noise_power, subcarriers, channel, streams, sums);
   }
 }
 
-void combine(View<const float, 3> weights, std::size_t first_weight, View<const cf32, 3> grid,
-             std::size_t symbol, std::size_t first_subcarrier, std::size_t count, cf32* out) {
-  const int antennas = static_cast<int>(grid.extent(0));
-  const float* w[2 * nr::receive_antennas_max];
-  const cf32* received[nr::receive_antennas_max];
-  for (int i = 0; i < 2 * antennas; ++i) w[i] = &weights(i / 2, i % 2, first_weight);
-  for (int a = 0; a < antennas; ++a) received[a] = &grid(a, symbol, first_subcarrier);
-  switch (antennas) {
+void combine(View<const float, 5> weights, const cf32* const* received, std::size_t subcarriers,
+             const cpu::LayerStreams<cf32>& streams) {
+  switch (weights.extent(2)) {
     case 1:
-      return combine_of<1>(w, received, count, out);
+      return combine_of<1>(weights, received, subcarriers, streams);
     case 2:
-      return combine_of<2>(w, received, count, out);
+      return combine_of<2>(weights, received, subcarriers, streams);
     case 3:
-      return combine_of<3>(w, received, count, out);
+      return combine_of<3>(weights, received, subcarriers, streams);
+    case 4:
+      return combine_of<4>(weights, received, subcarriers, streams);
+    case 5:
+      return combine_of<5>(weights, received, subcarriers, streams);
+    case 6:
+      return combine_of<6>(weights, received, subcarriers, streams);
+    case 7:
+      return combine_of<7>(weights, received, subcarriers, streams);
     default:
-      return combine_of<4>(w, received, count, out);
+      return combine_of<8>(weights, received, subcarriers, streams);
   }
 }
 
@@ -115,26 +370,44 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace noroshi::phy::cpu {
 
-HWY_EXPORT(combining_weights);
+HWY_EXPORT(equalizer_weights);
 HWY_EXPORT(combine);
 
-void combining_weights(View<const float, 3> channel, std::size_t subcarriers, float noise_power,
-                       View<float, 3> weights, View<float, 1> inverse_noise) {
-  assert(channel.extents() == weights.extents() && noise_power > 0);
-  assert(channel.extent(0) >= 1 && channel.extent(0) <= nr::receive_antennas_max);
-  assert(channel.extent(1) == 2 && channel.extent(2) >= equalize_padding(subcarriers));
-  assert(inverse_noise.size() >= equalize_padding(subcarriers));
-  HWY_DYNAMIC_DISPATCH(combining_weights)
-  (channel, subcarriers, 1 / noise_power, weights, inverse_noise.data());
+namespace {
+
+template <class T>
+bool streams_fit(const LayerStreams<T>& streams, std::size_t layers) {
+  int sum = 0;
+  for (int s = 0; s < streams.count; ++s) {
+    if (streams.layers[s] < 1 || streams.layers[s] > nr::codeword_layers_max) return false;
+    sum += streams.layers[s];
+  }
+  return static_cast<std::size_t>(sum) == layers;
 }
 
-void combine(View<const float, 3> weights, std::size_t first_weight, View<const cf32, 3> grid,
-             std::size_t symbol, std::size_t first_subcarrier, View<cf32, 1> symbols) {
-  assert(weights.extent(0) == grid.extent(0) && weights.extent(1) == 2);
-  assert(first_weight + symbols.size() <= weights.extent(2));
-  assert(symbol < grid.extent(1) && first_subcarrier + symbols.size() <= grid.extent(2));
-  HWY_DYNAMIC_DISPATCH(combine)
-  (weights, first_weight, grid, symbol, first_subcarrier, symbols.size(), symbols.data());
+}  // namespace
+
+void equalizer_weights(Equalizer kind, float noise_power, std::size_t subcarriers,
+                       View<float, 5> channel, const LayerStreams<float>& inverse_noise,
+                       InverseNoiseSums& sums) {
+  assert(noise_power > 0 && streams_fit(inverse_noise, channel.extent(2)));
+  assert(channel.extent(1) >= 1 && channel.extent(1) <= nr::receive_antennas_max);
+  assert(channel.extent(2) >= 1 && channel.extent(2) <= nr::layers_max);
+  assert(channel.extent(3) == 2 && channel.extent(4) == subcarrier_block);
+  assert(subcarriers <= channel.extent(0) * subcarrier_block);
+  HWY_DYNAMIC_DISPATCH(equalizer_weights)
+  (kind, noise_power, subcarriers, channel, inverse_noise, sums);
+}
+
+void combine(View<const float, 5> weights,
+             const std::array<const cf32*, nr::receive_antennas_max>& received,
+             std::size_t subcarriers, const LayerStreams<cf32>& symbols) {
+  assert(streams_fit(symbols, weights.extent(2)));
+  assert(weights.extent(1) >= 1 && weights.extent(1) <= nr::receive_antennas_max);
+  assert(weights.extent(2) >= 1 && weights.extent(2) <= nr::layers_max);
+  assert(weights.extent(3) == 2 && weights.extent(4) == subcarrier_block);
+  assert(subcarriers <= weights.extent(0) * subcarrier_block);
+  HWY_DYNAMIC_DISPATCH(combine)(weights, received.data(), subcarriers, symbols);
 }
 
 }  // namespace noroshi::phy::cpu

@@ -1,5 +1,6 @@
-// Catches: a wrong conjugate, a bias of the symbols, wrong noise, tails of odd length that are not
-// written or write too far, on every instruction set that this machine has.
+// Catches: a wrong conjugate, a bias of the symbols, wrong noise, layers in the wrong place, tails
+// of odd length that are not written or write too far, on every instruction set that this machine
+// has.
 
 #include "phy/equalize/equalize.h"
 
@@ -13,35 +14,80 @@
 namespace noroshi::phy {
 namespace {
 
-void compare(std::size_t antennas, std::size_t count, Prng& prng) {
-  const std::size_t padded = cpu::equalize_padding(count + 5), first = 5;
-  std::vector<cf64> channel(antennas * count), received(antennas * count), symbols(count);
-  std::vector<double> inverse_noise(count);
-  std::vector<float> planes(antennas * 2 * padded), noise(padded);
-  std::vector<cf32> grid(antennas * 3 * (count + 7));
-  const View<float, 3> h(planes.data(), antennas, 2, padded);
-  const View<cf32, 3> rows(grid.data(), antennas, 3, count + 7);
-  for (std::size_t a = 0; a < antennas; ++a)
+cf32 random_value(Prng& prng) {
+  return {static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
+}
+
+void compare(Equalizer kind, std::size_t antennas, std::size_t layers, std::size_t count,
+             double noise_power, Prng& prng) {
+  const std::size_t blocks = cpu::subcarrier_blocks(count);
+  std::vector<cf64> channel(antennas * layers * count), received(antennas * count),
+      symbols(layers * count), covariance(antennas * antennas);
+  std::vector<double> inverse_noise(layers * count);
+  std::vector<float> weights(blocks * antennas * layers * 32);
+  std::vector<cf32> rows(antennas * count);
+  const View<float, 5> h(weights.data(), blocks, antennas, layers, 2, 16);
+  const View<cf64, 3> h_ref(channel.data(), antennas, layers, count);
+  for (std::size_t a = 0; a < antennas; ++a) {
+    covariance[a * antennas + a] = noise_power;
     for (std::size_t k = 0; k < count; ++k) {
-      const cf32 gain{static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
-      const cf32 value{static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
-      h(a, 0, first + k) = gain.real();
-      h(a, 1, first + k) = gain.imag();
-      rows(a, 1, 7 + k) = value;
-      channel[a * count + k] = cf64(gain);
-      received[a * count + k] = cf64(value);
+      for (std::size_t i = 0; i < layers; ++i) {
+        const cf32 gain = random_value(prng);
+        h(k / 16, a, i, 0, k % 16) = gain.real();
+        h(k / 16, a, i, 1, k % 16) = gain.imag();
+        h_ref(a, i, k) = cf64(gain);
+      }
+      rows[a * count + k] = random_value(prng);
+      received[a * count + k] = cf64(rows[a * count + k]);
     }
-  ref::equalize({channel.data(), antennas, count}, {received.data(), antennas, count}, 0.37,
-                symbols, inverse_noise);
-  std::vector<cf32> out(count + 1, cf32(77, 77));
-  cpu::combining_weights(h, first + count, 0.37f, h, noise);
-  cpu::combine(h, first, rows, 1, 7, View<cf32, 1>(out.data(), count));
-  for (std::size_t k = 0; k < count; ++k) {
-    const double scale = 1 + std::abs(symbols[k]);
-    ASSERT_LT(std::abs(cf64(out[k]) - symbols[k]), 2e-6 * scale * scale) << k;
-    ASSERT_NEAR(static_cast<double>(noise[first + k]) / inverse_noise[k], 1, 1e-5) << k;
   }
-  ASSERT_EQ(out[count], cf32(77, 77));
+  ref::equalize(kind, h_ref, {received.data(), antennas, count},
+                {covariance.data(), antennas, antennas}, {symbols.data(), count, layers},
+                {inverse_noise.data(), count, layers});
+
+  // The layers split into codewords at random.
+  cpu::LayerStreams<float> noise_streams;
+  cpu::LayerStreams<cf32> symbol_streams;
+  std::vector<std::vector<float>> noise_out(layers);
+  std::vector<std::vector<cf32>> symbols_out(layers);
+  for (std::size_t left = layers; left > 0;) {
+    const std::size_t take = 1 + prng.below(std::min<std::size_t>(left, 4));
+    const std::size_t s = static_cast<std::size_t>(noise_streams.count++);
+    symbol_streams.count = noise_streams.count;
+    noise_streams.layers[s] = symbol_streams.layers[s] = static_cast<int>(take);
+    noise_out[s].resize(blocks * 16 * take);
+    symbols_out[s].assign(blocks * 16 * take + 1, cf32(77, 77));
+    noise_streams.out[s] = noise_out[s].data();
+    symbol_streams.out[s] = symbols_out[s].data();
+    left -= take;
+  }
+  cpu::InverseNoiseSums sums{};
+  cpu::equalizer_weights(kind, static_cast<float>(noise_power), count, h, noise_streams, sums);
+  std::array<const cf32*, nr::receive_antennas_max> antenna_rows{};
+  for (std::size_t a = 0; a < antennas; ++a) antenna_rows[a] = rows.data() + a * count;
+  cpu::combine(h, antenna_rows, count, symbol_streams);
+
+  std::size_t first = 0;
+  for (int s = 0; s < noise_streams.count; ++s) {
+    const std::size_t take = static_cast<std::size_t>(noise_streams.layers[s]);
+    for (std::size_t i = 0; i < take; ++i) {
+      double sum = 0;
+      for (std::size_t k = 0; k < count; ++k) {
+        const cf64 expected = symbols[k * layers + first + i];
+        const double expected_noise = inverse_noise[k * layers + first + i];
+        // Errors grow with the condition of the channel, as the noise does.
+        const double scale = 1 + std::abs(expected) + 1 / expected_noise;
+        ASSERT_LT(std::abs(cf64(symbols_out[s][k * take + i]) - expected), 3e-4 * scale * scale)
+            << "layer " << first + i << " subcarrier " << k;
+        ASSERT_NEAR(noise_out[s][k * take + i] / expected_noise, 1,
+                    kind == Equalizer::mmse && layers <= antennas ? 2e-3 : 2e-2);
+        sum += static_cast<double>(noise_out[s][k * take + i]);
+      }
+      ASSERT_NEAR(sums[first + i] / sum, 1, 1e-4);
+    }
+    ASSERT_EQ(symbols_out[s].back(), cf32(77, 77));
+    first += take;
+  }
 }
 
 TEST(Equalize, CpuEqualsRefOnEveryTarget) {
@@ -49,22 +95,36 @@ TEST(Equalize, CpuEqualsRefOnEveryTarget) {
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   Prng prng(seed);
   on_every_target([&](const char* target) {
-    SCOPED_TRACE(target);
-    for (std::size_t antennas = 1; antennas <= 4; ++antennas)
-      for (std::size_t count : {1u, 12u, 13u, 24u, 31u, 36u, 132u}) compare(antennas, count, prng);
+    for (std::size_t antennas = 1; antennas <= 8; ++antennas)
+      for (std::size_t layers = 1; layers <= 8; ++layers)
+        for (const std::size_t count : {12u, 17u, 36u}) {
+          SCOPED_TRACE(testing::Message() << target << " " << layers << " layers " << antennas
+                                          << " antennas " << count << " subcarriers");
+          compare(Equalizer::mmse, antennas, layers, count, 0.37, prng);
+          if (layers <= antennas) compare(Equalizer::mmse, antennas, layers, count, 1e-3, prng);
+          if (layers <= antennas)
+            compare(Equalizer::zero_forcing, antennas, layers, count, 0.1, prng);
+        }
   });
 }
 
 TEST(Equalize, DeadChannelGivesUnknownBits) {
-  std::vector<float> planes(2 * 64, 0.0f), noise(64, 1.0f);
-  std::vector<cf32> grid(14 * 12, cf32(1, 1)), out(12, cf32(5, 5));
-  const View<float, 3> h(planes.data(), 1, 2, 64);
-  cpu::combining_weights(h, 12, 0.1f, h, noise);
-  cpu::combine(h, 0, View<const cf32, 3>(grid.data(), 1, 14, 12), 0, 0, out);
-  for (int k = 0; k < 12; ++k) {
-    EXPECT_EQ(out[k], cf32(0, 0));
-    EXPECT_EQ(noise[k], 0.0f);
-  }
+  on_every_target([](const char* target) {
+    for (std::size_t layers = 1; layers <= 2; ++layers) {
+      std::vector<float> planes(2 * layers * 32, 0.0f), noise(16 * layers, 1.0f);
+      std::vector<cf32> rows(16, cf32(1, 1)), out(16 * layers, cf32(5, 5));
+      const View<float, 5> h(planes.data(), 1, 2, layers, 2, 16);
+      cpu::InverseNoiseSums sums{};
+      cpu::LayerStreams<float> noise_stream{1, {static_cast<int>(layers)}, {noise.data()}};
+      cpu::LayerStreams<cf32> stream{1, {static_cast<int>(layers)}, {out.data()}};
+      cpu::equalizer_weights(Equalizer::mmse, 0.1f, 12, h, noise_stream, sums);
+      cpu::combine(h, {rows.data(), rows.data()}, 12, stream);
+      for (std::size_t k = 0; k < 12 * layers; ++k) {
+        EXPECT_EQ(out[k], cf32(0, 0)) << target;
+        EXPECT_LT(noise[k], 1e-6f) << target;
+      }
+    }
+  });
 }
 
 }  // namespace

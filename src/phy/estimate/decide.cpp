@@ -5,21 +5,88 @@
 #include <cmath>
 #include <numbers>
 
+#include "phy/dmrs/dmrs.h"
 #include "phy/estimate/estimate.h"
-#include "phy/estimate/smoother.h"
 
 namespace noroshi::phy {
 
-double pilot_noise_guess(const PilotSums& sums) {
-  if (sums.power <= 0) return 0;
-  // Weights -1/2, 1, -1/2 let 1.5 of white noise through and next to nothing of the channel.
-  return std::max(sums.curvature / sums.curvature_count / 1.5,
-                  1e-12 * sums.power / sums.power_count);
+std::array<int, 2> Comb::lags() const {
+  if (kind.type == 2) return {4, 8};
+  return {kind.pair ? 4 : 3, 12};
 }
 
-SmootherChoice choose_smoother(const PilotSums& sums, int averaged) {
+CombList make_combs(const EstimateInput& input) {
+  CombList list;
+  for (int layer = 0; layer < input.layers; ++layer) {
+    const DmrsPort port = dmrs_port(input.type, input.port[static_cast<std::size_t>(layer)]);
+    Comb* comb = std::find_if(list.comb.data(), list.comb.data() + list.count, [&](const Comb& c) {
+      return c.delta == port.delta && c.w_t == port.w_t[1];
+    });
+    if (comb == list.comb.data() + list.count) {
+      ++list.count;
+      *comb = {{input.type, false}, port.delta, port.w_t[1], {-1, -1}};
+    }
+    comb->layer[port.w_f[1] == 1 ? 0 : 1] = layer;
+    comb->kind.pair = comb->layers() == 2;
+  }
+  return list;
+}
+
+PilotTimes pilot_times(const EstimateInput& input) {
+  PilotTimes times;
+  const int step = input.double_symbol ? 2 : 1;
+  for (int i = 0; i + step <= input.symbols.count; i += step)
+    times.at[static_cast<std::size_t>(times.count++)] =
+        input.symbols.symbol[static_cast<std::size_t>(i)] + (step - 1) / 2.0;
+  return times;
+}
+
+void PilotSums::add(const PilotSums& other) {
+  power += other.power, power_count += other.power_count;
+  near += other.near, near_count += other.near_count;
+  mid += other.mid, mid_count += other.mid_count;
+  far += other.far, far_count += other.far_count;
+  curvature += other.curvature, curvature_count += other.curvature_count;
+}
+
+void TimeSums::add(const TimeSums& other) {
+  for (std::size_t t = 0; t < power.size(); ++t)
+    power[t] += other.power[t], turn[t] += other.turn[t];
+  count += other.count;
+}
+
+double pilot_noise_guess(const PilotSums& sums) {
+  if (sums.power <= 0) return 0;
+  const double power = sums.power / sums.power_count;
+  // Weights -1/2, 1, -1/2 let 1.5 of white noise through and next to nothing of the channel. A run
+  // of one block of type 2 has no three pilots.
+  const double noise = sums.curvature_count > 0 ? sums.curvature / sums.curvature_count / 1.5
+                                                : power - sums.near / sums.near_count;
+  return std::max(noise, 1e-12 * power);
+}
+
+void SlopeSums::add(const SlopeSums& other) {
+  near += other.near, near_count += other.near_count;
+  far += other.far, far_count += other.far_count;
+}
+
+double delay_cycles(const Comb& comb, const SlopeSums& sums) {
+  const double turn = 2 * std::numbers::pi;
+  const double coarse = -std::arg(sums.near) / (turn * comb.kind.offset(comb.lag()));
+  if (sums.far_count <= 0) return coarse;
+  // Where the channel is dispersive, far pilots have little to do with each other.
+  const double coherence =
+      std::abs(sums.far) / sums.far_count / (std::abs(sums.near) / sums.near_count + 1e-30);
+  const double span = comb.kind.offset(comb.lags()[1]);
+  const double rest = std::arg(sums.far * std::polar(1.0, turn * coarse * span));
+  if (coherence < 0.5 || std::abs(rest) > 2) return coarse;
+  return coarse - rest / (turn * span);
+}
+
+SmootherChoice choose_smoother(const EstimateInput& input, const Comb& comb, const PilotSums& sums,
+                               int averaged) {
   SmootherChoice choice;
-  if (sums.power <= 0) return choice;
+  if (!(sums.power > 0) || input.smoothing == Smoothing::least_squares) return choice;
   const double noise = pilot_noise_guess(sums);
   const double near = std::max(sums.near / sums.near_count, 1e-12 * sums.power / sums.power_count);
   const double inverse_snr = noise / near;
@@ -30,15 +97,17 @@ SmootherChoice choose_smoother(const PilotSums& sums, int averaged) {
     if (count <= 0) return true;
     const double loss = (sum / count / 2 - noise) / near;
     const double margin = 2 * 1.7 * inverse_snr / std::sqrt(count) + 1e-4;
-    return 1 - Smoother::correlation(spread, lag) >= loss - margin;
+    return 1 - Smoother::correlation(spread, comb.kind.offset(lag)) >= loss - margin;
   };
+  const std::array<int, 2> lags = comb.lags();
   const int spreads = static_cast<int>(Smoother::spreads.size());
   while (choice.spread_class < spreads - 1 &&
-         !(fits(choice.spread_class, sums.mid, sums.mid_count, lag_mid) &&
-           fits(choice.spread_class, sums.far, sums.far_count, lag_far)))
+         !(fits(choice.spread_class, sums.mid, sums.mid_count, lags[0]) &&
+           fits(choice.spread_class, sums.far, sums.far_count, lags[1])))
     ++choice.spread_class;
 
-  const double snr_db = 10 * std::log10(averaged / inverse_snr);
+  // The power of all ports of the comb together, so a port's share.
+  const double snr_db = 10 * std::log10(averaged / inverse_snr / comb.layers());
   const int snrs = static_cast<int>(Smoother::snrs_db.size());
   while (choice.snr_class < snrs - 1 &&
          snr_db > (Smoother::snrs_db[static_cast<std::size_t>(choice.snr_class)] +
@@ -48,23 +117,18 @@ SmootherChoice choose_smoother(const PilotSums& sums, int averaged) {
   return choice;
 }
 
-SmootherGains smoother_gains(const Allocation& allocation, SmootherChoice choice, int comb) {
+SmootherGains smoother_gains(const Allocation& allocation, const Comb& comb,
+                             SmootherChoice choice) {
   SmootherGains gains;
+  const std::size_t delta = static_cast<std::size_t>(comb.delta);
   for (const RbRun& run : allocation) {
-    const int pilots = 6 * run.count;
     const Smoother::Filter& filter =
-        smoother().filter(choice.spread_class, choice.snr_class, pilots);
-    const int middle = std::max(0, pilots - filter.taps);  // pilots beyond one window
-    for (int m = 0; m < filter.taps; ++m) {
-      const SmootherRow row = smoother_row(filter.taps, filter.taps, comb, m);
-      const std::size_t on = static_cast<std::size_t>(row.p + 1 + comb);
-      const std::size_t between = static_cast<std::size_t>(row.p + 2 - comb);
-      const bool is_middle = m == filter.taps / 2 - (comb == 0 ? 1 : 0);
-      const double times = is_middle ? 1 + middle : 1;
-      const double on_gain = static_cast<double>(filter.noise_gain[on]);
-      gains.output_noise += times * (on_gain + static_cast<double>(filter.noise_gain[between]));
-      gains.residual += times * (1 - 2 * static_cast<double>(filter.own_weight[on]) + on_gain);
-    }
+        smoother().filter(comb.kind, choice.spread_class, choice.snr_class, run.count);
+    const int more = std::max(0, run.count - Smoother::window_rbs);
+    const double steps = comb.kind.type == 1 ? 6 * more : more;
+    gains.output_noise += filter.window_sums[delta].noise + steps * filter.middle_sums[delta].noise;
+    gains.residual +=
+        filter.window_sums[delta].residual + steps * filter.middle_sums[delta].residual;
   }
   gains.output_noise /= allocation.subcarriers();
   return gains;
@@ -72,10 +136,10 @@ SmootherGains smoother_gains(const Allocation& allocation, SmootherChoice choice
 
 namespace {
 
-using Weights = std::array<double, estimate_symbols_max>;
+using Weights = std::array<double, estimate_times_max>;
 
 // Solves the D x D system by elimination; the matrix is positive definite and tiny.
-Weights solve(std::array<Weights, estimate_symbols_max> a, Weights b, int size) {
+Weights solve(std::array<Weights, estimate_times_max> a, Weights b, int size) {
   for (int j = 0; j < size; ++j)
     for (int i = j + 1; i < size; ++i) {
       const double factor = a[i][j] / a[j][j];
@@ -90,110 +154,175 @@ Weights solve(std::array<Weights, estimate_symbols_max> a, Weights b, int size) 
 }
 
 // Wiener weights over time for a flat Doppler spectrum up to w radians a symbol, with sum 1.
-Weights time_weights(const SymbolList& symbols, int l, double w, double noise_to_signal) {
+Weights time_weights(const PilotTimes& times, int l, double w, double noise_to_signal) {
   const auto correlation = [w](double distance) {
     const double x = w * distance;
     return std::abs(x) < 1e-6 ? 1.0 : std::sin(x) / x;
   };
-  std::array<Weights, estimate_symbols_max> a{};
+  std::array<Weights, estimate_times_max> a{};
   Weights target{}, ones{};
-  for (int i = 0; i < symbols.count; ++i) {
-    for (int j = 0; j < symbols.count; ++j)
-      a[i][j] = correlation(symbols.symbol[i] - symbols.symbol[j]) +
-                (i == j ? noise_to_signal + 1e-7 : 0);
-    target[i] = correlation(symbols.symbol[i] - l);
+  for (int i = 0; i < times.count; ++i) {
+    for (int j = 0; j < times.count; ++j)
+      a[i][j] = correlation(times.at[i] - times.at[j]) + (i == j ? noise_to_signal + 1e-7 : 0);
+    target[i] = correlation(times.at[i] - l);
     ones[i] = 1;
   }
-  Weights weights = solve(a, target, symbols.count);
-  const Weights inverse_ones = solve(a, ones, symbols.count);
+  Weights weights = solve(a, target, times.count);
+  const Weights inverse_ones = solve(a, ones, times.count);
   double sum = 0, inverse_sum = 0;
-  for (int i = 0; i < symbols.count; ++i) sum += weights[i], inverse_sum += inverse_ones[i];
-  for (int i = 0; i < symbols.count; ++i) weights[i] += (1 - sum) / inverse_sum * inverse_ones[i];
+  for (int i = 0; i < times.count; ++i) sum += weights[i], inverse_sum += inverse_ones[i];
+  for (int i = 0; i < times.count; ++i) weights[i] += (1 - sum) / inverse_sum * inverse_ones[i];
   return weights;
 }
 
-}  // namespace
+// How one handset's channel changes over the slot.
+struct Motion {
+  double turn = 0;  // radians a symbol; 0: none that can be told from noise
+  bool moving = false;
+  double w = 0;  // Doppler spread, radians a symbol
+  double signal = 0;
+};
 
-void choose_time_weights(const TimeSums& sums, const SymbolList& symbols, double pilot_noise,
-                         double output_noise, ChannelInfo& info) {
-  const int count = symbols.count;
-  if (count == 1) {
-    info.references = 1;
-    info.constant = true;
-    for (auto& weights : info.weight) weights[0] = 1;
-    return;
-  }
+Motion find_motion(const TimeSums& sums, const PilotTimes& times, double pilot_noise) {
+  Motion motion;
+  const int count = times.count;
   const double noise = pilot_noise / time_window;  // of one s
   double power = 0, gap2 = 0, change = 0, turn = 0, gap = 0;
-  for (int d = 0; d < count; ++d) power += sums.power[d] / sums.count / count;
-  const double signal = std::max(power - noise, 1e-3 * power + 1e-30);
+  for (int t = 0; t < count; ++t) power += sums.power[t] / sums.count / count;
+  motion.signal = std::max(power - noise, 1e-3 * power + 1e-30);
+  if (count == 1) return motion;
   // Independent values among the windows, which overlap: for the certainty of what follows.
   const double independent = std::max(1.0, sums.count / time_window);
 
   std::complex<double> all_turns = 0;
-  for (int d = 0; d + 1 < count; ++d) {
-    const double step = symbols.symbol[d + 1] - symbols.symbol[d];
-    all_turns += sums.turn[d];
-    turn += std::arg(sums.turn[d]);
+  for (int t = 0; t + 1 < count; ++t) {
+    const double step = times.at[t + 1] - times.at[t];
+    all_turns += sums.turn[t];
+    turn += std::arg(sums.turn[t]);
     gap += step;
     gap2 += step * step;
   }
+  const double signal = motion.signal;
   const double coherence = std::abs(all_turns) / (sums.count * (count - 1)) / signal;
   const double uncertainty = std::sqrt((noise / signal) / independent /
                                        std::max(coherence * coherence, 1e-6) / (count - 1));
-  const bool turns = std::abs(turn / (count - 1)) > 4 * uncertainty + 1e-3;
-  info.doppler_turn = turns ? static_cast<float>(turn / gap) : 0.0f;
-  // |h_(d+1) - h_d|^2 less the noise's part, against 2 P (1 - correlation).
+  if (std::abs(turn / (count - 1)) > 4 * uncertainty + 1e-3) motion.turn = turn / gap;
+  // |h_(t+1) - h_t|^2 less the noise's part, against 2 P (1 - correlation).
   double expected_noise = 0;
-  for (int d = 0; d + 1 < count; ++d) {
-    const double step = symbols.symbol[d + 1] - symbols.symbol[d];
-    const std::complex<double> back =
-        std::polar(1.0, -static_cast<double>(info.doppler_turn) * step);
-    change += (sums.power[d] + sums.power[d + 1] - 2 * std::real(sums.turn[d] * back)) / sums.count;
+  for (int t = 0; t + 1 < count; ++t) {
+    const double step = times.at[t + 1] - times.at[t];
+    const std::complex<double> back = std::polar(1.0, -motion.turn * step);
+    change += (sums.power[t] + sums.power[t + 1] - 2 * std::real(sums.turn[t] * back)) / sums.count;
     expected_noise += 2 * noise;
   }
   const double floor = 3 * expected_noise / std::sqrt(independent) + 1e-6 * signal;
-  const bool moving = change - expected_noise > floor;
-  double w = 0;
-  if (moving) {
+  motion.moving = change - expected_noise > floor;
+  if (motion.moving) {
     // 1 - sin(x)/x = x^2/6 - x^4/120, summed over the gaps.
     const double loss = std::min((change - expected_noise) / (2 * signal) / (count - 1), 0.8);
-    w = std::sqrt(6 * loss * (1 + 0.3 * loss) * (count - 1) / gap2);
+    motion.w = std::sqrt(6 * loss * (1 + 0.3 * loss) * (count - 1) / gap2);
   }
-  // Flat in time: the references collapse into their mean (weights of the kept one: the turn only).
-  info.references = moving ? count : 1;
-  info.constant = !moving && info.doppler_turn == 0;
-  double error = 0;
-  const double smoothed_noise = pilot_noise * output_noise;
-  for (int l = 0; l < nr::symbols_per_slot; ++l) {
-    const Weights weights = time_weights(symbols, l, w, smoothed_noise / signal);
-    for (int d = 0; d < count; ++d) {
-      const double angle =
-          static_cast<double>(info.doppler_turn) * (moving ? l - symbols.symbol[d] : l);
-      const double weight = moving ? weights[d] : (d == 0 ? 1.0 : 0.0);
-      info.weight[l][d] = std::complex<float>(weight * std::polar(1.0, angle));
-      error += weights[d] * weights[d] * smoothed_noise / nr::symbols_per_slot;
-    }
-  }
-  info.error_power = static_cast<float>(error);
+  return motion;
 }
 
-void finish(const EstimateInput& input, const PilotSums& sums, const SmootherGains& gains,
-            double residual, double scatter, ChannelInfo& info) {
-  const double antennas = info.antennas;
-  const double symbols = input.symbols.count;
-  double noise = 0;
-  if (info.references == 1) {
-    const double scatter_freedom = (symbols - 1) * 6 * input.allocation->rb_count;
-    noise = (residual * symbols + scatter) / (antennas * (gains.residual + scatter_freedom));
-    info.error_power = static_cast<float>(noise / symbols * gains.output_noise);
-  } else {
-    noise = residual / (antennas * symbols * gains.residual);
+}  // namespace
+
+void decide_time(const EstimateInput& input, const CombList& combs, const EstimateSums& sums,
+                 const std::array<SmootherGains, nr::layers_max>& gains, ChannelInfo& info) {
+  const PilotTimes times = pilot_times(input);
+  std::array<Motion, nr::layers_max> motions;  // by handset
+  std::array<double, nr::layers_max> noise_to_signal{};
+  int handsets = 0;
+  bool moving = false, turning = false;
+  for (int first = 0; first < input.layers; ++handsets) {
+    TimeSums total;
+    double pilot_noise = 0, smoothed_noise = 0;
+    int last = first;
+    for (; last < input.layers && input.handset[last] == input.handset[first]; ++last) {
+      total.add(sums.time[last]);
+      for (int c = 0; c < combs.count; ++c) {
+        const Comb& comb = combs.comb[c];
+        if (comb.layer[0] != last && comb.layer[1] != last) continue;
+        const double noise = pilot_noise_guess(sums.pilots[c]);
+        pilot_noise += noise;
+        smoothed_noise += noise * gains[c].output_noise;
+      }
+    }
+    const int layers = last - first;
+    motions[handsets] = find_motion(total, times, pilot_noise / layers);
+    noise_to_signal[handsets] = smoothed_noise / layers / motions[handsets].signal;
+    moving = moving || motions[handsets].moving;
+    turning = turning || motions[handsets].turn != 0;
+    first = last;
   }
-  const double power = sums.power / sums.power_count;
-  info.signal_power = static_cast<float>(std::max(power - noise, 1e-3 * power + 1e-30));
-  info.noise_power =
-      static_cast<float>(noise * static_cast<double>(input.amplitude * input.amplitude));
+  // Rows of one comb that turn differently cannot be averaged before the ports are told apart.
+  const bool keep = times.count > 1 && (moving || (turning && handsets > 1));
+  info.references = keep ? times.count : 1;
+  info.constant = !moving && !turning;
+  for (int layer = 0; layer < input.layers; ++layer) {
+    const std::size_t handset = static_cast<std::size_t>(input.handset[layer]);
+    const Motion& motion = motions[handset];
+    ChannelInfo::Layer& out = info.layer[layer];
+    out.doppler_turn = static_cast<float>(motion.turn);
+    const double turn = static_cast<double>(out.doppler_turn);
+    for (int l = 0; l < nr::symbols_per_slot; ++l) {
+      out.weight[l] = {};
+      if (!keep) {  // the times collapse into their mean, turned to symbol 0
+        out.weight[l][0] = std::complex<float>(std::polar(1.0, turn * l));
+        continue;
+      }
+      const Weights weights = time_weights(times, l, motion.w, noise_to_signal[handset]);
+      for (int t = 0; t < times.count; ++t)
+        out.weight[l][t] =
+            std::complex<float>(weights[t] * std::polar(1.0, turn * (l - times.at[t])));
+    }
+  }
+}
+
+void finish(const EstimateInput& input, const CombList& combs, const EstimateSums& sums,
+            const std::array<SmootherGains, nr::layers_max>& gains, const Residuals& residuals,
+            ChannelInfo& info) {
+  const double antennas = info.antennas;
+  const double times = pilot_times(input).count;
+  double left = 0, freedom = 0, output_noise = 0;
+  for (int c = 0; c < combs.count; ++c) {
+    const Comb& comb = combs.comb[c];
+    const double pilots = comb.kind.pilots_per_rb() * input.allocation->rb_count;
+    if (info.references == 1) {
+      left += residuals.residual[c] * times + residuals.scatter[c];
+      freedom += antennas * (gains[c].residual + (times - 1) * pilots);
+    } else {
+      left += residuals.residual[c];
+      freedom += antennas * times * gains[c].residual;
+    }
+    output_noise += gains[c].output_noise * comb.layers();
+  }
+  const double noise = left / freedom;  // of one z
+  // One estimate a slot is made of all times; else v weighs them, in the mean over the symbols.
+  double weighing = 1 / times;
+  if (info.references > 1) {
+    weighing = 0;
+    for (int layer = 0; layer < input.layers; ++layer)
+      for (const auto& weights : info.layer[layer].weight)
+        for (const std::complex<float>& weight : weights)
+          weighing += static_cast<double>(std::norm(weight)) / nr::symbols_per_slot / input.layers;
+  }
+  info.error_power = static_cast<float>(noise * output_noise * weighing);
+  const double beta = static_cast<double>(input.amplitude);
+  info.noise_power = static_cast<float>(noise * beta * beta * (input.double_symbol ? 2 : 1));
+  for (int c = 0; c < combs.count; ++c) {
+    const Comb& comb = combs.comb[c];
+    const double power = sums.pilots[c].power / sums.pilots[c].power_count;
+    const double signal = std::max(power - noise, 1e-3 * power + 1e-30);
+    double total = 1e-30;
+    for (const int layer : comb.layer)
+      if (layer >= 0) total += sums.time[layer].power[0];
+    // The comb's power is split as that of the windows in the first of the times.
+    for (const int layer : comb.layer)
+      if (layer >= 0)
+        info.layer[layer].signal_power = static_cast<float>(
+            comb.kind.pair ? signal * sums.time[layer].power[0] / total : signal);
+  }
 }
 
 }  // namespace noroshi::phy

@@ -4,496 +4,376 @@
 #include <numbers>
 
 #include "phy/estimate/estimate.h"
-#include "phy/estimate/smoother.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "phy/estimate/estimate_cpu.cpp"
-#include <hwy/foreach_target.h>
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
+#include "phy/estimate/estimate_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::phy::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-inline std::size_t lane_count() { return hn::Lanes(D()); }
-
-// A complex row: one plane of real parts, one of imaginary parts.
-struct Planes {
-  float* re;
-  float* im;
-  Planes operator+(std::size_t offset) const { return {re + offset, im + offset}; }
+// What one antenna adds to the sums; added up in order, whoever computed it.
+struct AntennaSums {
+  std::array<SlopeSums, nr::layers_max> slope{};  // by comb
+  EstimateSums sums;
+  Residuals residuals;
+  std::array<std::complex<double>, nr::layers_max> port_slope{};  // by layer
 };
 
-// z = y conj(r) * scale on every second subcarrier of a run.
-void least_squares(const cf32* received, const cf32* pilots, int comb, std::size_t count,
-                   float scale, Planes z) {
-  const D d;
-  const float* y = reinterpret_cast<const float*>(received);
-  const float* r = reinterpret_cast<const float*>(pilots);
-  std::size_t m = 0;
-  for (; m + lane_count() <= count; m += lane_count()) {
-    V re[2], im[2], p, q;
-    hn::LoadInterleaved4(d, y + 4 * m, re[0], im[0], re[1], im[1]);
-    hn::LoadInterleaved2(d, r + 2 * m, p, q);
-    const V a = hn::Mul(comb == 0 ? re[0] : re[1], hn::Set(d, scale));
-    const V b = hn::Mul(comb == 0 ? im[0] : im[1], hn::Set(d, scale));
-    hn::StoreU(hn::MulAdd(a, p, hn::Mul(b, q)), d, z.re + m);
-    hn::StoreU(hn::NegMulAdd(a, q, hn::Mul(b, p)), d, z.im + m);
+struct Job {
+  const EstimateInput& input;
+  cpu::EstimateWorkspace& workspace;
+  PilotTimes times;
+  std::array<AntennaSums, nr::receive_antennas_max> antenna;
+  std::array<SmootherChoice, nr::layers_max> choices;
+
+  const CombList& combs() const { return workspace.combs; }
+  std::size_t pilot_plane() const { return workspace.plane / 2; }
+  Planes ls(int a, int comb, int t) const {
+    float* base =
+        workspace.ls.data() +
+        static_cast<std::size_t>((a * workspace.layers_max + comb) * estimate_times_max + t) * 2 *
+            pilot_plane();
+    return {base, base + pilot_plane()};
   }
-  for (; m < count; ++m) {
-    const cf32 value = received[2 * m + static_cast<std::size_t>(comb)];
-    const float a = value.real() * scale, b = value.imag() * scale;
-    z.re[m] = a * pilots[m].real() + b * pilots[m].imag();
-    z.im[m] = b * pilots[m].real() - a * pilots[m].imag();
+  Planes mean(int a, int comb) const {
+    float* base = workspace.mean.data() +
+                  static_cast<std::size_t>(a * workspace.layers_max + comb) * 2 * pilot_plane();
+    return {base, base + pilot_plane()};
+  }
+  Planes smooth(int a, int layer, int reference) const {
+    float* base = workspace.smooth.data() +
+                  static_cast<std::size_t>((a * workspace.layers_max + layer) * estimate_times_max +
+                                           reference) *
+                      2 * workspace.plane;
+    return {base, base + workspace.plane};
+  }
+  Planes ramp(int comb) const {
+    float* base = workspace.ramp.data() + static_cast<std::size_t>(comb) * 3 * workspace.plane;
+    return {base, base + workspace.plane};
+  }
+  // The ramp on the comb's pilots.
+  Planes pilot_ramp(int comb) const {
+    float* base = workspace.ramp.data() + static_cast<std::size_t>(comb) * 3 * workspace.plane +
+                  2 * workspace.plane;
+    return {base, base + pilot_plane()};
+  }
+  float* scratch(int a, int index) const {
+    return workspace.scratch.data() + static_cast<std::size_t>(a * 4 + index) * workspace.plane;
+  }
+  std::size_t pilots(const Comb& comb) const {
+    return static_cast<std::size_t>(comb.kind.pilots_per_rb() * input.allocation->rb_count);
+  }
+};
+
+// Calls visit(run, its first pilot of the comb, its pilots).
+template <class Visit>
+void each_run(const Job& job, const Comb& comb, Visit visit) {
+  std::size_t first = 0;
+  for (const RbRun& run : *job.input.allocation) {
+    const std::size_t count = static_cast<std::size_t>(comb.kind.pilots_per_rb() * run.count);
+    visit(run, first, count);
+    first += count;
   }
 }
 
-// sum conj(x) y
-std::complex<double> product_sum(Planes x, Planes y, std::size_t count) {
-  const D d;
-  V re[2] = {hn::Zero(d), hn::Zero(d)}, im[2] = {hn::Zero(d), hn::Zero(d)};
-  std::size_t m = 0;
-  for (; m + lane_count() <= count; m += lane_count()) {
-    const V a = hn::LoadU(d, x.re + m), b = hn::LoadU(d, x.im + m);
-    const V p = hn::LoadU(d, y.re + m), q = hn::LoadU(d, y.im + m);
-    re[0] = hn::MulAdd(a, p, re[0]);
-    re[1] = hn::MulAdd(b, q, re[1]);
-    im[0] = hn::MulAdd(a, q, im[0]);
-    im[1] = hn::NegMulAdd(b, p, im[1]);
-  }
-  double tail_re = 0, tail_im = 0;
-  for (; m < count; ++m) {
-    tail_re += static_cast<double>(x.re[m] * y.re[m] + x.im[m] * y.im[m]);
-    tail_im += static_cast<double>(x.re[m] * y.im[m] - x.im[m] * y.re[m]);
-  }
-  return {tail_re + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(re[0], re[1])))),
-          tail_im + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(im[0], im[1]))))};
+// Least squares of one antenna on a comb.
+SlopeSums least_squares_rows(const Job& job, int a, int c) {
+  const EstimateInput& input = job.input;
+  const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+  const int step = input.double_symbol ? 2 : 1;
+  SlopeSums slope;
+  for (int t = 0; t < job.times.count; ++t)
+    each_run(job, comb, [&](const RbRun& run, std::size_t first, std::size_t count) {
+      const Planes z = job.ls(a, c, t) + first;
+      for (int i = 0; i < step; ++i) {
+        const int symbol = input.symbols.symbol[static_cast<std::size_t>(t * step + i)];
+        const cf32* row = &input.grid(a, symbol, 12 * run.first);
+        const cf32* pilots = &input.pilots(t * step + i, first);
+        const float scale =
+            static_cast<float>(i == 0 ? 1 : comb.w_t) / input.amplitude / static_cast<float>(step);
+        const Alternating factor(scale, comb.flipped() ? -scale : scale);
+        if (comb.kind.type == 1) {
+          least_squares<2>(row, comb.delta, pilots, count, factor, i == 1, z);
+        } else {
+          cf32* packed = reinterpret_cast<cf32*>(job.scratch(a, 0));
+          for (std::size_t m = 0; m < count; m += 2)
+            std::memcpy(packed + m, row + comb.delta + 3 * m, 2 * sizeof(cf32));
+          least_squares<1>(packed, 0, pilots, count, factor, i == 1, z);
+        }
+      }
+      const std::size_t near = static_cast<std::size_t>(comb.lag());
+      const std::size_t far = static_cast<std::size_t>(comb.lags()[1]);
+      slope.near += product_sum(z, z + near, count - near);
+      slope.near_count += static_cast<double>(count - near);
+      if (count <= far) return;
+      slope.far += product_sum(z, z + far, count - far);
+      slope.far_count += static_cast<double>(count - far);
+    });
+  return slope;
 }
 
-// sum |z(m + lag) - z(m)|^2
-double difference_sum(Planes z, std::size_t lag, std::size_t count) {
+// ramp(k) = exp(-j 2 pi delay k), k counted on the carrier: a table of a few blocks, turned.
+void make_ramp(const Job& job, int c, double delay) {
+  constexpr std::size_t table = 4 * nr::subcarriers_per_rb;  // whole vectors of every width
   const D d;
-  V sum[2] = {hn::Zero(d), hn::Zero(d)};
-  std::size_t m = 0;
-  for (; m + lag + lane_count() <= count; m += lane_count()) {
-    const V re = hn::Sub(hn::LoadU(d, z.re + m + lag), hn::LoadU(d, z.re + m));
-    const V im = hn::Sub(hn::LoadU(d, z.im + m + lag), hn::LoadU(d, z.im + m));
-    sum[0] = hn::MulAdd(re, re, sum[0]);
-    sum[1] = hn::MulAdd(im, im, sum[1]);
+  const double step = -2 * std::numbers::pi * delay;
+  float table_re[table], table_im[table];
+  const auto product = [](std::complex<double> x, std::complex<double> y) {
+    return std::complex<double>(x.real() * y.real() - x.imag() * y.imag(),
+                                x.real() * y.imag() + x.imag() * y.real());
+  };
+  const std::complex<double> one_step = std::polar(1.0, step);
+  std::complex<double> now = 1;
+  for (std::size_t k = 0; k < table; ++k, now = product(now, one_step)) {
+    table_re[k] = static_cast<float>(now.real());
+    table_im[k] = static_cast<float>(now.imag());
   }
-  double tail = 0;
-  for (; m + lag < count; ++m) {
-    const float re = z.re[m + lag] - z.re[m], im = z.im[m + lag] - z.im[m];
-    tail += static_cast<double>(re * re + im * im);
-  }
-  return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(sum[0], sum[1]))));
-}
-
-// sum |z(m) - (z(m-1) + z(m+1)) / 2|^2
-double curvature_sum(Planes z, std::size_t count) {
-  const D d;
-  const V half = hn::Set(d, 0.5f);
-  V sum[2] = {hn::Zero(d), hn::Zero(d)};
-  std::size_t m = 1;
-  for (; m + 1 + lane_count() <= count; m += lane_count())
-    for (int i = 0; i < 2; ++i) {
-      const float* x = (i == 0 ? z.re : z.im) + m;
-      const V sides = hn::Add(hn::LoadU(d, x - 1), hn::LoadU(d, x + 1));
-      const V bend = hn::NegMulAdd(sides, half, hn::LoadU(d, x));
-      sum[i] = hn::MulAdd(bend, bend, sum[i]);
+  const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+  Planes ramp = job.ramp(c);
+  each_run(job, comb, [&](const RbRun& run, std::size_t first, std::size_t pilots) {
+    std::complex<double> outer = std::polar(1.0, step * nr::subcarriers_per_rb * run.first);
+    const std::size_t count = static_cast<std::size_t>(run.count) * nr::subcarriers_per_rb;
+    for (std::size_t k = 0; k < count; k += table, outer = product(outer, now)) {
+      const V x = hn::Set(d, static_cast<float>(outer.real()));
+      const V y = hn::Set(d, static_cast<float>(outer.imag()));
+      for (std::size_t i = 0; i < table; i += lane_count()) {  // the next run overwrites
+        const V p = hn::LoadU(d, table_re + i), q = hn::LoadU(d, table_im + i);
+        hn::StoreU(hn::NegMulAdd(q, y, hn::Mul(p, x)), d, ramp.re + k + i);
+        hn::StoreU(hn::MulAdd(p, y, hn::Mul(q, x)), d, ramp.im + k + i);
+      }
     }
-  double tail = 0;
-  for (; m + 1 < count; ++m)
-    for (const float* x : {z.re + m, z.im + m}) {
-      const float bend = x[0] - 0.5f * (x[-1] + x[1]);
-      tail += static_cast<double>(bend * bend);
+    pick_pilots(comb, ramp.re, pilots, job.pilot_ramp(c).re + first);
+    pick_pilots(comb, ramp.im, pilots, job.pilot_ramp(c).im + first);
+    ramp = ramp + count;
+  });
+}
+
+template <int times>
+void add_time_sums(const Comb& comb, const Planes* z, std::size_t pilots, EstimateSums& sums) {
+  TimeSums both[2];
+  if (comb.kind.pair) {
+    run_time_sums<times, true>(z, pilots, both);
+  } else {
+    run_time_sums<times, false>(z, pilots, both + (comb.flipped() ? 1 : 0));
+  }
+  for (std::size_t i = 0; i < 2; ++i)
+    if (comb.layer[i] >= 0) sums.time[static_cast<std::size_t>(comb.layer[i])].add(both[i]);
+}
+
+// Takes the ramp away and adds up what the decisions need.
+void measure_rows(const Job& job, int a, int c, EstimateSums& sums) {
+  const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+  each_run(job, comb, [&](const RbRun&, std::size_t first, std::size_t count) {
+    Planes z[estimate_times_max];
+    for (int t = 0; t < job.times.count; ++t) {
+      z[t] = job.ls(a, c, t) + first;
+      remove_ramp(z[t], job.pilot_ramp(c).re + first, job.pilot_ramp(c).im + first, count);
+      sums.pilots[static_cast<std::size_t>(c)].add(run_sums(comb, z[t], count));
     }
-  return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, hn::Add(sum[0], sum[1]))));
-}
-
-// out(m) = (x(m) + x(m+1) + x(m+2) + x(m+3)) / 4, count values.
-void window_mean(const float* x, std::size_t count, float* out) {
-  static_assert(time_window == 4);
-  const D d;
-  const V quarter = hn::Set(d, 0.25f);
-  std::size_t m = 0;
-  for (; m + lane_count() <= count; m += lane_count()) {
-    const V sum = hn::Add(hn::Add(hn::LoadU(d, x + m), hn::LoadU(d, x + m + 1)),
-                          hn::Add(hn::LoadU(d, x + m + 2), hn::LoadU(d, x + m + 3)));
-    hn::StoreU(hn::Mul(sum, quarter), d, out + m);
-  }
-  for (; m < count; ++m) out[m] = 0.25f * (x[m] + x[m + 1] + x[m + 2] + x[m + 3]);
-}
-
-// z(m) *= conj(ramp(2 m + comb))
-void remove_ramp(Planes z, const float* ramp_re, const float* ramp_im, int comb,
-                 std::size_t count) {
-  const D d;
-  std::size_t m = 0;
-  for (; m + lane_count() <= count; m += lane_count()) {
-    V p[2], q[2];
-    hn::LoadInterleaved2(d, ramp_re + 2 * m, p[0], p[1]);
-    hn::LoadInterleaved2(d, ramp_im + 2 * m, q[0], q[1]);
-    const V c = comb == 0 ? p[0] : p[1], s = comb == 0 ? q[0] : q[1];
-    const V a = hn::LoadU(d, z.re + m), b = hn::LoadU(d, z.im + m);
-    hn::StoreU(hn::MulAdd(a, c, hn::Mul(b, s)), d, z.re + m);
-    hn::StoreU(hn::NegMulAdd(a, s, hn::Mul(b, c)), d, z.im + m);
-  }
-  for (; m < count; ++m) {
-    const std::size_t k = 2 * m + static_cast<std::size_t>(comb);
-    const float a = z.re[m], b = z.im[m];
-    z.re[m] = a * ramp_re[k] + b * ramp_im[k];
-    z.im[m] = b * ramp_re[k] - a * ramp_im[k];
-  }
-}
-
-// Rows [first_row, first_row + rows) of one window, into out[0 .. rows).
-void smooth_window(const Smoother::Filter& filter, int first_row, int rows, const float* x,
-                   float* out) {
-  const D d;
-  const std::size_t count = static_cast<std::size_t>(rows);
-  const float* weight = filter.weight.data() + first_row;
-  std::size_t k = 0;
-  for (; k + lane_count() <= count; k += lane_count()) {
-    V sum = hn::Zero(d);
-    for (int j = 0; j < filter.taps; ++j)
-      sum =
-          hn::MulAdd(hn::LoadU(d, weight + static_cast<std::size_t>(j) * Smoother::row_stride + k),
-                     hn::Set(d, x[j]), sum);
-    hn::StoreU(sum, d, out + k);
-  }
-  for (; k < count; ++k) {
-    float sum = 0;
-    for (int j = 0; j < filter.taps; ++j)
-      sum += weight[static_cast<std::size_t>(j) * Smoother::row_stride + k] * x[j];
-    out[k] = sum;
-  }
-}
-
-// The middle rows for pilots m = 0 .. count-1 whose windows start at x[m]: two outputs each. Eight
-// sums at once: as many as the multipliers have in flight.
-void smooth_middle(const Smoother::Filter& filter, int row, Planes x, std::size_t count,
-                   Planes out) {
-  const D d;
-  const float* weight = filter.weight.data() + row;
-  constexpr std::size_t stride = Smoother::row_stride;
-  const std::size_t taps = static_cast<std::size_t>(filter.taps), lanes = lane_count();
-  std::size_t m = 0;
-  for (; m + 2 * lanes <= count; m += 2 * lanes) {
-    V a0 = hn::Zero(d), a1 = hn::Zero(d), a2 = hn::Zero(d), a3 = hn::Zero(d);
-    V b0 = hn::Zero(d), b1 = hn::Zero(d), b2 = hn::Zero(d), b3 = hn::Zero(d);
-    for (std::size_t j = 0; j < taps; ++j) {
-      const V u = hn::Set(d, weight[j * stride]), v = hn::Set(d, weight[j * stride + 1]);
-      const V re0 = hn::LoadU(d, x.re + m + j), re1 = hn::LoadU(d, x.re + m + j + lanes);
-      const V im0 = hn::LoadU(d, x.im + m + j), im1 = hn::LoadU(d, x.im + m + j + lanes);
-      a0 = hn::MulAdd(u, re0, a0), b0 = hn::MulAdd(v, re0, b0);
-      a1 = hn::MulAdd(u, re1, a1), b1 = hn::MulAdd(v, re1, b1);
-      a2 = hn::MulAdd(u, im0, a2), b2 = hn::MulAdd(v, im0, b2);
-      a3 = hn::MulAdd(u, im1, a3), b3 = hn::MulAdd(v, im1, b3);
+    switch (job.times.count) {
+      case 1:
+        return add_time_sums<1>(comb, z, count, sums);
+      case 2:
+        return add_time_sums<2>(comb, z, count, sums);
+      case 3:
+        return add_time_sums<3>(comb, z, count, sums);
+      default:
+        return add_time_sums<4>(comb, z, count, sums);
     }
-    hn::StoreInterleaved2(a0, b0, d, out.re + 2 * m);
-    hn::StoreInterleaved2(a1, b1, d, out.re + 2 * m + 2 * lanes);
-    hn::StoreInterleaved2(a2, b2, d, out.im + 2 * m);
-    hn::StoreInterleaved2(a3, b3, d, out.im + 2 * m + 2 * lanes);
-  }
-  for (; m < count; ++m) {
-    smooth_window(filter, row, 2, x.re + m, out.re + 2 * m);
-    smooth_window(filter, row, 2, x.im + m, out.im + 2 * m);
-  }
+  });
 }
 
-void smooth_rows(const Smoother::Filter& filter, int first_row, int rows, Planes x, Planes out) {
-  smooth_window(filter, first_row, rows, x.re, out.re);
-  smooth_window(filter, first_row, rows, x.im, out.im);
-}
-
-void smooth_run(const Smoother::Filter& filter, int comb, int pilots, Planes x, Planes out) {
-  const int taps = filter.taps;
-  const int first_row = 1 - comb;  // p = -comb
-  if (pilots == taps) return smooth_rows(filter, first_row, 2 * taps, x, out);
-  const int centre = taps / 2 - (comb == 0 ? 1 : 0);
-  const int middle = pilots - taps + 1;
-  smooth_rows(filter, first_row, 2 * centre, x, out);
-  smooth_middle(filter, first_row + 2 * centre, x, static_cast<std::size_t>(middle),
-                out + static_cast<std::size_t>(2 * centre));
-  smooth_rows(filter, first_row + 2 * centre + 2, 2 * (taps - centre - 1),
-              x + static_cast<std::size_t>(pilots - taps),
-              out + static_cast<std::size_t>(2 * (centre + middle)));
-}
-
-// sum |z(m) - h(2 m + comb)|^2 of one plane
-double residual_sum(const float* z, const float* h, int comb, std::size_t count) {
-  const D d;
-  V sum = hn::Zero(d);
-  std::size_t m = 0;
-  for (; m + lane_count() <= count; m += lane_count()) {
-    V on[2];
-    hn::LoadInterleaved2(d, h + 2 * m, on[0], on[1]);
-    const V rest = hn::Sub(hn::LoadU(d, z + m), comb == 0 ? on[0] : on[1]);
-    sum = hn::MulAdd(rest, rest, sum);
+// A channel that stands still: the mean of all times, turned back to symbol 0.
+double average_times(const Job& job, int a, int c, double turn) {
+  std::complex<float> back[estimate_times_max];
+  Planes x[estimate_times_max];
+  for (int t = 0; t < job.times.count; ++t) {
+    back[t] =
+        std::complex<float>(std::polar(1.0, -turn * job.times.at[static_cast<std::size_t>(t)]));
+    x[t] = job.ls(a, c, t);
   }
-  double tail = 0;
-  for (; m < count; ++m) {
-    const float rest = z[m] - h[2 * m + static_cast<std::size_t>(comb)];
-    tail += static_cast<double>(rest * rest);
-  }
-  return tail + static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
+  return average_rows(back, x, job.times.count,
+                      job.pilots(job.combs().comb[static_cast<std::size_t>(c)]), job.mean(a, c));
 }
 
-// x[0] = the mean of all x[d] back[d]; returns the sum of |x[d] back[d] - mean|^2.
-double average_rows(const std::complex<float>* back, const Planes* x, int rows, std::size_t count) {
-  const D d;
-  const V scale = hn::Set(d, 1.0f / static_cast<float>(rows));
-  V scatter = hn::Zero(d);
-  for (std::size_t m = 0; m < count; m += lane_count()) {
-    V re[estimate_symbols_max], im[estimate_symbols_max];
-    V mean_re = hn::Zero(d), mean_im = hn::Zero(d);
-    for (int i = 0; i < rows; ++i) {
-      const V a = hn::LoadU(d, x[i].re + m), b = hn::LoadU(d, x[i].im + m);
-      const V c = hn::Set(d, back[i].real()), s = hn::Set(d, back[i].imag());
-      re[i] = hn::NegMulAdd(b, s, hn::Mul(a, c));
-      im[i] = hn::MulAdd(a, s, hn::Mul(b, c));
-      mean_re = hn::MulAdd(re[i], scale, mean_re);
-      mean_im = hn::MulAdd(im[i], scale, mean_im);
+// Smooths one row of pilots; returns the sum of what is left on the pilots.
+template <bool pair>
+double smooth_row(const Job& job, int a, int c, Planes z, int reference) {
+  const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+  const SmootherChoice choice = job.choices[static_cast<std::size_t>(c)];
+  const int layers[2] = {comb.flipped() ? comb.layer[1] : comb.layer[0], comb.layer[1]};
+  Planes h[2] = {job.smooth(a, layers[0], reference), {}};
+  if constexpr (pair) h[1] = job.smooth(a, layers[1], reference);
+  double residual = 0;
+  each_run(job, comb, [&](const RbRun& run, std::size_t first, std::size_t count) {
+    const Smoother::Filter& filter =
+        smoother().filter(comb.kind, choice.spread_class, choice.snr_class, run.count);
+    for (int part = 0; part < 2; ++part) {
+      const float* x = (part == 0 ? z.re : z.im) + first;
+      float* out[2] = {part == 0 ? h[0].re : h[0].im, part == 0 ? h[1].re : h[1].im};
+      smooth_run<pair>(filter, comb.delta, run.count, x, out);
+      float* on[2] = {job.scratch(a, 0), job.scratch(a, 1)};
+      for (int i = 0; i < (pair ? 2 : 1); ++i) pick_pilots(comb, out[i], count, on[i]);
+      residual += residual_sum<pair>(x, on[0], on[1], count, nullptr);
     }
-    V part = hn::Zero(d);
-    for (int i = 0; i < rows; ++i) {
-      const V p = hn::Sub(re[i], mean_re), q = hn::Sub(im[i], mean_im);
-      part = hn::MulAdd(p, p, hn::MulAdd(q, q, part));
-    }
-    if (m + lane_count() > count) part = hn::IfThenElseZero(hn::FirstN(d, count - m), part);
-    scatter = hn::Add(scatter, part);
-    hn::StoreU(mean_re, d, x[0].re + m);
-    hn::StoreU(mean_im, d, x[0].im + m);
-  }
-  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, scatter)));
+    const std::size_t subcarriers = static_cast<std::size_t>(12 * run.count);
+    h[0] = h[0] + subcarriers;
+    if constexpr (pair) h[1] = h[1] + subcarriers;
+  });
+  return residual;
 }
 
-// out = sum_i weight[i] x[i], complex; then times the ramp when there is one. Planes may be read
-// and written up to a whole vector.
-void weighted_sum(const std::complex<float>* weight, const Planes* x, int terms,
-                  const float* ramp_re, const float* ramp_im, std::size_t count, Planes out) {
-  const D d;
-  for (std::size_t k = 0; k < count; k += lane_count()) {
-    V re = hn::Zero(d), im = hn::Zero(d);
-    for (int i = 0; i < terms; ++i) {
-      const V a = hn::LoadU(d, x[i].re + k), b = hn::LoadU(d, x[i].im + k);
-      const V p = hn::Set(d, weight[i].real()), q = hn::Set(d, weight[i].imag());
-      re = hn::MulAdd(a, p, hn::NegMulAdd(b, q, re));
-      im = hn::MulAdd(a, q, hn::MulAdd(b, p, im));
+void smooth_rows(Job& job, int a, const ChannelInfo& info) {
+  AntennaSums& sums = job.antenna[static_cast<std::size_t>(a)];
+  for (int c = 0; c < job.combs().count; ++c) {
+    const std::size_t i = static_cast<std::size_t>(c);
+    const bool averaged = info.references == 1 && job.times.count > 1;
+    if (averaged)
+      sums.residuals.scatter[i] =
+          average_times(job, a, c, static_cast<double>(info.layer[0].doppler_turn));
+    for (int r = 0; r < info.references; ++r) {
+      const Planes z = averaged ? job.mean(a, c) : job.ls(a, c, r);
+      sums.residuals.residual[i] += job.combs().comb[i].kind.pair
+                                        ? smooth_row<true>(job, a, c, z, r)
+                                        : smooth_row<false>(job, a, c, z, r);
     }
-    if (ramp_re != nullptr) {
-      const V p = hn::LoadU(d, ramp_re + k), q = hn::LoadU(d, ramp_im + k);
-      const V turned = hn::NegMulAdd(im, q, hn::Mul(re, p));
-      im = hn::MulAdd(re, q, hn::Mul(im, p));
-      re = turned;
-    }
-    hn::StoreU(re, d, out.re + k);
-    hn::StoreU(im, d, out.im + k);
+  }
+}
+
+// The slope that the estimates of ports which share a comb keep.
+void port_slopes(Job& job, int a, const ChannelInfo& info) {
+  AntennaSums& sums = job.antenna[static_cast<std::size_t>(a)];
+  for (const Comb& comb : job.combs()) {
+    if (!comb.kind.pair) continue;
+    for (const int layer : comb.layer)
+      for (int r = 0; r < info.references; ++r) {
+        Planes h = job.smooth(a, layer, r);
+        for (const RbRun& run : *job.input.allocation) {
+          const std::size_t count = static_cast<std::size_t>(12 * run.count);
+          sums.port_slope[static_cast<std::size_t>(layer)] +=
+              product_sum(h, h + port_delay_lag, count - port_delay_lag);
+          h = h + count;
+        }
+      }
+  }
+}
+
+void choose_smoothers(Job& job, const EstimateSums& sums, int averaged,
+                      std::array<SmootherGains, nr::layers_max>& gains) {
+  for (std::size_t c = 0; c < static_cast<std::size_t>(job.combs().count); ++c) {
+    job.choices[c] = choose_smoother(job.input, job.combs().comb[c], sums.pilots[c], averaged);
+    gains[c] = smoother_gains(*job.input.allocation, job.combs().comb[c], job.choices[c]);
+  }
+}
+
+void find_delays(Job& job, ChannelInfo& info) {
+  for (int c = 0; c < job.combs().count; ++c) {
+    const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+    SlopeSums slope;
+    for (int a = 0; a < info.antennas; ++a)
+      slope.add(job.antenna[static_cast<std::size_t>(a)].slope[static_cast<std::size_t>(c)]);
+    const double delay = delay_cycles(comb, slope);
+    make_ramp(job, c, delay);
+    for (const int layer : comb.layer)
+      if (layer >= 0)
+        info.layer[static_cast<std::size_t>(layer)].delay_cycles = static_cast<float>(delay);
   }
 }
 
 }  // namespace
 
-struct Job {
-  const EstimateInput& input;
-  cpu::EstimateWorkspace& workspace;
-  int antennas;
-  int symbols;
-
-  Planes planes(std::vector<float>& memory, int antenna, int d) const {
-    float* base = memory.data() + static_cast<std::size_t>(antenna * estimate_symbols_max + d) * 2 *
-                                      workspace.plane;
-    return {base, base + workspace.plane};
-  }
-  Planes ls(int antenna, int d) const { return planes(workspace.ls, antenna, d); }
-  Planes smooth(int antenna, int d) const { return planes(workspace.smooth, antenna, d); }
-  const float* ramp_re() const { return workspace.ramp.data(); }
-  const float* ramp_im() const { return workspace.ramp.data() + workspace.plane; }
-};
-
-// Least squares on the comb; returns the sum of conj(z(m)) z(m+1).
-std::complex<double> least_squares_all(const Job& job) {
-  const EstimateInput& input = job.input;
-  std::complex<double> slope = 0;
-  for (int a = 0; a < job.antennas; ++a)
-    for (int d = 0; d < job.symbols; ++d) {
-      const cf32* row = &input.grid(a, input.symbols.symbol[static_cast<std::size_t>(d)], 0);
-      const cf32* pilots = &input.pilots(d, 0);
-      std::size_t first = 0;
-      for (const RbRun& run : *input.allocation) {
-        const std::size_t count = static_cast<std::size_t>(6 * run.count);
-        const Planes z = job.ls(a, d) + first;
-        least_squares(row + 12 * run.first, pilots + first, input.comb, count, 1 / input.amplitude,
-                      z);
-        slope += product_sum(z, z + 1, count - 1);
-        first += count;
-      }
-    }
-  return slope;
-}
-
-// ramp(k) = exp(-j 2 pi delay k), k counted on the carrier: a table of a few blocks, turned.
-void make_ramp(const Job& job, double delay_cycles) {
-  constexpr std::size_t table = 4 * nr::subcarriers_per_rb;  // whole vectors of every width
-  const D d;
-  const double step = -2 * std::numbers::pi * delay_cycles;
-  float table_re[table], table_im[table];
-  for (std::size_t k = 0; k < table; ++k) {
-    table_re[k] = static_cast<float>(std::cos(step * static_cast<double>(k)));
-    table_im[k] = static_cast<float>(std::sin(step * static_cast<double>(k)));
-  }
-  const std::complex<double> turn = std::polar(1.0, step * static_cast<double>(table));
-  float* re = job.workspace.ramp.data();
-  float* im = re + job.workspace.plane;
-  for (const RbRun& run : *job.input.allocation) {
-    std::complex<double> outer = std::polar(1.0, step * nr::subcarriers_per_rb * run.first);
-    const std::size_t count = static_cast<std::size_t>(run.count) * nr::subcarriers_per_rb;
-    for (std::size_t k = 0; k < count; k += table, outer *= turn) {  // the next run overwrites
-      const V c = hn::Set(d, static_cast<float>(outer.real()));
-      const V s = hn::Set(d, static_cast<float>(outer.imag()));
-      for (std::size_t i = 0; i < table; i += lane_count()) {
-        const V p = hn::LoadU(d, table_re + i), q = hn::LoadU(d, table_im + i);
-        hn::StoreU(hn::NegMulAdd(q, s, hn::Mul(p, c)), d, re + k + i);
-        hn::StoreU(hn::MulAdd(p, s, hn::Mul(q, c)), d, im + k + i);
-      }
-    }
-    re += count;
-    im += count;
-  }
-}
-
-PilotSums remove_ramp_all(const Job& job) {
-  PilotSums sums;
-  for (int a = 0; a < job.antennas; ++a)
-    for (int d = 0; d < job.symbols; ++d) {
-      std::size_t first = 0;
-      for (const RbRun& run : *job.input.allocation) {
-        const std::size_t count = static_cast<std::size_t>(6 * run.count);
-        const Planes z = job.ls(a, d) + first;
-        remove_ramp(z, job.ramp_re() + 2 * first, job.ramp_im() + 2 * first, job.input.comb, count);
-        sums.power += product_sum(z, z, count).real();
-        sums.power_count += static_cast<double>(count);
-        sums.near += product_sum(z, z + 1, count - 1).real();
-        sums.near_count += static_cast<double>(count - 1);
-        sums.mid += difference_sum(z, lag_mid, count);
-        sums.mid_count += static_cast<double>(count - lag_mid);
-        if (count > lag_far) {
-          sums.far += difference_sum(z, lag_far, count);
-          sums.far_count += static_cast<double>(count - lag_far);
-        }
-        sums.curvature += curvature_sum(z, count);
-        sums.curvature_count += static_cast<double>(count - 2);
-        first += count;
-      }
-    }
-  return sums;
-}
-
-// Smooths the first rows of each antenna; returns the sum of what is left on the pilots.
-double smooth_all(const Job& job, SmootherChoice choice, int references) {
-  const int comb = job.input.comb;
-  double residual = 0;
-  for (int a = 0; a < job.antennas; ++a)
-    for (int d = 0; d < references; ++d) {
-      std::size_t first = 0;
-      for (const RbRun& run : *job.input.allocation) {
-        const int pilots = 6 * run.count;
-        const Smoother::Filter& filter =
-            smoother().filter(choice.spread_class, choice.snr_class, pilots);
-        const Planes z = job.ls(a, d) + first, h = job.smooth(a, d) + 2 * first;
-        const std::size_t count = static_cast<std::size_t>(pilots);
-        smooth_run(filter, comb, pilots, z, h);
-        residual += residual_sum(z.re, h.re, comb, count) + residual_sum(z.im, h.im, comb, count);
-        first += count;
-      }
-    }
-  return residual;
-}
-
-TimeSums time_sums(const Job& job) {
-  TimeSums sums;
-  if (job.symbols == 1) return sums;
-  for (int a = 0; a < job.antennas; ++a) {
-    std::size_t first = 0;
-    for (const RbRun& run : *job.input.allocation) {
-      const std::size_t pilots = static_cast<std::size_t>(6 * run.count);
-      const std::size_t count = pilots - time_window + 1;
-      for (int d = 0; d < job.symbols; ++d) {
-        const Planes z = job.ls(a, d) + first, s = job.smooth(a, d);  // scratch until smooth_all
-        window_mean(z.re, count, s.re);
-        window_mean(z.im, count, s.im);
-        sums.power[static_cast<std::size_t>(d)] += product_sum(s, s, count).real();
-        if (d > 0)
-          sums.turn[static_cast<std::size_t>(d - 1)] += product_sum(job.smooth(a, d - 1), s, count);
-      }
-      sums.count += static_cast<double>(count);
-      first += pilots;
-    }
-  }
-  return sums;
-}
-
-// A channel that stands still: the mean of all DM-RS symbols, turned back to symbol 0, in the first
-// one's place. Returns the sum of |z'_d - mean|^2.
-double average_symbols(const Job& job, float turn) {
-  std::complex<float> back[estimate_symbols_max];
-  for (int d = 0; d < job.symbols; ++d)
-    back[d] = std::complex<float>(std::polar(
-        1.0, -static_cast<double>(turn) * job.input.symbols.symbol[static_cast<std::size_t>(d)]));
-  const std::size_t count = static_cast<std::size_t>(6 * job.input.allocation->rb_count);
-  double scatter = 0;
-  for (int a = 0; a < job.antennas; ++a) {
-    Planes x[estimate_symbols_max];
-    for (int d = 0; d < job.symbols; ++d) x[d] = job.ls(a, d);
-    scatter += average_rows(back, x, job.symbols, count);
-  }
-  return scatter;
-}
-
-ChannelInfo estimate(const EstimateInput& input, cpu::EstimateWorkspace& workspace) {
-  const Job job{input, workspace, static_cast<int>(input.grid.extent(0)), input.symbols.count};
+ChannelInfo estimate(const EstimateInput& input, cpu::EstimateWorkspace& workspace,
+                     const Workers& workers) {
+  workspace.combs = make_combs(input);
+  Job job{input, workspace, pilot_times(input), {}, {}};
+  const int combs = workspace.combs.count;
   ChannelInfo info;
-  info.antennas = job.antennas;
+  info.antennas = static_cast<int>(input.grid.extent(0));
+  info.layers = input.layers;
 
-  const std::complex<double> slope = least_squares_all(job);
-  const double delay = -std::arg(slope) / (4 * std::numbers::pi);
-  info.delay_cycles = static_cast<float>(delay);
-  make_ramp(job, delay);
-  const PilotSums sums = remove_ramp_all(job);
+  workers.for_each(info.antennas, [&](int a) {
+    for (int c = 0; c < combs; ++c)
+      job.antenna[static_cast<std::size_t>(a)].slope[static_cast<std::size_t>(c)] =
+          least_squares_rows(job, a, c);
+  });
+  find_delays(job, info);
 
-  SmootherChoice choice = choose_smoother(sums, 1);
-  SmootherGains gains = smoother_gains(*input.allocation, choice, input.comb);
-  choose_time_weights(time_sums(job), input.symbols, pilot_noise_guess(sums), gains.output_noise,
-                      info);
-  double scatter = 0;
-  if (info.references == 1 && job.symbols > 1) {
-    scatter = average_symbols(job, info.doppler_turn);
-    choice = choose_smoother(sums, job.symbols);
-    gains = smoother_gains(*input.allocation, choice, input.comb);
+  workers.for_each(info.antennas, [&](int a) {
+    for (int c = 0; c < combs; ++c)
+      measure_rows(job, a, c, job.antenna[static_cast<std::size_t>(a)].sums);
+  });
+  EstimateSums sums;
+  for (int a = 0; a < info.antennas; ++a)
+    for (std::size_t i = 0; i < nr::layers_max; ++i) {
+      sums.pilots[i].add(job.antenna[static_cast<std::size_t>(a)].sums.pilots[i]);
+      sums.time[i].add(job.antenna[static_cast<std::size_t>(a)].sums.time[i]);
+    }
+  std::array<SmootherGains, nr::layers_max> gains;
+  choose_smoothers(job, sums, 1, gains);
+  decide_time(input, workspace.combs, sums, gains, info);
+  if (info.references == 1) choose_smoothers(job, sums, job.times.count, gains);
+
+  workers.for_each(info.antennas, [&](int a) {
+    smooth_rows(job, a, info);
+    port_slopes(job, a, info);
+  });
+  Residuals residuals;
+  std::array<std::complex<double>, nr::layers_max> slopes{};
+  for (int a = 0; a < info.antennas; ++a) {
+    const AntennaSums& from = job.antenna[static_cast<std::size_t>(a)];
+    for (std::size_t i = 0; i < nr::layers_max; ++i) {
+      residuals.residual[i] += from.residuals.residual[i];
+      residuals.scatter[i] += from.residuals.scatter[i];
+      slopes[i] += from.port_slope[i];
+    }
   }
-  const double residual = smooth_all(job, choice, info.references);
-  finish(input, sums, gains, residual, scatter, info);
+  finish(input, workspace.combs, sums, gains, residuals, info);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(input.layers); ++i)
+    info.layer[i].delay_cycles -=
+        static_cast<float>(std::arg(slopes[i]) / (2 * std::numbers::pi * port_delay_lag));
   return info;
 }
 
 void channel_at(const ChannelInfo& info, const cpu::EstimateWorkspace& workspace, int symbol,
-                int subcarriers, View<float, 3> h) {
-  const auto& weights = info.weight[static_cast<std::size_t>(symbol)];
-  for (int a = 0; a < info.antennas; ++a) {
-    Planes x[estimate_symbols_max];
-    for (int d = 0; d < info.references; ++d) {
-      float* base = const_cast<float*>(workspace.smooth.data()) +
-                    static_cast<std::size_t>(a * estimate_symbols_max + d) * 2 * workspace.plane;
-      x[d] = {base, base + workspace.plane};
-    }
-    const float* ramp = workspace.ramp.data();
-    weighted_sum(weights.data(), x, info.references, ramp, ramp + workspace.plane,
-                 static_cast<std::size_t>(subcarriers), {&h(a, 0, 0), &h(a, 1, 0)});
-  }
+                std::size_t first_block, View<float, 5> h) {
+  const D d;
+  constexpr std::size_t block_size = cpu::subcarrier_block;
+  std::array<const float*, nr::layers_max> ramps{};
+  for (std::size_t c = 0; c < static_cast<std::size_t>(workspace.combs.count); ++c)
+    for (const int layer : workspace.combs.comb[c].layer)
+      if (layer >= 0)
+        ramps[static_cast<std::size_t>(layer)] = workspace.ramp.data() + c * 3 * workspace.plane;
+  float* out = h.data();
+  const std::size_t references = static_cast<std::size_t>(info.references);
+  for (std::size_t block = first_block; block < first_block + h.extent(0); ++block)
+    for (int a = 0; a < info.antennas; ++a)
+      for (int layer = 0; layer < info.layers; ++layer, out += 2 * block_size) {
+        const auto& weight =
+            info.layer[static_cast<std::size_t>(layer)].weight[static_cast<std::size_t>(symbol)];
+        const float* from =
+            workspace.smooth.data() +
+            static_cast<std::size_t>((a * workspace.layers_max + layer) * estimate_times_max) * 2 *
+                workspace.plane;
+        const float* ramp = ramps[static_cast<std::size_t>(layer)];
+        for (std::size_t i = 0; i < block_size; i += lane_count()) {
+          const std::size_t k = block * block_size + i;
+          V re = hn::Zero(d), im = hn::Zero(d);
+          for (std::size_t t = 0; t < references; ++t) {
+            const float* x = from + t * 2 * workspace.plane + k;
+            const V u = hn::LoadU(d, x), v = hn::LoadU(d, x + workspace.plane);
+            const V p = hn::Set(d, weight[t].real()), q = hn::Set(d, weight[t].imag());
+            re = hn::MulAdd(u, p, hn::NegMulAdd(v, q, re));
+            im = hn::MulAdd(u, q, hn::MulAdd(v, p, im));
+          }
+          const V p = hn::LoadU(d, ramp + k), q = hn::LoadU(d, ramp + workspace.plane + k);
+          hn::StoreU(hn::NegMulAdd(im, q, hn::Mul(re, p)), d, out + i);
+          hn::StoreU(hn::MulAdd(re, q, hn::Mul(im, p)), d, out + block_size + i);
+        }
+      }
 }
 
 }  // namespace noroshi::phy::HWY_NAMESPACE
@@ -505,32 +385,41 @@ namespace noroshi::phy::cpu {
 HWY_EXPORT(estimate);
 HWY_EXPORT(channel_at);
 
-EstimateWorkspace::EstimateWorkspace(int rb_max)
-    : plane((static_cast<std::size_t>(rb_max) * 12 + 63) / 64 * 64 + 64),
-      ls(nr::receive_antennas_max * estimate_symbols_max * 2 * plane),
-      smooth(nr::receive_antennas_max * estimate_symbols_max * 2 * plane),
-      ramp(2 * plane) {
+EstimateWorkspace::EstimateWorkspace(int rb_max, int antennas, int layers)
+    : plane((static_cast<std::size_t>(rb_max) * 12 + 127) / 128 * 128 + 128),
+      antennas_max(antennas),
+      layers_max(layers),
+      ls(static_cast<std::size_t>(antennas * layers * estimate_times_max) * plane),
+      mean(static_cast<std::size_t>(antennas * layers) * plane),
+      smooth(static_cast<std::size_t>(antennas * layers * estimate_times_max) * 2 * plane),
+      ramp(static_cast<std::size_t>(layers) * 3 * plane),
+      scratch(static_cast<std::size_t>(antennas) * 4 * plane) {
   smoother();  // built here, outside the slot
 }
 
-ChannelInfo estimate(const EstimateInput& input, EstimateWorkspace& workspace) {
+ChannelInfo estimate(const EstimateInput& input, EstimateWorkspace& workspace,
+                     const Workers& workers) {
   const std::size_t antennas = input.grid.extent(0);
   assert(input.allocation != nullptr && input.allocation->rb_count > 0);
-  assert(antennas >= 1 && antennas <= nr::receive_antennas_max);
-  assert(input.symbols.count >= 1 && input.symbols.count <= estimate_symbols_max);
+  assert(antennas >= 1 && antennas <= static_cast<std::size_t>(workspace.antennas_max));
+  assert(antennas <= nr::receive_antennas_max);
+  assert(input.layers >= 1 && input.layers <= workspace.layers_max);
+  assert(input.symbols.count >= 1 && pilot_times(input).count <= estimate_times_max);
+  assert(!input.double_symbol || input.symbols.count % 2 == 0);
   assert(input.pilots.extent(0) >= static_cast<std::size_t>(input.symbols.count));
-  assert(input.pilots.extent(1) >= static_cast<std::size_t>(6 * input.allocation->rb_count));
-  assert(workspace.plane >= static_cast<std::size_t>(input.allocation->subcarriers()));
-  assert(input.comb == 0 || input.comb == 1);
-  return HWY_DYNAMIC_DISPATCH(estimate)(input, workspace);
+  assert(input.pilots.extent(1) >=
+         static_cast<std::size_t>((input.type == 1 ? 6 : 4) * input.allocation->rb_count));
+  assert(workspace.plane >= static_cast<std::size_t>(input.allocation->subcarriers()) + 128);
+  return HWY_DYNAMIC_DISPATCH(estimate)(input, workspace, workers);
 }
 
 void channel_at(const ChannelInfo& info, const EstimateWorkspace& workspace, int symbol,
-                int subcarriers, View<float, 3> h) {
-  assert(h.extent(0) >= static_cast<std::size_t>(info.antennas) && h.extent(1) == 2);
-  assert(h.extent(2) >= (static_cast<std::size_t>(subcarriers) + 63) / 64 * 64);
-  assert(workspace.plane >= static_cast<std::size_t>(subcarriers));
-  HWY_DYNAMIC_DISPATCH(channel_at)(info, workspace, symbol, subcarriers, h);
+                std::size_t first_block, View<float, 5> h) {
+  assert(h.extent(1) == static_cast<std::size_t>(info.antennas));
+  assert(h.extent(2) == static_cast<std::size_t>(info.layers));
+  assert(h.extent(3) == 2 && h.extent(4) == subcarrier_block);
+  assert((first_block + h.extent(0)) * subcarrier_block <= workspace.plane);
+  HWY_DYNAMIC_DISPATCH(channel_at)(info, workspace, symbol, first_block, h);
 }
 
 }  // namespace noroshi::phy::cpu

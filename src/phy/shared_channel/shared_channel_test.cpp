@@ -337,13 +337,9 @@ TEST(SharedChannel, RefusalsNameTheField) {
   refused("modulation", [](auto& c) { c.modulation = nr::Modulation::pi2_bpsk; });
   refused("scrambling_id", [](auto& c) { c.scrambling_id = 1024; });
   refused("layers", [](auto& c) { c.layers = 5; });
-  refused("layers", [](auto& c) { c.layers = 2, c.dmrs.port_mask = 3; });
   refused("rv", [](auto& c) { c.rv = 4; });
   refused("tb_bits", [](auto& c) { c.tb_bits = 0; });
   refused("dmrs.type", [](auto& c) { c.dmrs.type = 3; });
-  refused("dmrs.type", [](auto& c) { c.dmrs.type = 2; });
-  refused("dmrs.double_symbol",
-          [](auto& c) { c.dmrs.double_symbol = true, c.dmrs.symbol_mask = 0xc; });
   refused("dmrs.symbol_mask", [](auto& c) { c.dmrs.double_symbol = true; });
   refused("dmrs.symbol_mask", [](auto& c) { c.dmrs.symbol_mask = 0; });
   refused("dmrs.symbol_mask", [](auto& c) { c.dmrs.symbol_mask = 0x3e; });
@@ -361,7 +357,7 @@ TEST(SharedChannel, RefusalsNameTheField) {
   refused("reserved_count", [](auto& c) { c.reserved_count = 1; });
   refused("transform_precoding",
           [](auto& c) { c.transform_precoding = true, c.dmrs.scrambling_id = 7; });
-  refused("second_hop_rb", [](auto& c) { c.second_hop_rb = 30; });
+  refused("second_hop_rb", [](auto& c) { c.second_hop_rb = 42; });
   refused("uci.harq_bits", [](auto& c) { c.uci.harq_bits = 1; });
   refused("uci.csi1_bits", [](auto& c) { c.uci.csi1_bits = 8; });
   refused("uci.csi2_bits", [](auto& c) { c.uci.csi2_bits = 8; });

@@ -1,0 +1,91 @@
+#pragma once
+
+// The front half of reception: from the grid to descrambled soft bits of every codeword, one hop at
+// a time. What pusch.cpp shows on one screen, with all the cases that the standard has.
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "phy/demap/demap.h"
+#include "phy/equalize/equalize.h"
+#include "phy/estimate/estimate.h"
+#include "phy/pusch.h"
+
+namespace noroshi::phy {
+
+inline constexpr int receive_shares_max = 16;  // of workers
+
+// Memory of one worker.
+struct ReceiveScratch {
+  std::vector<cf32> rows;         // [antenna, subcarrier]: an allocation with gaps, closed
+  std::vector<cf32> symbols;      // equalised, stream after stream, [subcarrier, layer]
+  std::vector<cf32> data;         // of one stream, in mapping order
+  std::vector<float> data_noise;  // 1 / noise, the same
+  std::vector<float> weights;     // of a few blocks of subcarriers, where the channel moves
+  std::vector<float> noise;       // 1 / noise as symbols, where the channel moves
+};
+
+struct ReceiveWorkspace::State {
+  State(const nr::Carrier& carrier, int layers, int antennas, int workers);
+
+  int layers_max, antennas_max;
+  cpu::EstimateWorkspace estimate;
+  std::size_t plane;                       // subcarriers of the carrier, padded
+  std::vector<cf32> pilots;                // [DM-RS symbol, pilot]
+  std::vector<float> weights;              // [block, antenna, layer, re / im, subcarrier]
+  std::vector<float> noise;                // 1 / noise, stream after stream, [subcarrier, layer]
+  std::vector<SoftBit> soft_bits;          // codeword after codeword
+  std::vector<nr::DataElements> elements;  // of each handset
+  std::vector<ReceiveScratch> scratch;     // of each worker
+  std::vector<fec::SchWorkspace> sch;      // of each worker
+};
+
+// One codeword on its way.
+struct Stream {
+  int handset = 0;
+  int codeword = 0;
+  int first_layer = 0;  // of all that are received together
+  int layers = 0;
+  nr::Modulation modulation = nr::Modulation::qpsk;
+  std::uint32_t c_init = 0;
+  View<SoftBit, 1> soft_bits;
+  std::array<std::size_t, nr::symbols_per_slot + 1> first_bit{};  // of each symbol
+};
+
+struct ReceiveGroup {
+  const nr::Carrier& carrier;
+  int slot;
+  View<const Reception, 1> receptions;
+  View<const cf32, 3> grid;
+  const ReceiveOptions& options;
+  ReceiveWorkspace::State& state;
+  int layers = 0;
+  int stream_count = 0;
+  std::array<Stream, nr::layers_max> streams{};
+
+  const nr::SharedChannel& channel() const { return *receptions[0].channel; }
+  int shares() const {
+    return std::min(
+        {options.workers.count, receive_shares_max, static_cast<int>(state.scratch.size())});
+  }
+};
+
+// Finds the streams and where their bits lie.
+ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
+                                View<const Reception, 1> receptions, View<const cf32, 3> grid,
+                                const ReceiveOptions& options, ReceiveWorkspace::State& state);
+
+// What one hop tells about the channel.
+struct HopReport {
+  bool usable = false;  // there is a signal, and all numbers are numbers
+  ChannelInfo channel;
+  cpu::InverseNoiseSums inverse_noise{};            // mean by layer
+  std::array<double, nr::layers_max> evm_sums{};    // by stream: sum of squared distances,
+  std::array<double, nr::layers_max> evm_counts{};  // and symbols
+};
+
+// Soft bits of the hop's symbols (0, 1); all unknown when not usable.
+HopReport receive_hop(const ReceiveGroup& group, int hop);
+
+}  // namespace noroshi::phy
