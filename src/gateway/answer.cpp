@@ -196,9 +196,9 @@ net::awaitable<bool> store_stream_usage(Meeting& m, Outcome outcome) {
 
 net::awaitable<Part> stream_unpaid(Meeting& m) {
   m.metrics().requests_failed.fetch_add(1);
-  if (co_await send_stream_bytes(m, error_event(api_error::not_metered()))) {
-    co_await end_stream(m, false);
-  }
+  // Named: g++ 12 forgets a temporary of a condition that waits.
+  const std::string event = error_event(api_error::not_metered());
+  if (co_await send_stream_bytes(m, event)) co_await end_stream(m, false);
   co_return Part::unpaid;
 }
 
@@ -392,8 +392,9 @@ net::awaitable<Part> end_broken(Meeting& m, const std::string& why) {
   m.metrics().streams_cut.fetch_add(1);
   m.metrics().requests_failed.fetch_add(1);
   co_await store_stream_usage(m, Outcome::cut);
-  const ApiError error = api_error::engine_failed("The answer is not whole: " + why);
-  if (co_await send_stream_bytes(m, error_event(error))) co_await end_stream(m, false);
+  const std::string event =
+      error_event(api_error::engine_failed("The answer is not whole: " + why));
+  if (co_await send_stream_bytes(m, event)) co_await end_stream(m, false);
   co_return m.whole ? Part::whole : Part::left;
 }
 
@@ -429,7 +430,8 @@ net::awaitable<Part> further_part(Meeting& m) {
     if (part == Part::final) why += " " + m.call->place() + " refused to go on.";
     if (part != Part::nothing && part != Part::refused && part != Part::final) co_return part;
   }
-  co_return co_await end_broken(m, why + " No other site went on.");
+  why += " No other site went on.";
+  co_return co_await end_broken(m, why);
 }
 
 // From the question to the last byte of the answer.

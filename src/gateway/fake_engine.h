@@ -2,6 +2,7 @@
 
 // An OpenAI-compatible server inside the test or benchmark that behaves, or misbehaves as told.
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -25,7 +26,10 @@ class FakeEngine {
     gated,         // a stream whose tokens after the first wait for release()
     endless,       // a stream until the asker leaves
     silent,        // takes the question and says nothing until the asker leaves
-    dies,          // breaks off its stream after two tokens and half a third
+    dies,          // breaks off its stream after `dies_after` tokens and half another
+    hangs,         // says nothing more after `dies_after` tokens, until the asker leaves
+    forgets_end,   // breaks off between its finish_reason and the end
+    says_error,    // after `dies_after` tokens its stream holds an error
     dies_at_once,  // closes without an answer
     garbage,       // speaks something else than HTTP
     not_json,      // 200 with a body that is not JSON
@@ -61,12 +65,17 @@ class FakeEngine {
   }
 
   std::atomic<Mode> mode{Mode::normal};
+  // Of a whole answer, "t0 t1 t2 ...". Asked to go on from a text it goes on behind its last token.
   std::atomic<int> tokens{5};
+  std::atomic<int> dies_after{2};
+  std::atomic<bool> keeps{false};  // connections, after whole answers of mode normal
   std::atomic<unsigned> status{500};
+  std::string id = "c";  // of its answers
   std::string status_body = R"({"error":{"message":"the model caught fire","code":500}})";
 
   // Guarded by wait().
   int asked = 0;
+  int connections = 0;
   int askers_left = 0;  // went away before their answer was whole
   std::string last_body;
   std::string last_target;
@@ -110,10 +119,11 @@ class FakeEngine {
     }
   }
 
-  static std::string token_event(int i) {
-    return "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,"
-           "\"delta\":{\"content\":\"t" +
-           std::to_string(i) + " \"},\"finish_reason\":null}]}\n\n";
+  std::string token_event(int i, bool text) const {
+    const std::string token = "\"t" + std::to_string(i) + " \"";
+    return "data: {\"id\":\"" + id + "\",\"object\":\"chat.completion.chunk\",\"choices\":[{" +
+           "\"index\":0," + (text ? "\"text\":" + token : "\"delta\":{\"content\":" + token + "}") +
+           ",\"finish_reason\":null}]}\n\n";
   }
   static std::string chunk(const std::string& data) {
     char size[32];
@@ -135,27 +145,29 @@ class FakeEngine {
   void serve(tcp::socket& socket) {
     namespace http = boost::beast::http;
     boost::beast::flat_buffer buffer;
-    http::request_parser<http::string_body> parser;
-    parser.body_limit(64 << 20);
-    boost::system::error_code error;
-    http::read(socket, buffer, parser, error);
-    if (error) return;
-    const auto& request = parser.get();
-    change([&] {
-      ++asked;
-      last_body = request.body();
-      last_target = std::string(request.target());
-      last_authorization = std::string(request[http::field::authorization]);
-    });
-    answer(socket, request.body());
+    change([this] { ++connections; });
+    do {
+      http::request_parser<http::string_body> parser;
+      parser.body_limit(64 << 20);
+      boost::system::error_code error;
+      http::read(socket, buffer, parser, error);
+      if (error) return;
+      const auto& request = parser.get();
+      change([&] {
+        ++asked;
+        last_body = request.body();
+        last_target = std::string(request.target());
+        last_authorization = std::string(request[http::field::authorization]);
+      });
+      answer(socket, request.body());
+    } while (keeps && mode == Mode::normal && !stopping_);
   }
 
   void answer(tcp::socket& socket, const std::string& body) {
     const auto whole = [&](unsigned code, const std::string& text) {
-      send(socket, "HTTP/1.1 " + std::to_string(code) +
-                       " X\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                       "Content-Length: " +
-                       std::to_string(text.size()) + "\r\n\r\n" + text);
+      send(socket, "HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Type: application/json\r\n" +
+                       (keeps ? "" : "Connection: close\r\n") +
+                       "Content-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
     };
     switch (mode.load()) {
       case Mode::silent:
@@ -177,37 +189,70 @@ class FakeEngine {
                         R"({"role":"assistant","content":"hello"},"finish_reason":"stop"}],)"
                         R"("usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}})");
     }
-    stream(socket, body.find("\"include_usage\":true") != std::string::npos);
+    stream(socket, body);
   }
 
-  void stream(tcp::socket& socket, bool usage) {
+  static int number_after(const std::string& body, const std::string& field, int otherwise) {
+    const std::size_t at = body.find("\"" + field + "\":");
+    return at == std::string::npos ? otherwise : std::stoi(body.substr(at + field.size() + 3));
+  }
+  // The token behind the last "tN " of the body, in the assistant's or the prompt's text.
+  static int first_token(const std::string& body) {
+    int count = 0;
+    while (body.find("t" + std::to_string(count) + " ") != std::string::npos) ++count;
+    return count;
+  }
+
+  void stream(tcp::socket& socket, const std::string& body) {
+    const bool usage = body.find("\"include_usage\":true") != std::string::npos;
+    const bool text = body.find("\"prompt\":") != std::string::npos;
+    const int first = first_token(body);
     const Mode how = mode;
     if (!send(socket,
               "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
               "Transfer-Encoding: chunked\r\n\r\n")) {
       return;
     }
-    const int count = how == Mode::endless ? 1 << 30 : how == Mode::dies ? 2 : tokens.load();
+    const bool breaks = how == Mode::dies || how == Mode::hangs || how == Mode::says_error;
+    const int most = number_after(body, "max_tokens", 1 << 30);
+    const int count = how == Mode::endless ? 1 << 30
+                      : breaks             ? dies_after.load()
+                                           : std::min(tokens - first, most);
+    if (!text) {
+      send(socket, chunk("data: {\"id\":\"" + id +
+                         "\",\"choices\":[{\"index\":0,\"delta\":{\"role\":"
+                         "\"assistant\",\"content\":null},\"finish_reason\":null}]}\n\n"));
+    }
     for (int i = 0; i < count; ++i) {
       if (how == Mode::gated && i == 1) {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return released_; });
       }
-      if (!send(socket, chunk(token_event(i))) || stopping_) {
+      if (!send(socket, chunk(token_event(first + i, text))) || stopping_) {
         if (!stopping_) change([this] { ++askers_left; });
         return;
       }
     }
     if (how == Mode::dies) {
-      send(socket, chunk(token_event(2).substr(0, 20)));
+      send(socket, chunk(token_event(first + count, text).substr(0, 20)));
       return;  // without the last chunk
     }
-    std::string end;
+    if (how == Mode::hangs) return wait_for_leaving(socket);
+    if (how == Mode::says_error) {
+      send(socket,
+           chunk("data: {\"error\":{\"message\":\"caught fire\",\"code\":500}}\n\n") + "0\r\n\r\n");
+      return;
+    }
+    std::string end = chunk("data: {\"id\":\"" + id + "\",\"choices\":[{\"index\":0,\"delta\":{}," +
+                            "\"finish_reason\":\"stop\"}]}\n\n");
+    if (how == Mode::forgets_end) {
+      send(socket, end);
+      return;
+    }
     if (usage) {
-      end = chunk(
-          "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,"
-          "\"completion_tokens\":" +
-          std::to_string(count) + "}}\n\n");
+      end += chunk("data: {\"id\":\"" + id + "\",\"choices\":[],\"usage\":{\"prompt_tokens\":" +
+                   std::to_string(7 + first) + ",\"completion_tokens\":" + std::to_string(count) +
+                   ",\"total_tokens\":" + std::to_string(7 + first + count) + "}}\n\n");
     }
     send(socket, end + chunk("data: [DONE]\n\n") + "0\r\n\r\n");
   }

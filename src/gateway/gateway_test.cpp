@@ -6,7 +6,6 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
-#include <sys/socket.h>
 
 #include <boost/json.hpp>
 #include <filesystem>
@@ -16,6 +15,7 @@
 #include "base/prng.h"
 #include "gateway/fake_engine.h"
 #include "gateway/load.h"
+#include "gateway/test_client.h"
 
 namespace noroshi::gateway {
 namespace {
@@ -24,57 +24,13 @@ namespace net = boost::asio;
 namespace http = boost::beast::http;
 using tcp = net::ip::tcp;
 using Mode = FakeEngine::Mode;
-using Response = http::response<http::string_body>;
+using Response = TestResponse;
 
 constexpr const char* chat_body = R"({"model":"m","messages":[{"role":"user","content":"hi"}]})";
 constexpr const char* stream_body =
     R"({"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]})";
 
-// A blocking client that gives up after 20 s.
-struct Client {
-  net::io_context io;
-  tcp::socket socket{io};
-  boost::beast::flat_buffer buffer;
-
-  explicit Client(int port) {
-    socket.connect({net::ip::address_v4::loopback(), static_cast<std::uint16_t>(port)});
-    const timeval limit{20, 0};
-    setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  }
-  void send(std::string_view bytes) {
-    boost::system::error_code ignored;  // the gateway may have closed already
-    net::write(socket, net::buffer(bytes), ignored);
-  }
-  Response read(bool head = false) {
-    http::response_parser<http::string_body> parser;
-    parser.skip(head);
-    boost::system::error_code error;
-    http::read(socket, buffer, parser, error);
-    if (error) ADD_FAILURE() << "no answer: " << error.message();
-    return parser.release();
-  }
-  // Until the text was seen, or the end.
-  std::string read_until(std::string_view text) {
-    std::string seen(static_cast<const char*>(buffer.data().data()), buffer.size());
-    buffer.clear();
-    char bytes[4096];
-    boost::system::error_code error;
-    while (seen.find(text) == std::string::npos && !error) {
-      seen.append(bytes, socket.read_some(net::buffer(bytes), error));
-    }
-    return seen;
-  }
-  std::string read_to_end() { return read_until(std::string_view("\0never\0", 7)); }
-};
-
-std::string request(std::string_view method, std::string_view target, std::string_view body = "",
-                    std::string_view headers = "") {
-  std::string text(method);
-  text.append(" ").append(target).append(" HTTP/1.1\r\nHost: x\r\n").append(headers);
-  if (!body.empty()) text += "Content-Length: " + std::to_string(body.size()) + "\r\n";
-  return text.append("\r\n").append(body);
-}
-
+using Client = TestClient;
 class GatewayTest : public testing::Test {
  protected:
   void start(GatewayConfig config = {}) {
@@ -112,7 +68,7 @@ class GatewayTest : public testing::Test {
     return client.read(head);
   }
   Response chat(std::string_view body = chat_body, std::string_view headers = "") {
-    return ask(request("POST", "/v1/chat/completions", body, headers));
+    return ask(test_request("POST", "/v1/chat/completions", body, headers));
   }
   static std::string code_of(const Response& response) {
     boost::system::error_code error;
@@ -142,10 +98,10 @@ TEST_F(GatewayTest, AQuestionWaitsForAPlaceAtTheEngine) {
   engine_.mode = Mode::gated;
   start();
   Client first(port());
-  first.send(request("POST", "/v1/chat/completions", stream_body));
+  first.send(test_request("POST", "/v1/chat/completions", stream_body));
   ASSERT_TRUE(engine_.wait([&] { return engine_.asked == 1; }));
   Client second(port());
-  second.send(request("POST", "/v1/chat/completions", chat_body));
+  second.send(test_request("POST", "/v1/chat/completions", chat_body));
   while (gateway_->counters().waiting == 0) sched_yield();
   EXPECT_TRUE(engine_.wait([&] { return engine_.asked == 1; }));
   engine_.mode = Mode::normal;
@@ -161,7 +117,7 @@ TEST_F(GatewayTest, AnExpectedWaitAboveTheLimitIsRefusedAtOnce) {
   config.queue_wait_max_s = 0.5;  // less than the second that a request is taken to last at first
   start(config);
   Client first(port());
-  first.send(request("POST", "/v1/chat/completions", stream_body));
+  first.send(test_request("POST", "/v1/chat/completions", stream_body));
   ASSERT_TRUE(engine_.wait([&] { return engine_.asked == 1; }));
   const Response refused = chat();
   EXPECT_EQ(refused.result_int(), 429u);
@@ -183,9 +139,9 @@ TEST_F(GatewayTest, PassesAQuestionAndItsAnswer) {
   EXPECT_EQ(engine_.last_authorization, "Bearer engine-key");
   EXPECT_EQ(gateway_->counters().tokens_prompt, 7u);
   EXPECT_EQ(gateway_->counters().tokens_completion, 3u);
-  ask(request("POST", "/v1/completions", R"({"model":"m","prompt":"x"})"));
+  ask(test_request("POST", "/v1/completions", R"({"model":"m","prompt":"x"})"));
   EXPECT_TRUE(engine_.wait([&] { return engine_.last_target == "/v1/completions"; }));
-  ask(request("POST", "/v1/embeddings", R"({"model":"m","input":"x"})"));
+  ask(test_request("POST", "/v1/embeddings", R"({"model":"m","input":"x"})"));
   EXPECT_TRUE(engine_.wait([&] { return engine_.last_target == "/v1/embeddings"; }));
 }
 
@@ -193,7 +149,7 @@ TEST_F(GatewayTest, StreamsEachTokenAsItComes) {
   start();
   engine_.mode = Mode::gated;
   Client client(port());
-  client.send(request("POST", "/v1/chat/completions", stream_body));
+  client.send(test_request("POST", "/v1/chat/completions", stream_body));
   // The engine holds the second token back until we have seen the first.
   const std::string first = client.read_until("t0 ");
   ASSERT_NE(first.find("t0 "), std::string::npos);
@@ -205,7 +161,7 @@ TEST_F(GatewayTest, StreamsEachTokenAsItComes) {
   EXPECT_NE(rest.find("[DONE]"), std::string::npos);
   EXPECT_EQ(rest.find("usage"), std::string::npos) << "nobody asked for it";
   // The connection goes on.
-  client.send(request("GET", "/health"));
+  client.send(test_request("GET", "/health"));
   EXPECT_EQ(client.read().result_int(), 200u);
   EXPECT_EQ(gateway_->counters().tokens_completion, 5u);
   EXPECT_EQ(gateway_->time_to_first_token_ns().count(), 1u);
@@ -219,7 +175,7 @@ TEST_F(GatewayTest, StreamUsageIsPassedAndMetered) {
            R"("messages":[{"role":"user","content":"hi"}]})");
   EXPECT_NE(response.body().find("\"completion_tokens\":40"), std::string::npos);
   Client next(port());  // counted before the connection could carry another answer
-  next.send(request("GET", "/health"));
+  next.send(test_request("GET", "/health"));
   next.read();
   EXPECT_EQ(gateway_->counters().tokens_completion, 40u);
   EXPECT_EQ(gateway_->counters().tokens_prompt, 7u);
@@ -242,7 +198,7 @@ TEST_F(GatewayTest, AClientThatLeavesStopsItsEngine) {
     engine_.mode = mode;
     {
       Client client(port());
-      client.send(request("POST", "/v1/chat/completions", stream_body));
+      client.send(test_request("POST", "/v1/chat/completions", stream_body));
       if (mode == Mode::endless) {
         client.read_until("t9 ");
       } else {
@@ -285,7 +241,7 @@ TEST_F(GatewayTest, EngineFailuresBecomeClearAnswers) {
   const Response waiting = chat();
   EXPECT_EQ(waiting.result_int(), 503u);
   EXPECT_FALSE(waiting[http::field::retry_after].empty());
-  EXPECT_EQ(ask(request("GET", "/health")).result_int(), 503u);
+  EXPECT_EQ(ask(test_request("GET", "/health")).result_int(), 503u);
   ready_ = true;
   still_serves();
 }
@@ -294,7 +250,7 @@ TEST_F(GatewayTest, AStreamThatBreaksOffSaysSo) {
   start();
   engine_.mode = Mode::dies;
   Client client(port());
-  client.send(request("POST", "/v1/chat/completions", stream_body));
+  client.send(test_request("POST", "/v1/chat/completions", stream_body));
   const std::string all = client.read_to_end();
   EXPECT_NE(all.find("t1 "), std::string::npos);
   EXPECT_NE(all.find("\r\ndata: {\"error\":{"), std::string::npos) << all;
@@ -329,20 +285,20 @@ TEST_F(GatewayTest, RefusesWhatIsWrong) {
   const std::string key = "Authorization: Bearer secret\r\n";
   EXPECT_EQ(code_of(chat()), "invalid_api_key");
   EXPECT_EQ(chat(chat_body, "Authorization: Bearer wrong\r\n").result_int(), 401u);
-  EXPECT_EQ(ask(request("GET", "/v1/models")).result_int(), 401u);
-  EXPECT_EQ(ask(request("GET", "/health")).result_int(), 200u);
+  EXPECT_EQ(ask(test_request("GET", "/v1/models")).result_int(), 401u);
+  EXPECT_EQ(ask(test_request("GET", "/health")).result_int(), 200u);
   EXPECT_EQ(chat(chat_body, key).result_int(), 200u);
   const Response unknown =
       chat(R"({"model":"gpt","messages":[{"role":"user","content":"x"}]})", key);
   EXPECT_EQ(unknown.result_int(), 404u);
   EXPECT_EQ(code_of(unknown), "model_not_found");
   EXPECT_EQ(chat("{\"model\"", key).result_int(), 400u);
-  EXPECT_EQ(ask(request("POST", "/v2/chat", "{}", key)).result_int(), 404u);
-  const Response method = ask(request("GET", "/v1/chat/completions", "", key));
+  EXPECT_EQ(ask(test_request("POST", "/v2/chat", "{}", key)).result_int(), 404u);
+  const Response method = ask(test_request("GET", "/v1/chat/completions", "", key));
   EXPECT_EQ(method.result_int(), 405u);
   EXPECT_EQ(method[http::field::allow], "POST, OPTIONS");
-  EXPECT_EQ(ask(request("GET", "/v1/models/m", "", key)).result_int(), 200u);
-  EXPECT_EQ(ask(request("GET", "/v1/models/n", "", key)).result_int(), 404u);
+  EXPECT_EQ(ask(test_request("GET", "/v1/models/m", "", key)).result_int(), 200u);
+  EXPECT_EQ(ask(test_request("GET", "/v1/models/n", "", key)).result_int(), 404u);
 
   const std::string large(5'000'000, ' ');
   EXPECT_EQ(code_of(chat(large, key)), "request_too_large");
@@ -357,10 +313,10 @@ TEST_F(GatewayTest, RefusesWhatIsWrong) {
 
 TEST_F(GatewayTest, HeadOptionsAndExpect) {
   start();
-  const Response head = ask(request("HEAD", "/v1/models"), true);
+  const Response head = ask(test_request("HEAD", "/v1/models"), true);
   EXPECT_EQ(head.result_int(), 200u);
   EXPECT_NE(head[http::field::content_length], "0");
-  const Response options = ask(request("OPTIONS", "/v1/chat/completions"), true);
+  const Response options = ask(test_request("OPTIONS", "/v1/chat/completions"), true);
   EXPECT_EQ(options.result_int(), 204u);
   EXPECT_EQ(options[http::field::allow], "POST, OPTIONS");
   Client client(port());
@@ -376,9 +332,9 @@ TEST_F(GatewayTest, HeadOptionsAndExpect) {
 TEST_F(GatewayTest, PipelinedRequestsAreAnsweredInOrder) {
   start();
   Client client(port());
-  const std::string one = request("POST", "/v1/chat/completions", chat_body);
-  client.send(one + request("GET", "/v1/models") +
-              request("POST", "/v1/chat/completions", stream_body) + one);
+  const std::string one = test_request("POST", "/v1/chat/completions", chat_body);
+  client.send(one + test_request("GET", "/v1/models") +
+              test_request("POST", "/v1/chat/completions", stream_body) + one);
   EXPECT_NE(client.read().body().find("hello"), std::string::npos);
   EXPECT_NE(client.read().body().find("\"list\""), std::string::npos);
   EXPECT_NE(client.read().body().find("[DONE]"), std::string::npos);
@@ -407,7 +363,7 @@ TEST_F(GatewayTest, LimitsRequestsInFlight) {
   start(config);
   engine_.mode = Mode::gated;
   Client first(port());
-  first.send(request("POST", "/v1/chat/completions", stream_body));
+  first.send(test_request("POST", "/v1/chat/completions", stream_body));
   first.read_until("t0 ");
   EXPECT_EQ(gateway_->counters().in_flight, 1u);
   const Response second = chat();
@@ -415,7 +371,7 @@ TEST_F(GatewayTest, LimitsRequestsInFlight) {
   EXPECT_EQ(second[http::field::retry_after], "1");
   engine_.release();
   first.read_until("[DONE]");
-  first.send(request("GET", "/health"));
+  first.send(test_request("GET", "/health"));
   first.read_until("ok");
   still_serves();
 }
@@ -451,7 +407,7 @@ TEST_F(GatewayTest, GarbageGetsA400OrAClosedConnection) {
   constexpr std::uint64_t seed = 3;
   SCOPED_TRACE(seed);
   Prng prng(seed);
-  const std::string good = request("POST", "/v1/chat/completions", chat_body);
+  const std::string good = test_request("POST", "/v1/chat/completions", chat_body);
   for (int round = 0; round < 100; ++round) {
     std::string bytes = good;
     for (std::uint64_t i = 0; i <= prng.below(6); ++i) {
@@ -471,7 +427,7 @@ TEST_F(GatewayTest, MetricsArePrometheusText) {
   chat();
   chat(stream_body);
   chat("nonsense");
-  const Response response = ask(request("GET", "/metrics"));
+  const Response response = ask(test_request("GET", "/metrics"));
   const std::string& text = response.body();
   for (const char* line : {"noroshi_gateway_requests_total{endpoint=\"chat\",status=\"200\"} 2\n",
                            "noroshi_gateway_requests_total{endpoint=\"chat\",status=\"400\"} 1\n",
@@ -503,7 +459,7 @@ TEST_F(GatewayTest, StopsInTheMiddleOfEverything) {
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 4; ++i) {
     clients.push_back(std::make_unique<Client>(port()));
-    clients.back()->send(request("POST", "/v1/chat/completions", stream_body));
+    clients.back()->send(test_request("POST", "/v1/chat/completions", stream_body));
     clients.back()->read_until("t3 ");
   }
   clients.push_back(std::make_unique<Client>(port()));
