@@ -1,0 +1,144 @@
+// Catches: a tenants file that is misread or whose fault is not named, a key that another's hash
+// lets in, a quota that gives more or less than it says.
+
+#include "gateway/tenants.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/prng.h"
+
+namespace noroshi::gateway {
+namespace {
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+const std::string hash = key_hash_text(hash_of_key("test"));
+
+TEST(TenantsFile, IsRead) {
+  const auto tenants = parse_tenants(
+      "tenants:\n"
+      "  - name: acme\n"
+      "    keys: [\"" +
+          hash +
+          "\"]\n"
+          "    priority: critical\n"
+          "    models: [a, b]\n"
+          "    quota: {requests_per_second: 2.5, tokens_per_minute: "
+          "unlimited, requests_at_once: 3}\n",
+      "f.yaml");
+  ASSERT_TRUE(tenants.ok()) << tenants.error().message;
+  ASSERT_EQ(tenants->size(), 1u);
+  const Tenant& t = tenants->front();
+  EXPECT_EQ(t.name, "acme");
+  EXPECT_EQ(t.priority, Priority::critical);
+  EXPECT_EQ(t.models, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(t.quota.requests_per_second, 2.5);
+  EXPECT_EQ(t.quota.tokens_per_minute, unlimited);
+  EXPECT_EQ(t.quota.requests_at_once, 3);
+  Tenants table(*tenants);
+  EXPECT_EQ(table.of_key("test"), 0u);
+  EXPECT_FALSE(table.of_key("tesu"));
+  EXPECT_FALSE(table.of_key(""));
+  EXPECT_FALSE(table.of_key(hash)) << "the hash is no key";
+}
+
+TEST(TenantsFile, FaultsAreNamedWithTheirPlace) {
+  const std::string quota =
+      "quota: {requests_per_second: 1, tokens_per_minute: 1, requests_at_once: 1}";
+  struct Bad {
+    std::string text;
+    const char* says;
+  };
+  for (
+      const Bad& bad : {
+          Bad{"tenants: 5", "must hold a list 'tenants'"},
+          Bad{"", "must hold a list 'tenants'"},
+          Bad{"tenants: [", "f.yaml:1:"},
+          Bad{"more: 1\ntenants: []", "has no field 'more'"},
+          Bad{"tenants:\n  - name: a\n", "f.yaml:2:5: tenant 'a' has no quota"},
+          Bad{"tenants:\n  - name: a\n    quota: {requests_per_second: 1, requests_at_once: 1}\n",
+              "quota.tokens_per_minute is missing"},
+          Bad{"tenants:\n  - name: a\n    quota: {requests_per_second: 0, tokens_per_minute: 1, "
+              "requests_at_once: 1}\n",
+              "quota.requests_per_second '0' must be a number above 0"},
+          Bad{"tenants:\n  - name: a\n    quota: {requests_per_second: .nan, tokens_per_minute: 1, "
+              "requests_at_once: 1}\n",
+              "quota.requests_per_second '.nan'"},
+          Bad{"tenants:\n  - " + quota, "tenants[0]: name is missing"},
+          Bad{"tenants:\n  - name: a\n    color: red\n    " + quota, "has no field 'color'"},
+          Bad{"tenants:\n  - name: a\n    priority: high\n    " + quota, "priority 'high' must be"},
+          Bad{"tenants:\n  - name: a\n    keys: [secret]\n    " + quota, "keys holds something"},
+          Bad{"tenants:\n  - name: a\n    models: []\n    " + quota, "models must be a list"},
+          Bad{"tenants:\n  - name: a\n    " + quota + "\n  - name: a\n    " + quota, "twice"},
+          Bad{"tenants:\n  - name: a\n    keys: [\"" + hash + "\"]\n    " + quota +
+                  "\n  - name: b\n    keys: [\"" + hash + "\"]\n    " + quota,
+              "tenant 'b' has a key that tenant 'a' has too"},
+      }) {
+    const auto tenants = parse_tenants(bad.text, "f.yaml");
+    ASSERT_FALSE(tenants.ok()) << bad.text;
+    EXPECT_NE(tenants.error().message.find(bad.says), std::string::npos) << bad.text << "\n"
+                                                                         << tenants.error().message;
+    EXPECT_TRUE(tenants.error().message.starts_with("f.yaml")) << tenants.error().message;
+  }
+  EXPECT_FALSE(load_tenants("/no/such/file").ok());
+}
+
+TEST(Keys, AreRandomAndTheirHashIsSha256) {
+  // FIPS 180-4's answer for "abc".
+  EXPECT_EQ(key_hash_text(hash_of_key("abc")),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  std::set<std::string> seen;
+  for (int i = 0; i < 1000; ++i) {
+    const auto key = new_key();
+    ASSERT_TRUE(key.ok());
+    EXPECT_EQ(key->size(), 8u + 43u);
+    EXPECT_TRUE(key->starts_with("noroshi-"));
+    seen.insert(*key);
+  }
+  EXPECT_EQ(seen.size(), 1000u);
+}
+
+TEST(Quotas, GiveWhatTheySayOverAnyTime) {
+  constexpr std::uint64_t seed = 81;
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  Prng prng(seed);
+  Tenants tenants({{.name = "a", .quota = {.requests_per_second = 5}},
+                   {.name = "b", .quota = {.tokens_per_minute = 600}},
+                   {.name = "c", .quota = {.requests_at_once = 3}}});
+  std::int64_t now_ns = 0;
+  int requests = 0;
+  std::uint64_t tokens = 0;
+  int at_once = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    now_ns += static_cast<std::int64_t>(prng.below(second_ns / 10));
+    if (!tenants.enter(0, now_ns)) {
+      ++requests;
+      tenants.leave(0, 0, now_ns);
+    }
+    if (const auto over = tenants.enter(1, now_ns)) {
+      EXPECT_EQ(over->quota, "tokens_per_minute");
+      EXPECT_GE(over->retry_after_s, 1);
+    } else {
+      const std::uint64_t used = prng.below(100);
+      tokens += used;
+      tenants.leave(1, used, now_ns);
+    }
+    if (prng.below(2) == 0) {
+      const auto over = tenants.enter(2, now_ns);
+      EXPECT_EQ(over.has_value(), at_once == 3);
+      if (!over) ++at_once;
+    } else if (at_once > 0) {
+      tenants.leave(2, 0, now_ns);
+      --at_once;
+    }
+  }
+  const double s = static_cast<double>(now_ns) / second_ns;
+  EXPECT_LE(requests, 5 * s + 5);
+  EXPECT_GE(requests, 0.98 * 5 * s);
+  EXPECT_LE(static_cast<double>(tokens), 10 * s + 600 + 100);
+  EXPECT_GE(static_cast<double>(tokens), 0.98 * 10 * s);
+}
+
+}  // namespace
+}  // namespace noroshi::gateway
