@@ -7,10 +7,13 @@
 #include "base/every_target.h"
 #include "conformance/runner.h"
 #include "engine/model_make.h"
+#include "fleet/fleet_command.h"
 #include "gateway/key_command.h"
 #include "live/colocate.h"
 #include "live/control.h"
+#include "live/gateway_command.h"
 #include "live/site_command.h"
+#include "live/up_command.h"
 #include "meter/meter_command.h"
 #include "meter/usage_command.h"
 
@@ -187,9 +190,166 @@ void add_key(CLI::App& gateway, int& exit_code) {
 }
 
 void add_gateway(CLI::App& app, int& exit_code) {
-  auto* gateway = app.add_subcommand("gateway", "the door to one site or many");
-  gateway->require_subcommand(1);
+  auto* gateway = app.add_subcommand("gateway", "the door to all sites of a fleet");
+  gateway->require_subcommand(0, 1);
   add_key(*gateway, exit_code);
+  auto command = std::make_shared<live::GatewayCommand>();
+  gateway->add_option("--nats", command->nats, "nats:// or tls:// URLs of the fleet's servers");
+  gateway->add_option("--nkey", command->key, "the file with the seed of our nkey");
+  gateway->add_option("--ca", command->ca, "the certificate authority of the servers, for TLS");
+  gateway->add_option("--id", command->id, "a word of this gateway's alone");
+  gateway->add_option("--region", command->region, "where it stands");
+  gateway->add_option("--listen", command->config.address, "the address to listen on");
+  gateway->add_option("--port", command->config.port, "0: a free one, named at the start")
+      ->check(CLI::Range(0, 65'535));
+  gateway->add_option("--threads", command->config.threads)->check(CLI::Range(1, 64));
+  gateway->add_option("--tenants", command->tenants_path,
+                      "a YAML file of tenants with keys, quotas, priorities");
+  gateway->add_option("--site-key", command->site_key, "the API key that sites want to see");
+  gateway->add_option("--usage", command->usage_folder,
+                      "a folder where usage records wait for noroshi meter; none: not metered");
+  gateway->add_option("--rtt-own-ms", command->rtt_ms_own, "to sites of the own region")
+      ->check(CLI::Range(0.0, 1e4));
+  gateway->add_option("--rtt-other-ms", command->rtt_ms_other, "to sites of other regions")
+      ->check(CLI::Range(0.0, 1e4));
+  gateway->callback([gateway, command, &exit_code] {
+    if (gateway->get_subcommands().empty()) exit_code = live::run_gateway(*command);
+  });
+}
+
+void add_ask_options(CLI::App& command, fleet::FleetAsk& ask) {
+  command.add_option("--folder", ask.folder, "of the control plane: says where it is");
+  command.add_option("--nats", ask.nats, "the URL of a server instead");
+  command.add_option("--nkey", ask.key, "the file with the seed of an admin's nkey");
+  command.add_option("--ca", ask.ca, "the certificate authority of the servers, for TLS");
+  command.add_flag("--json", ask.json, "JSON instead of a table");
+}
+
+void add_fleet_commands(CLI::App& app, int& exit_code) {
+  auto ask = std::make_shared<fleet::FleetAsk>();
+  auto command = std::make_shared<fleet::Command>();
+  for (const auto& [kind, what] : {std::pair{"status", "who leads, and counters"},
+                                   {"sites", "every site and how it is"},
+                                   {"models", "every model that the fleet places"}}) {
+    auto* show = app.add_subcommand(kind, what);
+    add_ask_options(*show, *ask);
+    show->callback(
+        [ask, name = std::string(kind), &exit_code] { exit_code = fleet::show_fleet(*ask, name); });
+  }
+  using fleet::CommandKind;
+  for (const auto& [kind, what] :
+       {std::pair{CommandKind::drain, "let a site finish what it has and take nothing new"},
+        {CommandKind::undrain, "let it take requests again"},
+        {CommandKind::forget, "a lost site that will not come back"}}) {
+    auto* of_site = app.add_subcommand(fleet::name_of(kind), what);
+    add_ask_options(*of_site, *ask);
+    of_site->add_option("site", command->site)->required();
+    of_site->callback([ask, command, k = kind, &exit_code] {
+      command->kind = k;
+      exit_code = fleet::command_fleet(*ask, *command);
+    });
+  }
+  auto* place = app.add_subcommand(
+      "place", "run a model on sites that have its file; another content rolls out site by site");
+  add_ask_options(*place, *ask);
+  fleet::ModelSpec& model = command->model;
+  place->add_option("model", model.name, "as the sites' files are named")->required();
+  place->add_option("--hash", model.content_hash, "SHA-256 of the file, where sites' files differ");
+  place->add_option("--copies", model.copies_min, "at least, each on another site");
+  place->add_option("--copies-max", model.copies_max, "at most, however large the demand");
+  place->add_option("--requests-per-copy", model.requests_per_copy,
+                    "in flight, above which another copy is wanted");
+  place->add_option("--memory-bytes", model.memory_bytes, "of a copy; 0: as the sites say");
+  place->add_option("--region", model.regions, "only there");
+  place->add_option("--prefecture", model.prefectures, "only there");
+  place->add_option("--label", model.labels, "only on sites that have all of these");
+  place->callback([ask, command, &exit_code] {
+    command->kind = CommandKind::place;
+    exit_code = fleet::command_fleet(*ask, *command);
+  });
+  auto* remove = app.add_subcommand("remove", "a model: sites run what they are configured to run");
+  add_ask_options(*remove, *ask);
+  remove->add_option("model", model.name)->required();
+  remove->callback([ask, command, &exit_code] {
+    command->kind = CommandKind::remove;
+    exit_code = fleet::command_fleet(*ask, *command);
+  });
+}
+
+void add_fleet_keys(CLI::App& app, int& exit_code) {
+  auto* keys = app.add_subcommand("keys", "who may connect");
+  keys->require_subcommand(1);
+  struct Arguments {
+    std::string folder = "noroshi-fleet";
+    std::string role, name, region;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  const auto options = [arguments](CLI::App& command) {
+    command.add_option("role", arguments->role, "site, gateway, meter, admin or control")
+        ->required();
+    command.add_option("name", arguments->name)->required();
+    command.add_option("--folder", arguments->folder, "of the control plane");
+  };
+  auto* add = keys->add_subcommand("add", "make a key and list it; prints the seed's file");
+  options(*add);
+  add->add_option("--region", arguments->region, "of a site or a gateway");
+  add->callback([arguments, &exit_code] {
+    const auto path =
+        fleet::add_user(arguments->folder, arguments->role, arguments->name, arguments->region);
+    if (path) std::printf("%s\n", path->c_str());
+    if (!path) std::fprintf(stderr, "noroshi fleet keys: %s\n", path.error().message.c_str());
+    exit_code = path ? 0 : 1;
+  });
+  auto* remove = keys->add_subcommand("remove", "cut a key off");
+  options(*remove);
+  remove->callback([arguments, &exit_code] {
+    const auto done = fleet::remove_user(arguments->folder, arguments->role, arguments->name);
+    if (!done) std::fprintf(stderr, "noroshi fleet keys: %s\n", done.error().message.c_str());
+    exit_code = done ? 0 : 1;
+  });
+}
+
+void add_fleet(CLI::App& app, int& exit_code) {
+  auto* fleet = app.add_subcommand("fleet", "the control plane of many sites; asking it");
+  fleet->require_subcommand(0, 1);
+  auto serve = std::make_shared<fleet::FleetServe>();
+  fleet->add_option("--folder", serve->folder, "for its keys, logs and the server's files");
+  fleet->add_option("--nats", serve->nats, "servers that are there; none: one is started");
+  fleet->add_option("--nkey", serve->key, "the file with the seed of our nkey there");
+  fleet->add_option("--ca", serve->ca, "the certificate authority of the servers there");
+  fleet->add_option("--listen", serve->listen,
+                    "the address of the server that is started; not the loopback: TLS and keys");
+  fleet->add_option("--port", serve->tcp_port, "its port; 0: a free one")
+      ->check(CLI::Range(0, 65'535));
+  fleet->add_option("--host", serve->hosts, "names under which it is reached, for its certificate");
+  fleet->add_flag("--secure", serve->secure, "TLS and keys on the loopback too");
+  fleet->add_option("--id", serve->id, "a word of this process's alone; several may run");
+  fleet->add_option("--region", serve->regions, "only these; none: every one that is heard");
+  fleet->add_option("--replicas", serve->replicas, "servers that keep each bucket")
+      ->check(CLI::Range(1, 5));
+  add_fleet_commands(*fleet, exit_code);
+  add_fleet_keys(*fleet, exit_code);
+  fleet->callback([fleet, serve, &exit_code] {
+    if (fleet->get_subcommands().empty()) exit_code = fleet::serve_fleet(*serve);
+  });
+}
+
+void add_up(CLI::App& app, int& exit_code) {
+  auto* up = app.add_subcommand("up", "a whole small fleet on this machine");
+  auto command = std::make_shared<live::UpCommand>();
+  up->add_option("--sites", command->sites)->check(CLI::Range(1, 64));
+  up->add_option("--folder", command->folder, "for configurations, logs and keys");
+  up->add_option("--model", command->model_path, "a GGUF file instead of a tiny load model");
+  up->add_option("--port", command->port, "of the gateway; 0: a free one")
+      ->check(CLI::Range(0, 65'535));
+  up->add_option("--context-tokens", command->context_tokens, "of each site's engine")
+      ->check(CLI::Range(64, 10'000'000));
+  up->add_flag("!--no-cells", command->cells, "the sites' cells do not start");
+  up->add_flag("--secure", command->secure, "TLS and keys between all");
+  up->add_flag("!--no-restart", command->restart, "what dies stays dead");
+  up->add_option("--duration", command->duration_s, "seconds to run; 0: until Ctrl-C")
+      ->check(CLI::Range(0.0, 1e9));
+  up->callback([command, &exit_code] { exit_code = live::run_up(*command); });
 }
 
 void add_usage(CLI::App& app, int& exit_code) {
@@ -236,6 +396,8 @@ int main(int argc, char** argv) {
   add_model(app, exit_code);
   add_meter(app, exit_code);
   add_gateway(app, exit_code);
+  add_fleet(app, exit_code);
+  add_up(app, exit_code);
   add_usage(app, exit_code);
   app.add_subcommand("version", "print the version")->callback([] {
     std::printf("noroshi %s\n", NOROSHI_VERSION);

@@ -89,6 +89,9 @@ void Agent::step() {
   {
     const std::lock_guard lock(mutex_);
     apply = std::exchange(to_apply_, std::nullopt);
+    // What comes meanwhile is not reported as heard before it was told to apply_.
+    report.desired_revision = status_.desired_revision;
+    report.site.draining = status_.desired.draining;
   }
   if (apply) apply_(*apply);
   {
@@ -100,9 +103,7 @@ void Agent::step() {
     report.site.instance = config_.facts.instance;
     report.site.host = config_.host;
     report.site.tcp_port = config_.tcp_port;
-    report.site.draining = status_.desired.draining;
     report.uptime_s = static_cast<double>(now_ns - started_ns_) / 1e9;
-    report.desired_revision = status_.desired_revision;
     report.sequence = ++sequence_;
     // A step that comes late moves the timetable: beats are never sent in a burst.
     next_beat_ns_ = std::max(next_beat_ns_ + beat_interval_ns, now_ns + beat_interval_ns / 2);

@@ -18,7 +18,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t users_max = 200'000;
-constexpr std::string_view roles[] = {"control", "site", "gateway", "admin"};
+constexpr std::string_view roles[] = {"control", "site", "gateway", "meter", "admin"};
 
 Result<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -44,7 +44,7 @@ Result<void> write_file(const std::string& path, const std::string& text) {
 Result<void> check_user(const FleetUser& user) {
   if (std::ranges::find(roles, user.role) == std::end(roles)) {
     return Error{"role '" + shown(user.role) +
-                 "' is none (allowed: control, site, gateway, admin)"};
+                 "' is none (allowed: control, site, gateway, meter, admin)"};
   }
   if (!is_word(user.name)) {
     return Error{"name '" + shown(user.name) +

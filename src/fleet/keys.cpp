@@ -223,6 +223,18 @@ NatsUser gateway_user(const std::string& name, const std::string& region,
           .may_answer = false};
 }
 
+NatsUser meter_user(const std::string& name, const std::string& public_key) {
+  return {.name = "meter " + name,
+          .public_key = public_key,
+          .publish = {"$JS.API.STREAM.CREATE.USAGE", "$JS.API.STREAM.UPDATE.USAGE",
+                      "$JS.API.STREAM.INFO.USAGE", "$JS.API.CONSUMER.CREATE.USAGE",
+                      "$JS.API.CONSUMER.CREATE.USAGE.>", "$JS.API.CONSUMER.DURABLE.CREATE.USAGE.>",
+                      "$JS.API.CONSUMER.INFO.USAGE.>", "$JS.API.CONSUMER.MSG.NEXT.USAGE.>",
+                      "$JS.ACK.USAGE.>"},
+          .subscribe = {"_INBOX.>"},
+          .may_answer = false};
+}
+
 NatsUser admin_user(const std::string& name, const std::string& public_key) {
   return {.name = "admin " + name,
           .public_key = public_key,

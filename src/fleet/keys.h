@@ -7,6 +7,7 @@
 //   site     its own beat; reads its own desired state; writes its own facts. No other site's, no
 //            command, no digest
 //   gateway  hears beats and digests; keeps usage records; nothing else
+//   meter    takes usage records out of their stream
 //   admin    asks for commands and status
 //
 // Answers come to inboxes of each member's own (_INBOX_ROLE_NAME), which no other may read.
@@ -24,6 +25,8 @@ NatsUser site_user(const std::string& region, const std::string& site,
                    const std::string& public_key);
 NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key);
+// Its inboxes are the client's own (_INBOX), which none of the others reads.
+NatsUser meter_user(const std::string& name, const std::string& public_key);
 NatsUser admin_user(const std::string& name, const std::string& public_key);
 
 // What NatsOptions::inbox_prefix of each must be.

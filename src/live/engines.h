@@ -1,10 +1,14 @@
 #pragma once
 
-// The engines of a site, alike but for their processors: one on the processors that the radio does
-// not use, and one of a single thread on each of the radio's (docs/decisions/0014).
+// The engines of a site. Those of one model are alike but for their processors: one on the
+// processors that the radio does not use, and one of a single thread on each of the radio's
+// (docs/decisions/0014). A site runs the model of its configuration, until a fleet says which.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -21,8 +25,17 @@ std::vector<std::vector<int>> engine_homes(const std::vector<int>& usable,
                                            const std::vector<int>& radio, site::LeasePolicy policy,
                                            bool split);
 
+// A model that a site can run, and where its file lies.
+struct ModelToRun {
+  std::string name = {};
+  std::string path = {};
+};
+
+// Thread-safe; run() and end_retired() belong to one thread.
 class Engines {
  public:
+  static constexpr std::int64_t retire_ns = 10'000'000'000;
+
   Engines(const site::AiSection::Engine& config, const std::vector<std::vector<int>>& homes);
 
   Result<void> start();  // of all; the first error
@@ -35,15 +48,41 @@ class Engines {
   // is expected first. share: of the engines' places, that the radio leaves now.
   void report(gateway::Router& router, double share) const;
 
+  // From now on these: the others take nothing new, and end after retire_ns; who is still answered
+  // by them then goes on elsewhere. Returns what could not be started, in words; empty: all could.
+  std::string run(const std::vector<ModelToRun>& models, std::int64_t now_ns);
+  // Ends those whose time is over.
+  void end_retired(gateway::Router& router, std::int64_t now_ns);
+
+  struct Running {
+    ModelToRun model = {};
+    bool ready = false;
+    int places = 0;  // of its engines that are ready; 0: no limit known
+    std::string error = {};
+  };
+  std::vector<Running> running() const;
+
  private:
   struct One {
     std::unique_ptr<engine::Engine> engine;
     std::vector<int> home;
     int threads = 1;
+    std::string name;  // for the router
   };
-  std::vector<One> engines_;
-  std::string api_key_;
-  int places_ = 0;  // of one
+  struct Group {  // of one model
+    ModelToRun model;
+    std::vector<One> engines;
+    std::int64_t retired_ns = -1;
+  };
+  Group make_group(const site::AiSection::Engine& config);
+  static engine::EngineStatus status_of(const Group& group);
+
+  const site::AiSection::Engine config_;
+  const std::vector<std::vector<int>> homes_;
+  const int places_;  // of one
+  mutable std::mutex mutex_;
+  std::vector<Group> groups_;  // under mutex_
+  int names_ = 0;
 };
 
 }  // namespace noroshi::live

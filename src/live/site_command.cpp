@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "live/control.h"
+#include "live/fleet_member.h"
 #include "live/radio_metrics.h"
 #include "live/service.h"
 #include "live/snapshot.h"
@@ -188,6 +189,12 @@ class Display {
     lines_ = 0;
   }
 
+  void fleet(const std::string& warning) {
+    if (warning.empty()) return;
+    std::fprintf(stderr, "noroshi site: warning: %s\n", warning.c_str());
+    lines_ = 0;
+  }
+
   void show(const Snapshot& snapshot) {
     if (!terminal_) {
       std::printf("%s\n", status_line(snapshot).c_str());
@@ -244,10 +251,11 @@ std::vector<std::vector<int>> homes_of(const site::SiteFile& file, const std::ve
 
 // Looks once a second until a signal comes, from a person or from the end of the run.
 void watch(const Signals& signals, const site::Site& site, Observer& observer, Display& display,
-           Service* service, const site::AiSection* ai, std::uint64_t seed) {
+           Service* service, FleetMember* member, const site::AiSection* ai, std::uint64_t seed) {
   bool announced = service == nullptr;
   while (!signals.wait(1.0)) {
     display.warn(site.warnings());
+    if (member != nullptr) display.fleet(member->warning());
     display.lease(site.lease_in_words());
     if (!announced && service->engines->status().state == engine::EngineState::ready) {
       announced = true;
@@ -305,6 +313,12 @@ int run_site(const SiteCommand& command) {
     service = *std::move(started);
     observer.attach(service.get());
   }
+  std::unique_ptr<FleetMember> member;
+  if (file->fleet && service) {
+    auto joined = FleetMember::join(*file, *service, [&site] { return engine_share(*site); });
+    if (!joined) return failure("", joined.error(), 1);
+    member = *std::move(joined);
+  }
 
   Result<void> outcome;
   const pthread_t main_thread = pthread_self();
@@ -313,8 +327,9 @@ int run_site(const SiteCommand& command) {
     pthread_kill(main_thread, SIGUSR1);
   });
   Display display(isatty(STDOUT_FILENO) != 0);
-  watch(signals, *site, observer, display, service.get(), file->ai ? &*file->ai : nullptr,
-        command.seed);
+  watch(signals, *site, observer, display, service.get(), member.get(),
+        file->ai ? &*file->ai : nullptr, command.seed);
+  member.reset();  // gateways go elsewhere before anything ends
   site->stop();
   radio.join();
   control->reset();

@@ -1,0 +1,213 @@
+#include "live/fleet_member.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <random>
+
+#include "fleet/keys.h"
+#include "fleet/nats_bus.h"
+
+namespace noroshi::live {
+namespace {
+
+constexpr double fast_s = 0.025;
+constexpr double slow_s = 0.1;
+constexpr double share_kept = 0.98;  // of the slow average at each heartbeat: some 12 s
+
+std::uint64_t chance() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+std::uint64_t machine_memory_bytes() {
+  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// About what an engine takes: the file, which it maps, an eighth of it for its context, and its
+// own buffers.
+std::uint64_t engine_memory_bytes(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  return error ? 0 : size + size / 8 + (std::uint64_t{64} << 20);
+}
+
+fleet::AgentConfig agent_config(const site::SiteFile& file, const Service& service) {
+  const site::FleetSection& f = *file.fleet;
+  fleet::AgentConfig config;
+  config.facts.name = file.site.name;
+  config.facts.region = f.region;
+  config.facts.instance = chance();
+  config.facts.prefecture = f.prefecture;
+  config.facts.labels = f.labels;
+  config.facts.memory_bytes = f.memory_mib > 0 ? static_cast<std::uint64_t>(f.memory_mib) << 20
+                                               : machine_memory_bytes() / 4 * 3;
+  config.facts.processors = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+  config.host = f.host;
+  config.tcp_port = service.gateway->tcp_port();
+  return config;
+}
+
+}  // namespace
+
+FleetMember::FleetMember(const site::SiteFile& file, Service& service,
+                         std::function<double()> share)
+    : file_(file), service_(service), share_(std::move(share)) {}
+
+Result<std::unique_ptr<FleetMember>> FleetMember::join(const site::SiteFile& file, Service& service,
+                                                       std::function<double()> share) {
+  std::unique_ptr<FleetMember> member(new FleetMember(file, service, std::move(share)));
+  if (const auto started = member->start(); !started) return started.error();
+  return member;
+}
+
+Result<void> FleetMember::start() {
+  const site::FleetSection& f = *file_.fleet;
+  fleet::NatsOptions options{.urls = f.urls, .name = "site-" + file_.site.name};
+  options.nkey_seed_path = f.key;
+  options.ca_path = f.ca;
+  if (!f.key.empty()) options.inbox_prefix = fleet::inbox_of("site", file_.site.name);
+  auto bus = fleet::connect_nats(std::move(options), 1);
+  if (!bus) return bus.error();
+  bus_ = *std::move(bus);
+  agent_ = std::make_unique<fleet::Agent>(
+      *bus_, clock_, agent_config(file_, service_),
+      [this](fleet::SiteReport& report) { describe(report); },
+      [this](const fleet::DesiredSite& desired) { apply(desired); });
+  if (auto started = agent_->start(); !started) return started;
+  while (agent_->status().state == fleet::AgentState::listening) {
+    clock_.sleep_until_ns(clock_.now_ns() + static_cast<std::int64_t>(fast_s * 1e9));
+    agent_->step();
+  }
+  const fleet::AgentStatus status = agent_->status();
+  if (status.state == fleet::AgentState::refused) return Error{status.refusal};
+  fast_ = std::make_unique<fleet::Runner>("fleet", fast_s, [this] { agent_->step(); });
+  slow_ = std::make_unique<fleet::Runner>("fleet-slow", slow_s, [this] { step_slow(); });
+  return {};
+}
+
+FleetMember::~FleetMember() {
+  fast_.reset();
+  slow_.reset();
+  if (agent_) agent_->leave();
+}
+
+void FleetMember::describe(fleet::SiteReport& report) {
+  gateway::SiteState& site = report.site;
+  site.lease_share = std::clamp(share_(), 0.0, 1.0);
+  share_slow_ = share_kept * share_slow_ + (1 - share_kept) * site.lease_share;
+  // The radio's load of the next seconds is taken as that of the last ones, and never as less than
+  // now's.
+  site.lease_share_forecast = std::min(site.lease_share, share_slow_);
+  const gateway::GatewayCounters counters = service_.gateway->counters();
+  const std::vector<Engines::Running> running = service_.engines->running();
+  const std::lock_guard lock(mutex_);
+  report.fault = fault_;
+  for (const Engines::Running& one : running) {
+    if (!one.ready) {
+      if (report.fault.empty() && !one.error.empty()) report.fault = one.error;
+      continue;
+    }
+    gateway::ModelAtSite& model = site.models.emplace_back();
+    model.name = one.model.name;
+    model.places = one.places;
+    const auto file =
+        std::ranges::find_if(files_, [&](const File& f) { return f.path == one.model.path; });
+    if (file != files_.end()) model.content_hash = file->file.content_hash;
+    // The gateway counts its requests over all models: each is said to have its share of them.
+    const auto models = static_cast<std::uint64_t>(running.size());
+    model.requests_queued = static_cast<int>(counters.waiting / models);
+    const std::uint64_t working =
+        counters.in_flight > counters.waiting ? counters.in_flight - counters.waiting : 0;
+    model.requests_in_flight = static_cast<int>((working + models - 1) / models);
+  }
+  site.ready = !site.models.empty();
+  report.fault = report.fault.substr(0, 200);
+}
+
+void FleetMember::apply(const fleet::DesiredSite& desired) {
+  const std::lock_guard lock(mutex_);
+  to_run_ = desired;
+}
+
+// Once; large files take a second each gigabyte.
+void FleetMember::hash_files() {
+  std::vector<ModelToRun> models;
+  std::vector<std::string> configured;
+  const site::AiSection::Engine& engine = file_.ai->engine;
+  if (engine.url.empty() && !engine.model_path.empty()) {
+    const std::string name = engine.model_name.empty()
+                                 ? std::filesystem::path(engine.model_path).stem().string()
+                                 : engine.model_name;
+    models.push_back({name, engine.model_path});
+    configured.push_back(name);
+  }
+  for (const auto& model : file_.fleet->models) models.push_back({model.name, model.path});
+  std::vector<fleet::ModelFile> facts;
+  for (const ModelToRun& model : models) {
+    const Result<std::string> hash = fleet::file_hash(model.path);
+    const std::lock_guard lock(mutex_);
+    if (!hash) {
+      fault_ = hash.error().message;
+      continue;
+    }
+    facts.push_back({model.name, *hash, engine_memory_bytes(model.path)});
+    files_.push_back({facts.back(), model.path});
+  }
+  agent_->set_files(std::move(facts), std::move(configured));
+}
+
+void FleetMember::run_desired() {
+  std::optional<fleet::DesiredSite> desired;
+  std::vector<ModelToRun> models;
+  std::string fault;
+  {
+    const std::lock_guard lock(mutex_);
+    desired = std::exchange(to_run_, std::nullopt);
+    if (!desired) return;
+    for (const fleet::ModelFile& wanted : desired->models) {
+      const File* other = nullptr;
+      const File* found = nullptr;
+      for (const File& f : files_) {
+        if (f.file.name != wanted.name) continue;
+        (f.file.content_hash == wanted.content_hash ? found : other) = &f;
+      }
+      if (found != nullptr) {
+        models.push_back({wanted.name, found->path});
+        continue;
+      }
+      fault += (fault.empty() ? "" : "; ") + std::string("model '") + wanted.name +
+               "' is wanted with content " + wanted.content_hash.substr(0, 12) + "..., " +
+               (other == nullptr ? "and there is no file of it here"
+                                 : "and " + other->path + " has " +
+                                       other->file.content_hash.substr(0, 12) + "...");
+    }
+  }
+  const std::string faults = service_.engines->run(models, clock_.now_ns());
+  if (!faults.empty()) fault += (fault.empty() ? "" : "; ") + faults;
+  const std::lock_guard lock(mutex_);
+  fault_ = fault;
+}
+
+void FleetMember::step_slow() {
+  if (!hashed_) {
+    hashed_ = true;
+    hash_files();
+  }
+  run_desired();
+  service_.engines->end_retired(service_.router, clock_.now_ns());
+  agent_->step_slow();
+}
+
+std::string FleetMember::warning() {
+  const fleet::AgentStatus status = agent_->status();
+  const std::lock_guard lock(mutex_);
+  const std::string& text = status.refusal.empty() ? fault_ : status.refusal;
+  if (text == warned_) return {};
+  warned_ = text;
+  return text;
+}
+
+}  // namespace noroshi::live

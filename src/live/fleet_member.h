@@ -1,0 +1,62 @@
+#pragma once
+
+// A site in a fleet: its agent (fleet/agent.h) with what the site knows of itself, and its engines
+// as the fleet places models. Threads of its own, ordinary class; the radio never sees them.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "fleet/agent.h"
+#include "fleet/runner.h"
+#include "live/service.h"
+#include "site/config.h"
+
+namespace noroshi::live {
+
+class FleetMember {
+ public:
+  // Without a server to reach it is there all the same and goes on trying. share: of the engines'
+  // processors, that the radio leaves now. Errors: a key or certificate that cannot be read, a
+  // server that refuses us, a name that another site has.
+  static Result<std::unique_ptr<FleetMember>> join(const site::SiteFile& file, Service& service,
+                                                   std::function<double()> share);
+  ~FleetMember();  // says good-bye
+  FleetMember(const FleetMember&) = delete;
+  FleetMember& operator=(const FleetMember&) = delete;
+
+  // What a person must know, each once; empty: nothing new.
+  std::string warning();
+
+ private:
+  FleetMember(const site::SiteFile& file, Service& service, std::function<double()> share);
+  Result<void> start();
+  void describe(fleet::SiteReport& report);
+  void apply(const fleet::DesiredSite& desired);
+  void step_slow();
+  void hash_files();
+  void run_desired();
+
+  const site::SiteFile& file_;
+  Service& service_;
+  const std::function<double()> share_;
+  MonotonicClock clock_;
+  std::unique_ptr<fleet::Bus> bus_;
+  std::unique_ptr<fleet::Agent> agent_;
+
+  std::mutex mutex_;
+  struct File {
+    fleet::ModelFile file;
+    std::string path;
+  };
+  std::vector<File> files_;                     // under mutex_: those whose hash is known
+  std::optional<fleet::DesiredSite> to_run_;    // under mutex_
+  std::string fault_;                           // under mutex_
+  std::string warned_;                          // under mutex_
+  double share_slow_ = 1;                       // of the fast thread
+  bool hashed_ = false;                         // of the slow thread
+  std::unique_ptr<fleet::Runner> fast_, slow_;  // last: they use all of it
+};
+
+}  // namespace noroshi::live

@@ -1,0 +1,132 @@
+#include "live/gateway_command.h"
+
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <cstdio>
+#include <optional>
+#include <random>
+
+#include "fleet/feed.h"
+#include "fleet/keys.h"
+#include "fleet/nats_bus.h"
+#include "fleet/runner.h"
+#include "live/wait_signal.h"
+#include "meter/record.h"
+#include "meter/ship.h"
+#include "meter/spool/spool.h"
+
+namespace noroshi::live {
+namespace {
+
+int failure(const Error& error) {
+  std::fprintf(stderr, "noroshi gateway: %s\n", error.message.c_str());
+  return 1;
+}
+
+// From an answer to the fleet's stream of usage.
+struct Metering {
+  std::optional<meter::Spool> spool;
+  std::optional<meter::Shipper> shipper;
+
+  Result<void> start(const GatewayCommand& command, fleet::Bus& bus) {
+    auto opened = meter::Spool::open({.directory = command.usage_folder});
+    if (!opened) return opened.error();
+    spool = *std::move(opened);
+    auto shipping = meter::Shipper::start(*spool, bus, {.gateway = command.id});
+    if (!shipping) return shipping.error();
+    shipper = *std::move(shipping);
+    return {};
+  }
+  void store(const gateway::UsageRecord& record, std::function<void(bool)> stored) {
+    spool->append(meter::encode_record(record),
+                  [stored = std::move(stored)](const Result<void>& done) { stored(done.ok()); });
+  }
+};
+
+std::string metrics_of(const fleet::Feed& feed, const gateway::Router& router,
+                       const fleet::Bus& bus) {
+  const fleet::FeedCounters feed_counters = feed.counters();
+  const gateway::RouterCounters routed = router.counters();
+  std::string out;
+  const auto add = [&out](const char* name, const char* type, std::uint64_t value) {
+    out += std::string("# TYPE ") + name + " " + type + "\n" + name + " " + std::to_string(value) +
+           "\n";
+  };
+  add("noroshi_fleet_connected", "gauge", bus.connected() ? 1 : 0);
+  add("noroshi_fleet_sites", "gauge", routed.sites);
+  add("noroshi_fleet_beats_total", "counter", feed_counters.beats);
+  add("noroshi_fleet_digests_total", "counter", feed_counters.digests);
+  add("noroshi_fleet_messages_refused_total", "counter", feed_counters.refused);
+  add("noroshi_fleet_duplicate_beats_total", "counter", feed_counters.duplicates);
+  add("noroshi_fleet_sites_lost_total", "counter", feed_counters.lost);
+  return out;
+}
+
+void say_ready(const std::string& url) {
+  if (isatty(STDOUT_FILENO) != 0) {
+    std::printf("The fleet answers at %s\n", url.c_str());
+  } else {
+    const boost::json::object line{{"event", "ready"}, {"url", url}};
+    std::printf("%s\n", boost::json::serialize(line).c_str());
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int run_gateway(const GatewayCommand& command) {
+  const sigset_t signals = block_end_signals();
+  gateway::GatewayConfig config = command.config;
+  std::random_device chance;
+  char instance[40];
+  std::snprintf(instance, sizeof instance, "req-%08x%08x", chance(), chance());
+  config.instance = instance;
+  if (!command.tenants_path.empty()) {
+    auto tenants = gateway::load_tenants(command.tenants_path);
+    if (!tenants) return failure(tenants.error());
+    config.tenants = *std::move(tenants);
+  }
+
+  fleet::NatsOptions options{.urls = command.nats, .name = "gateway-" + command.id};
+  options.nkey_seed_path = command.key;
+  options.ca_path = command.ca;
+  if (!command.key.empty()) options.inbox_prefix = fleet::inbox_of("gateway", command.id);
+  auto bus = fleet::connect_nats(std::move(options), 1);
+  if (!bus) return failure(bus.error());
+
+  MonotonicClock clock;
+  gateway::Router router({}, chance());
+  fleet::Feed feed(**bus, clock,
+                   {.region = command.region,
+                    .id = command.id,
+                    .api_key = command.site_key,
+                    .rtt_ms_own = command.rtt_ms_own,
+                    .rtt_ms_other = command.rtt_ms_other},
+                   fleet::sink_of(router));
+  if (const auto started = feed.start(); !started) return failure(started.error());
+  const fleet::Runner listening("fleet", 0.025, [&feed] { feed.step(); });
+
+  Metering metering;
+  gateway::GatewayCalls calls;
+  calls.extra_metrics = [&] { return metrics_of(feed, router, **bus); };
+  if (!command.usage_folder.empty()) {
+    if (const auto started = metering.start(command, **bus); !started) {
+      return failure(started.error());
+    }
+    calls.store_usage = [&metering](const gateway::UsageRecord& record,
+                                    std::function<void(bool)> stored) {
+      metering.store(record, std::move(stored));
+    };
+  }
+  auto gateway = gateway::Gateway::start(std::move(config), router, std::move(calls));
+  if (!gateway) return failure(gateway.error());
+  const bool is_ipv6 = command.config.address.find(':') != std::string::npos;
+  say_ready("http://" + (is_ipv6 ? "[" + command.config.address + "]" : command.config.address) +
+            ":" + std::to_string(gateway->tcp_port()));
+  int number = 0;
+  sigwait(&signals, &number);
+  return 0;
+}
+
+}  // namespace noroshi::live

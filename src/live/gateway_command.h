@@ -1,0 +1,30 @@
+#pragma once
+
+// `noroshi gateway`: the door to all sites of a fleet, wherever it stands. It hears the sites
+// (fleet/feed.h), routes (gateway/route/route.h), and meters what was answered (meter/).
+
+#include <string>
+#include <vector>
+
+#include "gateway/gateway.h"
+
+namespace noroshi::live {
+
+struct GatewayCommand {
+  gateway::GatewayConfig config = {};
+  std::string tenants_path = {};
+  std::vector<std::string> nats = {"nats://127.0.0.1:4222"};
+  std::string key = {};
+  std::string ca = {};
+  std::string id = "gateway";
+  std::string region = "region0";
+  std::string site_key = {};      // the API key that sites' gateways want to see
+  std::string usage_folder = {};  // where usage records wait for the meter; empty: not metered
+  double rtt_ms_own = 1;
+  double rtt_ms_other = 20;
+};
+
+// Until SIGINT or SIGTERM. Returns the exit code; every failure has been printed.
+int run_gateway(const GatewayCommand& command);
+
+}  // namespace noroshi::live
