@@ -250,9 +250,7 @@ Result<std::optional<std::uint64_t>> Control::write_over_garbage(const KvWrite& 
 void Control::log(const std::string& what, const std::string& by, const std::string& outcome) {
   if (!config_.audit) return;
   json::object line;
-  if (config_.wall_clock_ns) {
-    line["time_s"] = static_cast<double>(config_.wall_clock_ns()) / 1e9;
-  }
+  if (config_.wall_clock_ns) line["time_ns"] = config_.wall_clock_ns();
   line["control"] = config_.id;
   line["what"] = what;
   if (!by.empty()) line["by"] = by;
