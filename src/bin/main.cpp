@@ -16,6 +16,8 @@
 #include "live/up_command.h"
 #include "meter/meter_command.h"
 #include "meter/usage_command.h"
+#include "trial/bench_fleet.h"
+#include "trial/role.h"
 
 namespace {
 
@@ -85,6 +87,7 @@ void add_bench(CLI::App& app, int& exit_code) {
     bool json = false;
     bool list = false;
     live::ColocateOptions colocate;
+    trial::BenchFleetOptions fleet;
   };
   auto arguments = std::make_shared<Arguments>();
   bench->add_option("name", arguments->name, "one benchmark; all when left out");
@@ -109,6 +112,14 @@ void add_bench(CLI::App& app, int& exit_code) {
                     "colocate: kill the engines so many times within each run");
   bench->add_option("--plot", arguments->colocate.plot_path,
                     "colocate: write one second of bursty load under the lease as SVG");
+  bench->add_option("--fault", arguments->fleet.faults.cases,
+                    "fleet: none, site, leader, region, slow, disk (with commas; default all)");
+  bench->add_option("--trace", arguments->fleet.replay.trace_path,
+                    "fleet: a trace to replay (Mooncake's JSON lines, Azure's CSV); none: made up");
+  bench->add_option("--requests", arguments->fleet.replay.requests, "fleet: of the trace's start");
+  bench->add_option("--speed", arguments->fleet.replay.speed, "fleet: trace seconds a second");
+  bench->add_flag("--only-replay", arguments->fleet.only_replay, "fleet: no faults");
+  bench->add_flag("--only-faults", arguments->fleet.only_faults, "fleet: no trace");
   bench->add_option("--model", arguments->colocate.model_path,
                     "colocate: a GGUF file instead of a tiny load model");
   bench->callback([arguments, seconds, &exit_code] {
@@ -125,9 +136,14 @@ void add_bench(CLI::App& app, int& exit_code) {
       exit_code = live::run_colocate(arguments->colocate);
       return;
     }
+    if (arguments->name == "fleet") {
+      arguments->fleet.json = arguments->json;
+      exit_code = trial::run_bench_fleet(arguments->fleet);
+      return;
+    }
     if (arguments->list) {
       print_bench_names();
-      std::printf("colocate\n");
+      std::printf("colocate\nfleet\n");
     } else if (!run_benches(arguments->name, arguments->options, arguments->json)) {
       std::fprintf(stderr,
                    "noroshi bench: no benchmark '%s' with a case that contains '%s'; see noroshi "
@@ -382,6 +398,28 @@ void add_meter(CLI::App& app, int& exit_code) {
   meter->callback([command, &exit_code] { exit_code = meter::run_meter(*command); });
 }
 
+// One process of `noroshi bench fleet`: not for people, so the help does not show it.
+void add_trial(CLI::App& app, int& exit_code) {
+  auto* trial = app.add_subcommand("trial", "a process of `noroshi bench fleet`")->group("");
+  auto role = std::make_shared<trial::RoleCommand>();
+  trial->add_option("role", role->role)->required();
+  trial->add_option("--name", role->name);
+  trial->add_option("--region", role->region);
+  trial->add_option("--host", role->host);
+  trial->add_option("--port", role->tcp_port);
+  trial->add_option("--nats", role->nats_urls);
+  trial->add_option("--spool", role->spool);
+  trial->add_option("--rtt-other", role->rtt_ms_other);
+  trial->add_option("--places", role->stub.places);
+  trial->add_option("--prompt-rate", role->stub.prompt_tokens_per_s);
+  trial->add_option("--token-rate", role->stub.tokens_per_s);
+  trial->callback([role, &exit_code] {
+    role->stub.address = role->host;
+    role->stub.tcp_port = role->tcp_port;
+    exit_code = trial::run_role(*role);
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -399,6 +437,7 @@ int main(int argc, char** argv) {
   add_fleet(app, exit_code);
   add_up(app, exit_code);
   add_usage(app, exit_code);
+  add_trial(app, exit_code);
   app.add_subcommand("version", "print the version")->callback([] {
     std::printf("noroshi %s\n", NOROSHI_VERSION);
   });

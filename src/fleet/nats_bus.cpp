@@ -131,6 +131,7 @@ Result<void> NatsBus::set_options(natsOptions* natives) {
   std::vector<const char*> urls;
   for (const std::string& url : options_.urls) urls.push_back(url.c_str());
   natsStatus status = natsOptions_SetServers(natives, urls.data(), static_cast<int>(urls.size()));
+  if (status == NATS_OK) status = natsOptions_SetNoRandomize(natives, true);
   if (status != NATS_OK) return nats_error("NATS URL " + options_.urls[0], status);
   if (!options_.nkey_seed_path.empty()) {
     const Result<Nkey> key = read_nkey(options_.nkey_seed_path);

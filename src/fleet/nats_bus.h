@@ -15,8 +15,9 @@ namespace noroshi::fleet {
 
 struct NatsOptions {
   std::vector<std::string> urls =
-      {};                           // "nats://HOST:PORT" or "tls://HOST:PORT"; any of them will do
-  std::string name = {};            // of this client, as the server shows it
+      {};                 // "nats://HOST:PORT" or "tls://HOST:PORT"; the first that answers:
+                          // name the nearest first, a cut then leaves its side together
+  std::string name = {};  // of this client, as the server shows it
   std::string nkey_seed_path = {};  // a file with the seed of our key; empty: no key
   std::string ca_path = {};         // of the servers' certificates; empty: no TLS
   std::string inbox_prefix = {};    // where answers come, "_INBOX" when empty

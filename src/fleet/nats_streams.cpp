@@ -174,7 +174,9 @@ Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
   if (messages.empty()) return {};
   if (const Result<void> there = need_connection("keep messages"); !there) return there;
-  const std::string inbox = inbox_prefix_ + "." + options_.name + "-" +
+  const std::string name =
+      is_word(options_.name) ? options_.name : "unnamed";  // it may have spaces
+  const std::string inbox = inbox_prefix_ + "." + name + "-" +
                             std::to_string(inboxes_.fetch_add(1)) + "-" +
                             std::to_string(end.time_since_epoch().count());
   natsSubscription* answers = nullptr;

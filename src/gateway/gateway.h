@@ -68,6 +68,8 @@ struct GatewayCalls {
   // this process learns what they do now.
   std::function<void(Router& router)> refresh = {};
   StoreUsage store_usage = {};
+  // Whether a new request may be let in whose usage record comes later; false: 503.
+  std::function<bool()> may_begin = {};
   std::function<std::string()> extra_metrics = {};  // Prometheus text that /metrics appends
 };
 

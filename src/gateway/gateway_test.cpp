@@ -55,6 +55,7 @@ class GatewayTest : public testing::Test {
       }
       stored(records_stored_);
     };
+    calls.may_begin = [this] { return may_begin_.load(); };
     calls.extra_metrics = [] { return std::string("extra_metric 1\n"); };
     auto started = Gateway::start(config, router_, std::move(calls));
     ASSERT_TRUE(started.ok()) << started.error().message;
@@ -86,6 +87,7 @@ class GatewayTest : public testing::Test {
   std::atomic<int> engine_port_{0};
   std::atomic<int> places_{0};
   std::atomic<bool> records_stored_{true};
+  std::atomic<bool> may_begin_{true};
   std::mutex records_mutex_;
   std::vector<UsageRecord> records_;
   Router router_;
@@ -179,6 +181,18 @@ TEST_F(GatewayTest, StreamUsageIsPassedAndMetered) {
   next.read();
   EXPECT_EQ(gateway_->counters().tokens_completion, 40u);
   EXPECT_EQ(gateway_->counters().tokens_prompt, 7u);
+}
+
+TEST_F(GatewayTest, LetsNothingInWhoseUsageCouldNotBeKept) {
+  start();
+  may_begin_ = false;
+  const Response refused = chat();
+  EXPECT_EQ(refused.result_int(), 503u);
+  EXPECT_EQ(code_of(refused), "usage_not_recorded");
+  EXPECT_FALSE(refused[http::field::retry_after].empty());
+  EXPECT_EQ(ask(request("GET", "/health")).result_int(), 200u);
+  may_begin_ = true;
+  still_serves();
 }
 
 TEST_F(GatewayTest, Http10GetsAStreamWithoutChunks) {

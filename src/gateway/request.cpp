@@ -281,6 +281,10 @@ net::awaitable<bool> serve(Session& client, RequestParser& parser) {
     Reply reply = reply_of(api_error::too_many_in_flight(shared.config.requests_in_flight_max));
     co_return co_await respond(client, asked, std::move(reply));
   }
+  if (shared.calls.may_begin && !shared.calls.may_begin()) {
+    Reply reply = reply_of(api_error::not_metered());
+    co_return co_await respond(client, asked, std::move(reply));
+  }
   if (auto refusal = co_await read_body(client, parser)) {
     Reply reply = reply_of(*refusal);
     co_return co_await respond(client, asked, std::move(reply));

@@ -166,7 +166,10 @@ net::awaitable<void> Clients::State::read_answer(beast::tcp_stream& stream, Chec
     stream.expires_after(byte_timeout);
     co_await http::async_read_some(stream, buffer, parser, into(error));
     if (error == http::error::need_buffer) error = {};
-    if (!checker.feed({bytes.data(), bytes.size() - parser.get().body().size})) continue;
+    const std::string_view got(bytes.data(), bytes.size() - parser.get().body().size);
+    // The gateway says it in a comment between two events, in one piece.
+    if (got.find(": noroshi resumed") != std::string_view::npos) one.resumed = true;
+    if (!checker.feed(got)) continue;
     const std::int64_t at_ns = now_ns();
     if (one.first_ns == 0) {
       one.first_ns = at_ns;
@@ -224,14 +227,17 @@ net::awaitable<void> Clients::State::user(std::uint64_t number) {
   net::steady_timer rest(io);
   while (!finishing) {
     const std::string prompt = prompt_of(config.prompt_tokens, prng);
+    // Of different lengths, so that users do not go in step.
+    const auto half = static_cast<std::uint64_t>(std::max(1, config.max_tokens / 2));
+    const std::uint64_t tokens = half + prng.below(2 * half);
     json::object body;
     body["model"] = config.model;
-    body["max_tokens"] = config.max_tokens;
+    body["max_tokens"] = tokens;
     body["stream"] = true;
     body["messages"] = json::array{json::object{{"role", "user"}, {"content", prompt}}};
     Checker checker;
     checker.prompt_hash = prompt_hash_add(prompt_hash_add(prompt_hash_start, "user"), prompt);
-    checker.tokens_expected = static_cast<std::uint64_t>(config.max_tokens);
+    checker.tokens_expected = tokens;
     Asked one = co_await ask(json::serialize(body), checker);
     int rest_ms = config.rest_ms;
     if (one.fate != Fate::whole) rest_ms = std::max(rest_ms, rest_after_failure_ms);

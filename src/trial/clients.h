@@ -20,8 +20,8 @@ struct ClientsConfig {
   std::string api_key = {};
   int concurrency = 50;
   int prompt_tokens = 200;
-  int max_tokens = 100;
-  int rest_ms = 0;  // between two requests of one user, and after a failure 100 at least
+  int max_tokens = 100;  // of an answer on average; half to one and a half times as many
+  int rest_ms = 0;       // between two requests of one user, and after a failure 100 at least
   std::uint64_t seed = 1;
 };
 

@@ -27,7 +27,8 @@ TEST(StubEngine, AnswersWithTheWordsThatItsCheckerExpects) {
   const auto all = clients->finish(20);
   for (const Asked& one : all) {
     ASSERT_EQ(one.fate, Fate::whole) << one.why;
-    EXPECT_EQ(one.tokens, 50u);
+    EXPECT_GE(one.tokens, 25u);
+    EXPECT_LT(one.tokens, 75u);
     EXPECT_GT(one.first_ns, one.asked_ns);
   }
   // The last one's end is counted after it was sent.

@@ -128,7 +128,6 @@ struct Packet {
 
 struct Wire::State {
   struct Region {
-    std::string name;  // of the namespace
     std::unique_ptr<RegionThread> thread;
     int fd = -1;
     std::atomic<bool> away{false};
@@ -145,7 +144,6 @@ struct Wire::State {
     for (auto& region : regions) {
       region->thread.reset();
       if (region->fd >= 0) ::close(region->fd);
-      ip({"netns", "del", region->name});
     }
   }
   Result<void> make_region(std::size_t number);
@@ -156,30 +154,29 @@ struct Wire::State {
 
 Result<void> Wire::State::make_region(std::size_t number) {
   Region& region = *regions.emplace_back(std::make_unique<Region>());
-  region.name = "noroshi-" + std::to_string(getpid()) + "-" + std::to_string(number);
   region.thread = std::make_unique<RegionThread>();
-  if (!ip({"netns", "add", region.name})) return missing("cannot make a network namespace");
-  std::string fault;
-  region.thread->run_and_wait([&] {
-    const int ns = ::open(("/run/netns/" + region.name).c_str(), O_RDONLY | O_CLOEXEC);
-    if (ns < 0 || setns(ns, CLONE_NEWNET) != 0) {
-      fault = std::string("cannot enter a network namespace (") + std::strerror(errno) + ")";
-    } else {
-      region.fd = open_tun();
-      if (region.fd < 0)
-        fault = std::string("cannot open a TUN device (") + std::strerror(errno) + ")";
-    }
-    if (ns >= 0) ::close(ns);
-  });
-  if (!fault.empty()) return missing(fault);
   const std::string address = Wire::address(static_cast<int>(number)) + "/24";
   const std::vector<std::vector<std::string>> steps = {
-      {"-n", region.name, "link", "set", "lo", "up"},
-      {"-n", region.name, "addr", "add", address, "dev", "wire0"},
-      {"-n", region.name, "link", "set", "wire0", "up", "mtu", "1500", "txqueuelen", "10000"}};
-  for (const auto& step : steps) {
-    if (!ip(step)) return missing("`ip " + step[2] + " " + step[3] + "` failed");
-  }
+      {"link", "set", "lo", "up"},
+      {"addr", "add", address, "dev", "wire0"},
+      {"link", "set", "wire0", "up", "mtu", "1500", "txqueuelen", "10000"}};
+  std::string fault;
+  // A namespace without a name: it goes with the last thread and process in it, however we end.
+  region.thread->run_and_wait([&] {
+    if (unshare(CLONE_NEWNET) != 0) {
+      fault = std::string("cannot make a network namespace (") + std::strerror(errno) + ")";
+      return;
+    }
+    region.fd = open_tun();
+    if (region.fd < 0) {
+      fault = std::string("cannot open a TUN device (") + std::strerror(errno) + ")";
+      return;
+    }
+    for (const auto& step : steps) {
+      if (fault.empty() && !ip(step)) fault = "`ip " + step[0] + " " + step[1] + "` failed";
+    }
+  });
+  if (!fault.empty()) return missing(fault);
   return {};
 }
 

@@ -29,7 +29,7 @@ class Wire {
   static Result<Wire> make(std::vector<std::vector<double>> one_way_ms);
   Wire(Wire&&) noexcept;
   Wire& operator=(Wire&&) noexcept;
-  ~Wire();  // takes the namespaces away
+  ~Wire();
 
   static std::string address(int region);  // "10.77.0.1" of region 0
   // Runs the work on the region's own thread and waits: sockets opened, threads started and

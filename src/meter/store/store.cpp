@@ -232,4 +232,12 @@ Result<std::vector<std::string>> Store::ids() {
   return all;
 }
 
+Result<std::map<std::string, std::uint64_t>> Store::tokens() {
+  const auto found = sql_->run("SELECT id, tokens_completion FROM noroshi_usage");
+  if (!found) return Error{"store: " + found.error().message};
+  std::map<std::string, std::uint64_t> all;
+  for (const auto& row : found->rows) all[row[0]] = std::stoull(row[1]);
+  return all;
+}
+
 }  // namespace noroshi::meter

@@ -10,6 +10,7 @@
 //   noroshi_meta   schema = 1
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,6 +73,7 @@ class Store {
   Result<std::vector<Aside>> aside(std::size_t rows_max);
   // Every record, for comparisons.
   Result<std::vector<std::string>> ids();
+  Result<std::map<std::string, std::uint64_t>> tokens();  // completion tokens, by id
 
  private:
   explicit Store(std::unique_ptr<Sql> sql) : sql_(std::move(sql)) {}

@@ -1,0 +1,56 @@
+#pragma once
+
+// `noroshi bench fleet`, its faults: what users notice when a part of the fleet dies, and whether
+// every answer is in the store of usage, once.
+//
+// Each case: 50 streams in the east and 10 in the west, warm for two seconds, then the fault; it is
+// mended after some seconds, users finish, and the store is compared with what they got.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "trial/clients.h"
+
+namespace noroshi::trial {
+
+struct FaultOptions {
+  std::string cases = "all";  // or some, with commas: none, site, leader, region, slow, disk
+  double fault_s = 5;         // before it is mended
+  int streams_east = 50;
+  int streams_west = 10;
+};
+
+struct FaultOutcome {
+  std::string name = {};
+  std::string note = {};  // which site, which server
+  std::string why = {};   // what most of the requests that did not come whole met
+  // Of users, all regions together.
+  std::uint64_t requests = 0;
+  std::uint64_t whole = 0;
+  std::uint64_t refused = 0;             // 429, 503
+  std::uint64_t failed = 0;              // without a first byte
+  std::uint64_t broken = 0;              // after it
+  std::uint64_t wrong = 0;               // words that are not the answer's
+  std::uint64_t streams_open = 0;        // at the fault
+  std::uint64_t streams_hit = 0;         // of these, broken or gone on elsewhere
+  std::uint64_t streams_resumed_1s = 0;  // of these, whole and never silent for a second
+  double silence_ms_max = 0;             // of streams that were hit and became whole
+  double first_success_ms = 0;    // from the fault to the first word of a request asked after it
+  double first_token_ms_p50 = 0;  // of requests asked while the fault was there
+  double first_token_ms_p99 = 0;
+  std::uint64_t records = 0;          // in the store, of this case
+  std::uint64_t records_lost = 0;     // an answer that came whole and is not there
+  std::uint64_t records_doubled = 0;  // rows that belong to no request of a user
+  std::uint64_t tokens_wrong = 0;     // rows of whole answers with another count than came
+};
+
+// Errors: what this machine lacks (root, iproute2, nats-server), or what did not come up.
+Result<std::vector<FaultOutcome>> run_faults(const FaultOptions& options);
+
+// Pure: what became of the requests. Times are of the steady clock.
+FaultOutcome outcome_of(std::string name, const std::vector<Asked>& asked, std::int64_t fault_ns,
+                        std::int64_t mended_ns);
+
+}  // namespace noroshi::trial
