@@ -78,7 +78,8 @@ void plan(State& state, int base_graph, int zc, int rows) {
   // Each column's rotation after its last row is the one that the first row finds.
   std::fill_n(state.rotation, ldpc_core_columns_max, std::uint16_t{0});
   std::fill_n(state.visits_odd, ldpc_core_columns_max, std::uint8_t{0});
-  for (int row = 0; row < rows; ++row) {
+  for (int step = 0; step < rows; ++step) {
+    const int row = ldpc_scheduled_row(step);
     const int extension = row >= ldpc_core_rows;
     state.degree[row] =
         static_cast<std::uint8_t>(graph.row_begin[row + 1] - graph.row_begin[row] - extension);
@@ -96,7 +97,8 @@ void plan(State& state, int base_graph, int zc, int rows) {
     }
     std::uint16_t* read = state.read_offset[odd];
     std::uint16_t* write = state.write_offset[odd];
-    for (int row = 0; row < rows; ++row) {
+    for (int step = 0; step < rows; ++step) {
+      const int row = ldpc_scheduled_row(step);
       const int degree = state.degree[row];
       for (int i = 0; i < degree; ++i) {
         const int e = graph.row_begin[row] + i;
@@ -132,7 +134,8 @@ void iterate(State& state, int iteration, const Scaling& scaling) {
                state.message,
                state.extension_llr,
                state.extension_posterior};
-  for (int row = 0; row < state.rows; ++row) {
+  for (int step = 0; step < state.rows; ++step) {
+    const int row = ldpc_scheduled_row(step);
     const bool extension = row >= ldpc_core_rows;
     const auto degree = static_cast<std::size_t>(state.degree[row]);
     update_row<Kind>(state.degree[row], extension, walk);

@@ -28,6 +28,11 @@ struct LdpcGraph {
 // Precondition: base_graph is 1 or 2 and ldpc_is_lifting_size(zc).
 LdpcGraph ldpc_graph(int base_graph, int zc);
 
+// The row that a layered decoder updates as number `step`. Rows 0, 2 and 3 of base graph 1 have
+// both columns that are never sent, so the first of them to come learns nothing; row 1 has one of
+// them, and before the others it makes both known in one iteration.
+constexpr int ldpc_scheduled_row(int step) { return step < 2 ? 1 - step : step; }
+
 // Parity rows whose parity column is among the columns of d_0 .. d_(codeword_bits - 1); at least
 // the core.
 int ldpc_rows_needed(int base_graph, int zc, int codeword_bits);

@@ -163,7 +163,8 @@ LdpcDecodeResult ldpc_decode(const LdpcDecodeConfig& config, View<const SoftBit,
 
   LdpcDecodeResult result;
   while (result.iterations < config.iterations_max && !result.accepted) {
-    for (int row = 0; row < decoder.rows; ++row) {
+    for (int step = 0; step < decoder.rows; ++step) {
+      const int row = ldpc_scheduled_row(step);
       for (std::size_t l = 0; l < decoder.zc; ++l) update_check(decoder, row, l);
     }
     ++result.iterations;
