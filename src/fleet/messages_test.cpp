@@ -67,9 +67,12 @@ void expect_same(const gateway::SiteState& a, const gateway::SiteState& b) {
     EXPECT_EQ(a.models[i].places, b.models[i].places);
     EXPECT_EQ(a.models[i].requests_in_flight, b.models[i].requests_in_flight);
     EXPECT_EQ(a.models[i].requests_queued, b.models[i].requests_queued);
-    EXPECT_NEAR(a.models[i].prompt_tokens_per_s, b.models[i].prompt_tokens_per_s, 1e-9);
-    EXPECT_NEAR(a.models[i].tokens_per_s, b.models[i].tokens_per_s, 1e-9);
-    EXPECT_NEAR(a.models[i].service_s_mean, b.models[i].service_s_mean, 1e-9);
+    EXPECT_NEAR(a.models[i].prompt_tokens_per_s, b.models[i].prompt_tokens_per_s,
+                1e-6 * b.models[i].prompt_tokens_per_s);
+    EXPECT_NEAR(a.models[i].tokens_per_s, b.models[i].tokens_per_s,
+                1e-6 * b.models[i].tokens_per_s);
+    EXPECT_NEAR(a.models[i].service_s_mean, b.models[i].service_s_mean,
+                1e-6 * b.models[i].service_s_mean);
     EXPECT_EQ(a.models[i].cache_tokens, b.models[i].cache_tokens);
   }
 }
