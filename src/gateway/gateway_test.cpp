@@ -190,7 +190,7 @@ TEST_F(GatewayTest, LetsNothingInWhoseUsageCouldNotBeKept) {
   EXPECT_EQ(refused.result_int(), 503u);
   EXPECT_EQ(code_of(refused), "usage_not_recorded");
   EXPECT_FALSE(refused[http::field::retry_after].empty());
-  EXPECT_EQ(ask(request("GET", "/health")).result_int(), 200u);
+  EXPECT_EQ(ask(test_request("GET", "/health")).result_int(), 200u);
   may_begin_ = true;
   still_serves();
 }
