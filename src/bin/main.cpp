@@ -107,7 +107,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   bench->add_flag("!--one-engine", arguments->colocate.split,
                   "colocate: one engine for all processors instead of one a kind");
   bench->add_option("--streams", arguments->colocate.streams,
-                    "colocate: requests that keep the engines busy (16)");
+                    "colocate: requests that keep the engines busy (32)");
   bench->add_option("--kill-engine", arguments->colocate.engine_kills,
                     "colocate: kill the engines so many times within each run");
   bench->add_option("--plot", arguments->colocate.plot_path,

@@ -40,7 +40,6 @@ std::vector<int> radio_places(const CellSurroundings& around, std::size_t index)
 
 CellRun::CellRun(const CellSurroundings& around, std::size_t index)
     : around_(around),
-      index_(index),
       config_(around.config->cells[index]),
       radio_(radio_places(around, index)),
       stopwatch_(*around.monotonic, thread_clock_) {}
@@ -237,7 +236,10 @@ void CellRun::sleep_to(Worker& worker, SlotCount n) {
   if (up >= tick) return;
   worker.early_ns = tick - up;
   if (worker.warm) worker.warm(n);
-  while (clock.now_ns() < tick) {
+  // Nothing but reading the clock: a gap between two readings is a stall.
+  for (std::int64_t seen = clock.now_ns(), now = seen; seen < tick; seen = now) {
+    now = clock.now_ns();
+    if (now - seen >= stall_min_ns) note_stall(worker, {seen, now, now - seen});
   }
   counters_.early_slots.fetch_add(1, relaxed);
   counters_.early_ns.fetch_add(static_cast<std::uint64_t>(worker.early_ns), relaxed);

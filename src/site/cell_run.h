@@ -95,7 +95,6 @@ class CellRun {
   void write_cost_model();
 
   const CellSurroundings& around_;
-  std::size_t index_;
   const CellConfig& config_;
   std::vector<int> radio_;  // its workers' places among the site's radio processors
   CellCounters counters_;
