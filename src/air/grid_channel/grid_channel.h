@@ -7,9 +7,8 @@
 //   H[a, p, k] = sum_t g[a, p, t] sqrt(P_t / antennas) exp(-j 2 pi k df tau_t),   sum_t P_t = 1
 //
 // g are independent, drawn anew for each slot: circular Gaussian of power 1, or of amplitude 1 and
-// uniform phase. All antennas together receive power 1 of a port that sends power 1: with noise of
-// power 1 / s an antenna and resource element, s is a port's signal-to-noise ratio after ideal
-// combining. (OCUDU's pxsch_bler_test defines its SINR so.)
+// uniform phase; or those of a Butler matrix, exp(j 2 pi a p / ports), which keeps the ports apart.
+// All antennas together receive power 1 of a port that sends power 1.
 
 #include <cstdint>
 #include <vector>
@@ -18,7 +17,7 @@
 
 namespace noroshi::air {
 
-enum class TapGain : std::uint8_t { uniform_phase, rayleigh };
+enum class TapGain : std::uint8_t { uniform_phase, rayleigh, butler };
 
 struct GridChannelConfig {
   ChannelProfile profile;

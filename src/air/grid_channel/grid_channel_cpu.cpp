@@ -115,7 +115,11 @@ void GridChannel::draw(Prng& prng) {
   const View<const cf32, 2> unit(taps_.data(), taps, config_.subcarriers);
   std::ranges::fill(response_, cf32(0));
   for (std::size_t i = 0; i < gains_.size(); ++i) {
-    const double turns = prng.uniform();
+    const std::size_t port = i / taps % static_cast<std::size_t>(config_.ports);
+    const std::size_t antenna = i / taps / static_cast<std::size_t>(config_.ports);
+    const double turns = config_.gain == TapGain::butler
+                             ? static_cast<double>(antenna * port) / config_.ports
+                             : prng.uniform();
     const double size = config_.gain == TapGain::rayleigh ? std::sqrt(prng.exponential()) : 1.0;
     gains_[i] = static_cast<cf32>(std::polar(size, 2 * std::numbers::pi * turns));
     const View<cf32, 2> links(response_.data(), gains_.size() / taps, config_.subcarriers);

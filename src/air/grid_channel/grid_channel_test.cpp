@@ -71,6 +71,19 @@ TEST(GridChannel, AllAntennasTogetherReceivePowerOneOfEachPort) {
       }
 }
 
+TEST(GridChannel, ButlerMatrixKeepsPortsApart) {
+  GridChannel channel(config_of("awgn", TapGain::butler, 4, 4, 12));
+  Prng prng(14);
+  channel.draw(prng);
+  const View<const cf32, 3> h = channel.response();
+  for (std::size_t p = 0; p < 4; ++p)
+    for (std::size_t q = 0; q < 4; ++q) {
+      cf64 product = 0;
+      for (std::size_t a = 0; a < 4; ++a) product += cf64(h(a, p, 3)) * std::conj(cf64(h(a, q, 3)));
+      EXPECT_LT(std::abs(product - (p == q ? 1.0 : 0.0)), 1e-6) << p << ' ' << q;
+    }
+}
+
 // A tap of delay tau turns by -2 pi df tau from subcarrier to subcarrier.
 TEST(GridChannel, DelayTurnsBackwards) {
   GridChannelConfig config = config_of("awgn", TapGain::uniform_phase, 1, 1, 100);

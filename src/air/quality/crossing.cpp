@@ -5,23 +5,25 @@
 #include <cassert>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <thread>
 #include <vector>
 
 namespace noroshi::air {
 namespace {
 
+// Summed in the order of the trials, so that it does not depend on the threads.
 double failure_rate(const CrossingConfig& config, const Trial& trial, double db, int trials) {
-  std::atomic<int> next = 0, failures = 0;
+  std::vector<double> failed(static_cast<std::size_t>(trials));
+  std::atomic<std::size_t> next = 0;
   const auto work = [&](int thread) {
-    for (int i = next++; i < trials; i = next++)
-      failures += trial(db, static_cast<std::uint64_t>(i), thread);
+    for (std::size_t i = next++; i < failed.size(); i = next++) failed[i] = trial(db, i, thread);
   };
   std::vector<std::jthread> others;
   for (int thread = 1; thread < config.threads; ++thread) others.emplace_back(work, thread);
   work(0);
   others.clear();
-  return static_cast<double>(failures) / trials;
+  return std::accumulate(failed.begin(), failed.end(), 0.0) / trials;
 }
 
 // The measured curve, by level.

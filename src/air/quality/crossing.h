@@ -5,7 +5,8 @@
 // Trial number i has the same chance (data, channel, noise before scaling) at every level, so that
 // the measured rate falls nearly without steps of chance, and a search finds where it crosses. What
 // is left is the chance in the choice of the trials: the interval is between the levels where the
-// measured rate is target +- 1.96 sqrt(target (1 - target) / trials).
+// measured rate is target +- 1.96 sqrt(target (1 - target) / trials), which is too wide where
+// trials fail in part.
 
 #include <cstdint>
 #include <functional>
@@ -30,9 +31,9 @@ struct Crossing {
   int levels = 0;  // that had all trials
 };
 
-// Whether trial `index` fails at this level. `thread` is below config.threads; calls with different
-// ones run at the same time.
-using Trial = std::function<bool(double db, std::uint64_t index, int thread)>;
+// How much of trial `index` fails at this level, 0 to 1. `thread` is below config.threads; calls
+// with different ones run at the same time.
+using Trial = std::function<double(double db, std::uint64_t index, int thread)>;
 // Told each level's rate as it becomes known.
 using Progress = std::function<void(double db, double rate)>;
 

@@ -41,7 +41,9 @@ bool Link::loses(double sinr_db, std::uint64_t block) {
   pusch_transmit(config_.carrier, slot, config_.pusch, sent_, {}, ports, transmit_);
   channel_.draw(fading);
   channel_.apply(ports, antennas);
-  add_noise(static_cast<float>(std::pow(10.0, -sinr_db / 10)), noise, antenna_grid_);
+  // A layer has power 1 in the grid.
+  const double noise_power = config_.pusch.layers * std::pow(10.0, -sinr_db / 10);
+  add_noise(static_cast<float>(noise_power), noise, antenna_grid_);
   last_ = phy::pusch_receive(config_.carrier, slot, config_.pusch, antennas, true, config_.decode,
                              harq_, received_, receive_);
   // A false CRC is a loss too.

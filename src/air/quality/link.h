@@ -25,7 +25,9 @@ class Link {
   // a port for each layer and the carrier's subcarriers.
   explicit Link(const LinkConfig& config);
 
-  // Whether the block is lost when the noise has power 10^(-sinr_db / 10) an antenna and element.
+  // Whether the block is lost. sinr_db: what all antennas together receive of all layers in a
+  // resource element, on average, over the noise that one antenna receives. (OCUDU's
+  // pxsch_bler_test defines it so: its layers share power 1, its antennas each get a part.)
   bool loses(double sinr_db, std::uint64_t block);
 
   const phy::ReceiveResult& last() const { return last_; }
