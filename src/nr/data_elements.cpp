@@ -20,20 +20,33 @@ int ptrs_subcarrier(int dmrs_type, int port, int offset) {
   return dmrs_type == 1 ? ptrs_type1[port][offset] : ptrs_type2[port][offset];
 }
 
-// Masks of a symbol that PT-RS or reservations touch.
-void find_block_masks(const SharedChannel& channel, int symbol, bool ptrs,
-                      const PtRsBlocks& ptrs_at, SymbolElements& out,
+// Bit i: reservation i touches the symbol.
+std::uint32_t reservations_in(const SharedChannel& channel, int symbol) {
+  std::uint32_t touching = 0;
+  for (int i = 0; i < channel.reserved_count; ++i)
+    if (has(channel.reserved[static_cast<std::size_t>(i)].symbol_mask, symbol)) touching |= 1u << i;
+  return touching;
+}
+
+// Masks of a symbol that PT-RS (where ptrs_at is not null) or reservations touch.
+void find_block_masks(const SharedChannel& channel, const std::bitset<rb_max>& blocks,
+                      std::uint32_t reservations, const PtRsBlocks* ptrs_at, SymbolElements& out,
                       std::array<std::uint16_t, rb_max>& masks) {
-  const std::bitset<rb_max> blocks = hop_blocks(channel, out.hop);
-  int number = 0;
-  for (int rb = 0; rb < rb_max; ++rb) {
-    if (!blocks[static_cast<std::size_t>(rb)]) continue;
-    unsigned taken = reserved_subcarriers(channel, symbol, rb);
-    if (ptrs && number % ptrs_at.step == ptrs_at.first) taken |= ptrs_at.mask;
-    const auto mask = static_cast<std::uint16_t>(out.mask & ~taken);
-    masks[static_cast<std::size_t>(rb)] = mask;
-    out.count += std::popcount(mask);
-    ++number;
+  int until_ptrs = ptrs_at != nullptr ? ptrs_at->first : rb_max;
+  for (std::size_t rb = 0; rb < rb_max; ++rb) {
+    if (!blocks[rb]) continue;
+    unsigned taken = 0;
+    for (std::uint32_t rest = reservations; rest != 0; rest &= rest - 1) {
+      const ReservedElements& reserved =
+          channel.reserved[static_cast<std::size_t>(std::countr_zero(rest))];
+      if (reserved.rbs[rb]) taken |= reserved.subcarrier_mask;
+    }
+    if (until_ptrs-- == 0) {
+      taken |= ptrs_at->mask;
+      until_ptrs = ptrs_at->step - 1;
+    }
+    masks[rb] = static_cast<std::uint16_t>(out.mask & ~taken);
+    out.count += std::popcount(masks[rb]);
   }
 }
 
@@ -92,11 +105,11 @@ PtRsBlocks ptrs_blocks(const SharedChannel& channel) {
   const int rest = rbs % blocks.step;
   blocks.first = channel.rnti % (rest == 0 ? blocks.step : rest);
   for (std::size_t port = 0; port < 2; ++port) {
-    const int dmrs_port = channel.ptrs.dmrs_port[port];
+    const std::int8_t dmrs_port = channel.ptrs.dmrs_port[port];
     blocks.subcarrier[port] = -1;
     if (dmrs_port < 0) continue;
     const int k = ptrs_subcarrier(channel.dmrs.type, dmrs_port, channel.ptrs.re_offset);
-    blocks.subcarrier[port] = static_cast<std::int8_t>(k);
+    blocks.subcarrier[port] = k;
     blocks.mask = static_cast<std::uint16_t>(blocks.mask | 1u << k);
   }
   return blocks;
@@ -108,10 +121,10 @@ int ptrs_samples(const SharedChannel& channel) {
 
 std::uint16_t reserved_subcarriers(const SharedChannel& channel, int symbol, int rb) {
   unsigned taken = 0;
-  for (int i = 0; i < channel.reserved_count; ++i) {
-    const ReservedElements& reserved = channel.reserved[static_cast<std::size_t>(i)];
-    if (has(reserved.symbol_mask, symbol) && reserved.rbs[static_cast<std::size_t>(rb)])
-      taken |= reserved.subcarrier_mask;
+  for (std::uint32_t rest = reservations_in(channel, symbol); rest != 0; rest &= rest - 1) {
+    const ReservedElements& reserved =
+        channel.reserved[static_cast<std::size_t>(std::countr_zero(rest))];
+    if (reserved.rbs[static_cast<std::size_t>(rb)]) taken |= reserved.subcarrier_mask;
   }
   return static_cast<std::uint16_t>(taken);
 }
@@ -123,27 +136,37 @@ void find_data_elements(const SharedChannel& channel, DataElements& elements) {
   const std::uint16_t ptrs = ptrs_symbols(channel);
   const PtRsBlocks ptrs_at =
       ptrs == 0 || channel.transform_precoding ? PtRsBlocks{} : ptrs_blocks(channel);
-  std::uint32_t reserved = 0;
-  for (int i = 0; i < channel.reserved_count; ++i)
-    reserved |= channel.reserved[static_cast<std::size_t>(i)].symbol_mask;
   const std::uint16_t dmrs = dmrs_subcarriers(channel.dmrs);
+  const int second_hop = hop_symbol(channel);
+  // Symbols that PT-RS alone touch are alike within a hop: the first of them.
+  int model[2] = {-1, -1};
 
   elements.symbols = {};
   for (int l = channel.symbol_start; l < end; ++l) {
     SymbolElements& out = elements.symbols[static_cast<std::size_t>(l)];
-    out.hop = l >= hop_symbol(channel) ? 1 : 0;
+    out.hop = l >= second_hop ? 1 : 0;
     const bool with_dmrs = has(channel.dmrs.symbol_mask, l);
     out.mask = static_cast<std::uint16_t>(all_subcarriers & ~(with_dmrs ? dmrs : 0));
     const bool with_ptrs = has(ptrs, l);
-    out.uniform = channel.transform_precoding || (!with_ptrs && !has(reserved, l));
+    const std::uint32_t reservations = reservations_in(channel, l);
+    out.uniform = channel.transform_precoding || (!with_ptrs && reservations == 0);
     if (out.uniform) {
       out.count = std::popcount(out.mask) * rbs;
       // A symbol with DM-RS has no PT-RS.
       if (with_ptrs) out.count -= ptrs_samples(channel);
-    } else {
-      find_block_masks(channel, l, with_ptrs, ptrs_at, out,
-                       elements.block_masks[static_cast<std::size_t>(l)]);
+      continue;
     }
+    auto& masks = elements.block_masks[static_cast<std::size_t>(l)];
+    const bool ptrs_alone = with_ptrs && reservations == 0;
+    int& alike = model[out.hop];
+    if (ptrs_alone && alike >= 0) {
+      masks = elements.block_masks[static_cast<std::size_t>(alike)];
+      out.count = elements.symbols[static_cast<std::size_t>(alike)].count;
+      continue;
+    }
+    find_block_masks(channel, hop_blocks(channel, out.hop), reservations,
+                     with_ptrs ? &ptrs_at : nullptr, out, masks);
+    if (ptrs_alone) alike = l;
   }
 }
 

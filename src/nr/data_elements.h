@@ -34,10 +34,10 @@ std::uint16_t ptrs_symbols(const SharedChannel& channel);
 // Where PT-RS lies in the blocks of a symbol, without transform precoding: in the allocated blocks
 // number first, first + step, ... (counted from 0, ascending), at one subcarrier a PT-RS port.
 struct PtRsBlocks {
-  int first = 0;                               // k_ref^RB
-  int step = 1;                                // K_PT-RS
-  std::array<std::int8_t, 2> subcarrier = {};  // k_ref^RE; -1: no such port
-  std::uint16_t mask = 0;                      // the same of all ports
+  int first = 0;                       // k_ref^RB
+  int step = 1;                        // K_PT-RS
+  std::array<int, 2> subcarrier = {};  // k_ref^RE; -1: no such port
+  std::uint16_t mask = 0;              // the same of all ports
 };
 PtRsBlocks ptrs_blocks(const SharedChannel& channel);
 

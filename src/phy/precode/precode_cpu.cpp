@@ -329,6 +329,7 @@ void precode_layers(const std::int8_t* HWY_RESTRICT levels, std::size_t stride, 
   const std::size_t lanes = hn::Lanes(d), floats = 2 * count;
   for (std::size_t i = 0; i < floats; i += lanes) {
     hn::Vec<Floats> x[layers], swapped[layers];
+    HWY_UNROLL(8)  // so that they stay in registers
     for (std::size_t layer = 0; layer < layers; ++layer) {
       // Behind the end: slack.
       x[layer] = hn::Mul(load_levels(levels + layer * stride + i), hn::Set(d, units[layer]));
@@ -338,6 +339,7 @@ void precode_layers(const std::int8_t* HWY_RESTRICT levels, std::size_t stride, 
       const SpreadWeight* w = weights + layers * port;
       auto sum = hn::Mul(load_pair(w[0].data()), x[0]);
       auto turned = hn::Mul(load_pair(w[0].data() + 2), swapped[0]);
+      HWY_UNROLL(8)
       for (std::size_t layer = 1; layer < layers; ++layer) {
         sum = hn::MulAdd(load_pair(w[layer].data()), x[layer], sum);
         turned = hn::MulAdd(load_pair(w[layer].data() + 2), swapped[layer], turned);

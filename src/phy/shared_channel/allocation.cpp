@@ -57,6 +57,10 @@ std::uint32_t data_scrambling_init(const nr::SharedChannel& channel, int codewor
 }
 
 fec::SchConfig sch_config(const nr::SharedChannel& channel, int codeword) {
+  return sch_config(channel, codeword, nr::data_resource_elements(channel));
+}
+
+fec::SchConfig sch_config(const nr::SharedChannel& channel, int codeword, int elements) {
   const bool first = codeword == 0;
   fec::SchConfig config;
   config.tb_bits = first ? channel.tb_bits : channel.second.tb_bits;
@@ -64,7 +68,7 @@ fec::SchConfig sch_config(const nr::SharedChannel& channel, int codeword) {
   config.bits_per_symbol = nr::bits_per_symbol(nr::codeword_modulation(channel, codeword));
   config.layers = nr::codeword_layers(channel, codeword);
   config.rv = first ? channel.rv : channel.second.rv;
-  config.coded_bits = nr::coded_bits(channel, codeword);
+  config.coded_bits = elements * config.layers * config.bits_per_symbol;
   config.limited_buffer_bits =
       first ? channel.limited_buffer_bits : channel.second.limited_buffer_bits;
   return config;

@@ -57,7 +57,9 @@ std::uint16_t data_subcarriers(const nr::SharedChannel& channel, int symbol);
 std::uint32_t data_scrambling_init(const nr::SharedChannel& channel, int codeword = 0);
 
 // What sch_encode and sch_decode need. coded_bits: nr::coded_bits; UCI on PUSCH takes from them.
+// elements: nr::data_resource_elements, where they are known already.
 fec::SchConfig sch_config(const nr::SharedChannel& channel, int codeword = 0);
+fec::SchConfig sch_config(const nr::SharedChannel& channel, int codeword, int elements);
 
 // What any shared channel must fulfil, as PDSCH or as PUSCH: fields in the standard's range, blocks
 // inside the carrier, DM-RS inside the symbols, one port a layer, transport blocks that fit. Errors

@@ -140,11 +140,11 @@ Result<void> check_ptrs_ports(const nr::SharedChannel& channel) {
                         channel.dmrs.type == 1 ? "0 with DM-RS ports from 4 on (type 1)"
                                                : "0 with DM-RS ports from 6 on (type 2)");
   for (std::size_t i = 0; i < 2; ++i) {
-    const int port = ptrs.dmrs_port[i];
-    const std::string field = "ptrs.dmrs_port[" + std::to_string(i) + "]";
+    const std::int8_t port = ptrs.dmrs_port[i];
+    const char* const field = i == 0 ? "ptrs.dmrs_port[0]" : "ptrs.dmrs_port[1]";
     if (port == -1 && i == 1) continue;
     if (port < 0 || port >= ports_max || (channel.dmrs.port_mask >> port & 1) == 0)
-      return out_of_range(field.c_str(), port, "a port of dmrs.port_mask");
+      return out_of_range(field, port, "a port of dmrs.port_mask");
   }
   if (ptrs.dmrs_port[0] == ptrs.dmrs_port[1])
     return out_of_range("ptrs.dmrs_port[1]", ptrs.dmrs_port[1], "another one than dmrs_port[0]");
@@ -190,11 +190,13 @@ Result<void> check_reserved(const nr::SharedChannel& channel) {
                         "0.." + std::to_string(nr::reserved_max));
   for (int i = 0; i < channel.reserved_count; ++i) {
     const nr::ReservedElements& reserved = channel.reserved[static_cast<std::size_t>(i)];
-    const std::string field = "reserved[" + std::to_string(i) + "].";
+    const auto refuse = [&](const char* field, int value, const char* allowed) {
+      return out_of_range(("reserved[" + std::to_string(i) + "]." + field).c_str(), value, allowed);
+    };
     if (reserved.symbol_mask >> nr::symbols_per_slot != 0)
-      return out_of_range((field + "symbol_mask").c_str(), reserved.symbol_mask, "14 bits");
+      return refuse("symbol_mask", reserved.symbol_mask, "14 bits");
     if ((reserved.subcarrier_mask & ~all_subcarriers) != 0)
-      return out_of_range((field + "subcarrier_mask").c_str(), reserved.subcarrier_mask, "12 bits");
+      return refuse("subcarrier_mask", reserved.subcarrier_mask, "12 bits");
   }
   return {};
 }
@@ -301,8 +303,9 @@ Result<void> check_shared_channel(const nr::Carrier& carrier, const nr::SharedCh
   if (Result<void> r = check_hopping(carrier, channel); !r) return r;
   if (Result<void> r = check_uci(channel); !r) return r;
   if (channel.tb_bits == 0 && channel.uci.any()) return {};  // UCI without UL-SCH
+  const int elements = nr::data_resource_elements(channel);
   for (int codeword = 0; codeword < nr::codewords(channel); ++codeword)
-    if (Result<void> r = fec::check(sch_config(channel, codeword)); !r) return r;
+    if (Result<void> r = fec::check(sch_config(channel, codeword, elements)); !r) return r;
   return {};
 }
 

@@ -51,6 +51,9 @@ Transmission begin(const nr::Carrier& carrier, int slot, const nr::SharedChannel
   assert(check_precoding(channel, precoding, ports).ok());
   static_cast<void>(ports);
   nr::find_data_elements(channel, state.elements);
+  state.elements_count = 0;
+  for (const nr::SymbolElements& symbol : state.elements.symbols)
+    state.elements_count += symbol.count;
   for (int hop = 0; hop < (channel.second_hop_rb < 0 ? 1 : 2); ++hop) {
     state.blocks[static_cast<std::size_t>(hop)] = make_allocation(channel, hop);
     state.order[static_cast<std::size_t>(hop)] = mapping_order(channel, hop);

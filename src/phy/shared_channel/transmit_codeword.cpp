@@ -64,7 +64,7 @@ void make_codeword_with_uci(const nr::SharedChannel& pusch, const Payload& paylo
 void make_codeword(const nr::SharedChannel& channel, int codeword, const Payload& payload,
                    State& state) {
   if (channel.uci.any()) return make_codeword_with_uci(channel, payload, state);
-  const fec::SchConfig config = sch_config(channel, codeword);
+  const fec::SchConfig config = sch_config(channel, codeword, state.elements_count);
   const View<const std::uint8_t, 1> tb = payload.tb[static_cast<std::size_t>(codeword)];
   assert(tb.size() == static_cast<std::size_t>(config.tb_bits) / 8);
   const auto bits = static_cast<std::size_t>(config.coded_bits);

@@ -180,7 +180,7 @@ void write_ptrs_symbol(const Transmission& t, int symbol) {
   const nr::PtRsBlocks at = nr::ptrs_blocks(channel);
   const View<cf32, 1> values(t.state.sequence.data(), ptrs_block_count(channel));
   for (int i = 0; i < 2; ++i) {
-    const int dmrs_port = channel.ptrs.dmrs_port[static_cast<std::size_t>(i)];
+    const std::int8_t dmrs_port = channel.ptrs.dmrs_port[static_cast<std::size_t>(i)];
     if (dmrs_port < 0) continue;
     const int k = at.subcarrier[static_cast<std::size_t>(i)];
     const std::uint32_t below = channel.dmrs.port_mask & ((1u << dmrs_port) - 1);

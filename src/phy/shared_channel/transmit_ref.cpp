@@ -149,7 +149,7 @@ class Sender {
     const int k_rb = c_.rnti % (n_rb % step == 0 ? step : n_rb % step);
     const int number =
         static_cast<int>(std::find(blocks.begin(), blocks.end(), e.rb) - blocks.begin());
-    for (const int port : c_.ptrs.dmrs_port) {
+    for (const std::int8_t port : c_.ptrs.dmrs_port) {
       if (port < 0) continue;
       static constexpr int type1[4][4] = {{0, 2, 6, 8}, {2, 4, 8, 10}, {1, 3, 7, 9}, {3, 5, 9, 11}};
       static constexpr int type2[6][4] = {{0, 1, 6, 7}, {1, 6, 7, 0},   {2, 3, 8, 9},

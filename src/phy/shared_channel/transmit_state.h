@@ -22,6 +22,7 @@ struct TransmitWorkspace::State {
 
   // Of the transmission at hand.
   nr::DataElements elements;
+  int elements_count = 0;            // of all symbols
   std::array<Allocation, 2> blocks;  // by hop, ascending
   std::array<Allocation, 2> order;   // by hop, in mapping order
   std::array<std::size_t, 2> sent_bits{};
