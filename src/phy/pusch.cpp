@@ -7,7 +7,9 @@
 #include <numbers>
 #include <string>
 
+#include "nr/prbs/prbs.h"
 #include "phy/receive/front_end.h"
+#include "phy/shared_channel/transmit.h"
 
 namespace noroshi::phy {
 
@@ -22,17 +24,56 @@ namespace {
 
 int hops(const nr::SharedChannel& channel) { return channel.second_hop_rb == -1 ? 1 : 2; }
 
-CodewordResult decode_codeword(const ReceiveGroup& group, const Stream& stream) {
+CodewordResult decode_codeword(const ReceiveGroup& group, const Stream& stream,
+                               const fec::SchConfig& config, View<const SoftBit, 1> soft_bits) {
   const Reception& reception = group.receptions[static_cast<std::size_t>(stream.handset)];
   const bool second = stream.codeword == 1;
   Workers workers = group.options.workers;
   workers.count = group.shares();
   const fec::SchDecodeResult decoded =
-      fec::sch_decode(sch_config(*reception.channel, stream.codeword), stream.soft_bits,
-                      second ? reception.second_new_data : reception.new_data, group.options.decode,
-                      second ? *reception.second_harq : *reception.harq,
+      fec::sch_decode(config, soft_bits, second ? reception.second_new_data : reception.new_data,
+                      group.options.decode, second ? *reception.second_harq : *reception.harq,
                       second ? reception.second_tb : reception.tb, group.state.sch, workers);
   return {decoded.crc_ok, decoded.code_blocks, decoded.code_blocks_ok, decoded.iterations};
+}
+
+void decode_uci(fec::PuschPart part, ReceiveWorkspace::State& state, UciPart& out) {
+  out = {};
+  out.bits = state.layout.information_bits(part);
+  if (out.bits == 0) return;
+  const auto code = fec::make_uci_code({.bits = out.bits,
+                                        .coded_bits = state.layout.coded_bits(part),
+                                        .bits_per_symbol = state.layout.bits_per_symbol()});
+  const View<const SoftBit, 1> soft_bits(state.parts[static_cast<std::size_t>(part)].data(),
+                                         state.layout.coded_bits(part));
+  const View<std::uint8_t, 1> message(out.message.data(),
+                                      bytes_for_bits(static_cast<std::size_t>(out.bits)));
+  out.ok = fec::uci_decode(code.value(), soft_bits, {}, message, state.polar).ok;
+}
+
+// A codeword that UL-SCH and UCI share.
+CodewordResult decode_with_uci(const ReceiveGroup& group, const Stream& stream) {
+  ReceiveWorkspace::State& state = group.state;
+  const Reception& reception = group.receptions[static_cast<std::size_t>(stream.handset)];
+  const nr::SharedChannel& pusch = *reception.channel;
+  const auto made = fec::make_pusch_uci_layout(fec::pusch_uci_config(pusch).value(), state.layout);
+  assert(made.ok() && reception.uci != nullptr);
+  static_cast<void>(made);
+  const View<std::uint8_t, 1> scrambling(state.scrambling.data(),
+                                         bytes_for_bits(stream.soft_bits.size()));
+  nr::cpu::prbs_packed(stream.c_init, 0, scrambling);
+  fec::pusch_uci_descramble_placeholders(state.layout, scrambling, stream.soft_bits);
+  fec::PuschSoftBits parts;
+  for (std::size_t i = 0; i < fec::pusch_parts; ++i)
+    parts.of[i] = {state.parts[i].data(), state.layout.coded_bits(static_cast<fec::PuschPart>(i))};
+  fec::pusch_uci_demultiplex(state.layout, stream.soft_bits, parts);
+  decode_uci(fec::PuschPart::harq, state, reception.uci->harq);
+  decode_uci(fec::PuschPart::csi1, state, reception.uci->csi1);
+  decode_uci(fec::PuschPart::csi2, state, reception.uci->csi2);
+  if (pusch.tb_bits == 0) return {};
+  fec::SchConfig config = sch_config(pusch);
+  config.coded_bits = state.layout.coded_bits(fec::PuschPart::ul_sch);
+  return decode_codeword(group, stream, config, parts.of[0]);
 }
 
 // Means over the layers of one handset, and over hops.
@@ -72,13 +113,17 @@ Error refused(const std::string& field, int value, const char* why) {
   return Error{field + " is " + std::to_string(value) + ": " + why};
 }
 
-// What no receiver of ours does.
+// What the standard's tables or TS 38.214 5.1.4 leave out: more DM-RS symbols than they have, and
+// reserved elements where DM-RS are.
 Result<void> check_receive(const nr::SharedChannel& channel) {
-  constexpr const char* not_yet = "this receiver does not do that yet";
-  if (channel.ptrs.present) return refused("ptrs.present", 1, not_yet);
-  if (channel.transform_precoding) return refused("transform_precoding", 1, not_yet);
-  if (channel.uci.harq_bits != 0) return refused("uci.harq_bits", channel.uci.harq_bits, not_yet);
-  if (channel.uci.csi1_bits != 0) return refused("uci.csi1_bits", channel.uci.csi1_bits, not_yet);
+  for (int i = 0; i < channel.reserved_count; ++i) {
+    const nr::ReservedElements& reserved = channel.reserved[static_cast<std::size_t>(i)];
+    if ((reserved.symbol_mask & channel.dmrs.symbol_mask) != 0 &&
+        (reserved.subcarrier_mask & nr::dmrs_subcarriers(channel.dmrs)) != 0 &&
+        (reserved.rbs & channel.rbs).any())
+      return refused("reserved[" + std::to_string(i) + "].symbol_mask", reserved.symbol_mask,
+                     "it takes elements of DM-RS");
+  }
   const int middle = nr::hop_symbol(channel);
   const std::uint32_t mask = channel.dmrs.symbol_mask;
   for (const std::uint32_t symbols : {mask & ((1u << middle) - 1), mask >> middle}) {
@@ -106,6 +151,7 @@ std::string unlike(const nr::SharedChannel& a, const nr::SharedChannel& b) {
     return "dmrs.cdm_groups_without_data";
   if (a.dmrs.scrambling_id != b.dmrs.scrambling_id) return "dmrs.scrambling_id";
   if (a.dmrs.n_scid != b.dmrs.n_scid) return "dmrs.n_scid";
+  if (a.dmrs.hopping != b.dmrs.hopping) return "dmrs.hopping";
   return {};
 }
 
@@ -113,6 +159,7 @@ std::string unlike(const nr::SharedChannel& a, const nr::SharedChannel& b) {
 
 Result<void> check_pusch(const nr::Carrier& carrier, const nr::SharedChannel& pusch) {
   if (Result<void> r = check_uplink(carrier, pusch); !r) return r;
+  if (Result<void> r = check_uci_fits(pusch); !r) return r;
   return check_receive(pusch);
 }
 
@@ -170,7 +217,12 @@ void shared_channel_receive(const nr::Carrier& carrier, int slot,
   for (int s = 0; s < group.stream_count; ++s) {
     const Stream& stream = group.streams[static_cast<std::size_t>(s)];
     ReceiveResult& result = results[static_cast<std::size_t>(stream.handset)];
-    const CodewordResult decoded = decode_codeword(group, stream);
+    const nr::SharedChannel& channel =
+        *receptions[static_cast<std::size_t>(stream.handset)].channel;
+    const CodewordResult decoded =
+        channel.uci.any() ? decode_with_uci(group, stream)
+                          : decode_codeword(group, stream, sch_config(channel, stream.codeword),
+                                            stream.soft_bits);
     if (stream.codeword == 1) {
       result.second = decoded;
       continue;

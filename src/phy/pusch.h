@@ -8,6 +8,7 @@
 // Handsets on the same blocks (uplink MU-MIMO) are received together: one estimate of all their
 // DM-RS ports, one equaliser of all their layers, then every codeword by itself.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -15,6 +16,7 @@
 #include "base/view.h"
 #include "base/workers.h"
 #include "fec/sch/sch.h"
+#include "fec/uci/uci.h"
 #include "nr/shared_channel.h"
 #include "phy/equalize/equalize.h"
 #include "phy/estimate/estimate.h"
@@ -55,6 +57,16 @@ struct CodewordResult {
   int iterations = 0;  // of LDPC, summed over code blocks
 };
 
+// One part of UCI on PUSCH. ok: its CRC is right or, up to 11 bits, it is told from noise.
+struct UciPart {
+  bool ok = false;
+  int bits = 0;                                                     // 0: not sent
+  std::array<std::uint8_t, (fec::uci_bits_max + 7) / 8> message{};  // packed; a guess where not ok
+};
+struct UciResult {
+  UciPart harq, csi1, csi2;
+};
+
 // Of one handset.
 struct ReceiveResult {
   bool crc_ok = false;        // of the first codeword, as the next fields
@@ -75,7 +87,7 @@ struct ReceiveResult {
 struct Reception {
   const nr::SharedChannel* channel = nullptr;
   // new_data = false combines with what the HARQ buffer holds. tb: tb_bits / 8 bytes, written in
-  // full.
+  // full. Neither with UCI alone.
   bool new_data = true;
   fec::HarqBuffer* harq = nullptr;
   View<std::uint8_t, 1> tb;
@@ -83,6 +95,7 @@ struct Reception {
   bool second_new_data = true;
   fec::HarqBuffer* second_harq = nullptr;
   View<std::uint8_t, 1> second_tb;
+  UciResult* uci = nullptr;  // must be there when the channel has UCI
 };
 
 // Errors name the field that the standard or this version does not allow.
@@ -95,7 +108,8 @@ Result<void> check_pusch_group(const nr::Carrier& carrier,
                                View<const nr::SharedChannel* const, 1> group);
 
 // grid: [antenna 1..8, symbol 14, subcarrier]. slot: in the frame. One result a reception.
-// Precondition: check_pusch_group (check_pdsch_receive).
+// With UCI of 12 bits and more it makes polar codes, which allocates. Precondition:
+// check_pusch_group (check_pdsch_receive).
 void shared_channel_receive(const nr::Carrier& carrier, int slot,
                             View<const Reception, 1> receptions, View<const cf32, 3> grid,
                             const ReceiveOptions& options, View<ReceiveResult, 1> results,

@@ -8,6 +8,7 @@
 
 #include "nr/prbs/prbs.h"
 #include "phy/dmrs/dmrs.h"
+#include "phy/ptrs/ptrs.h"
 #include "phy/receive/evm.h"
 
 namespace noroshi::phy {
@@ -97,7 +98,11 @@ ChannelInfo estimate_channel(const ReceiveGroup& group, const Hop& hop) {
   const View<cf32, 2> pilots(group.state.pilots.data(), input.symbols.count, count);
   for (int d = 0; d < input.symbols.count; ++d) {
     const std::size_t i = static_cast<std::size_t>(d);
-    cpu::dmrs_pilots(dmrs, 0, group.slot, input.symbols.symbol[i], hop.allocation, pilots[i]);
+    if (group.channel().transform_precoding) {
+      dmrs_low_papr(dmrs, group.slot, input.symbols.symbol[i], pilots[i]);
+    } else {
+      cpu::dmrs_pilots(dmrs, 0, group.slot, input.symbols.symbol[i], hop.allocation, pilots[i]);
+    }
   }
   input.pilots = pilots;
   return cpu::estimate(input, group.state.estimate, group.options.workers);
@@ -262,6 +267,125 @@ StreamSymbol pick_data(const ReceiveGroup& group, const Hop& hop, const Stream& 
   return {{scratch.data.data(), at}, {scratch.data_noise.data(), at}};
 }
 
+cf32 product(cf32 a, cf32 b) {  // without the search for infinities
+  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
+}
+
+// A phase that PT-RS of this much energy over noise tells is better than none.
+constexpr float ptrs_energy_min = 20;
+
+// The turn of one PT-RS port in a symbol (TS 38.211 6.4.1.2.2.1): of sum y conj(sent) / noise.
+cf32 ptrs_turn(const ReceiveGroup& group, const Hop& hop, const nr::SharedChannel& channel,
+               int first_layer, int ptrs_port, int symbol, const float* inverse_noise,
+               ReceiveScratch& scratch) {
+  const int port = channel.ptrs.dmrs_port[static_cast<std::size_t>(ptrs_port)];
+  const int layer = first_layer + std::popcount(channel.dmrs.port_mask & ((1u << port) - 1));
+  const Stream* stream = &group.streams[0];
+  while (layer >= stream->first_layer + stream->layers) ++stream;
+  const nr::PtRsBlocks at = nr::ptrs_blocks(channel);
+  const int k = at.subcarrier[static_cast<std::size_t>(ptrs_port)];
+  const View<cf32, 1> sent(scratch.ptrs.data(), ptrs_block_count(channel));
+  ptrs_values(group.slot, channel, ptrs_port, hop.index, hop.allocation, sent);
+  cf32 sum = 0;
+  float energy = 0;
+  std::size_t next = 0;
+  int number = 0;
+  for (const RbRun& run : hop.allocation)
+    for (int rb = run.first; rb < run.first + run.count; ++rb, ++number) {
+      if (number % at.step != at.first) continue;
+      const cf32 expected = channel.ptrs.amplitude * sent[next++];
+      if ((nr::reserved_subcarriers(channel, symbol, rb) >> k & 1) != 0) continue;
+      const std::size_t element =
+          static_cast<std::size_t>(stream->first_layer) * group.state.plane +
+          static_cast<std::size_t>((12 * number + k) * stream->layers + layer -
+                                   stream->first_layer);
+      sum += inverse_noise[element] * product(scratch.symbols[element], std::conj(expected));
+      energy += inverse_noise[element] * std::norm(expected);
+    }
+  const float size = std::abs(sum);
+  return energy > ptrs_energy_min && size > 0 ? sum / size : cf32(1);
+}
+
+// Turns every handset's layers back by what its PT-RS tell of the symbol's common phase. With two
+// PT-RS ports the second speaks for its own layer, the first for all others.
+void correct_phase(const ReceiveGroup& group, const Hop& hop, int symbol,
+                   const float* inverse_noise, ReceiveScratch& scratch) {
+  int first_layer = 0;
+  for (std::size_t handset = 0; handset < group.receptions.size(); ++handset) {
+    const nr::SharedChannel& channel = *group.receptions[handset].channel;
+    const int first = first_layer;
+    first_layer += channel.layers;
+    if (!channel.ptrs.present || (nr::ptrs_symbols(channel) >> symbol & 1) == 0) continue;
+    std::array<cf32, nr::layers_max> back;
+    back.fill(std::conj(ptrs_turn(group, hop, channel, first, 0, symbol, inverse_noise, scratch)));
+    if (channel.ptrs.dmrs_port[1] >= 0) {
+      const std::uint32_t below = channel.dmrs.port_mask & ((1u << channel.ptrs.dmrs_port[1]) - 1);
+      back[static_cast<std::size_t>(std::popcount(below))] =
+          std::conj(ptrs_turn(group, hop, channel, first, 1, symbol, inverse_noise, scratch));
+    }
+    for (const Stream& stream : group.streams) {
+      if (stream.layers == 0 || stream.handset != static_cast<int>(handset)) continue;
+      const std::size_t layers = static_cast<std::size_t>(stream.layers);
+      cf32* const symbols =
+          scratch.symbols.data() + static_cast<std::size_t>(stream.first_layer) * group.state.plane;
+      const cf32* const turn = back.data() + (stream.first_layer - first);
+      for (std::size_t k = 0; k < static_cast<std::size_t>(hop.allocation.subcarriers()); ++k)
+        for (std::size_t i = 0; i < layers; ++i)
+          symbols[k * layers + i] = product(symbols[k * layers + i], turn[i]);
+    }
+  }
+}
+
+// With transform precoding: the samples before the DFT. What the equaliser left unbiased on every
+// subcarrier is weighted with b = gamma / (1 + gamma) again, as the MMSE of the samples wants it;
+// their bias is the mean of b, and all have one noise: 1 / noise = b / (1 - b).
+StreamSymbol invert_dft(const ReceiveGroup& group, const Hop& hop, const Stream& stream, int symbol,
+                        const float* inverse_noise, ReceiveScratch& scratch) {
+  const nr::SharedChannel& channel =
+      *group.receptions[static_cast<std::size_t>(stream.handset)].channel;
+  const std::size_t size = static_cast<std::size_t>(hop.allocation.subcarriers());
+  const std::size_t offset = static_cast<std::size_t>(stream.first_layer) * group.state.plane;
+  cf32* const spectrum = scratch.symbols.data() + offset;
+  double bias_sum = 0;
+  for (std::size_t k = 0; k < size; ++k) {
+    const float gamma = inverse_noise[offset + k];
+    const float bias = gamma / (1 + gamma);
+    spectrum[k] *= bias;
+    bias_sum += static_cast<double>(bias);
+  }
+  const View<cf32, 1> samples(scratch.data.data(), size);
+  cpu::dft(scratch.dft, FftDirection::inverse, {spectrum, size}, samples);
+  // The least that floats tell from 1.
+  const double bias = std::clamp(bias_sum / static_cast<double>(size), 1e-9, 1 - 1e-7);
+  cf32 turn(static_cast<float>(1 / bias));
+
+  PtRsSamples ptrs;
+  const std::size_t l = static_cast<std::size_t>(symbol);
+  const std::size_t count = static_cast<std::size_t>(
+      group.state.elements[static_cast<std::size_t>(stream.handset)].symbols[l].count);
+  if (count < size) {
+    ptrs = ptrs_before_dft(group.slot, channel);
+    cf32 sum = 0;
+    float energy = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(ptrs.count); ++i) {
+      sum += product(samples[static_cast<std::size_t>(ptrs.place[i])], std::conj(ptrs.value[i]));
+      energy += std::norm(ptrs.value[i]);
+    }
+    const float known = energy * static_cast<float>(bias / (1 - bias));
+    if (known > ptrs_energy_min && std::abs(sum) > 0) turn *= std::conj(sum) / std::abs(sum);
+  }
+  std::size_t at = 0, p = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    if (p < static_cast<std::size_t>(ptrs.count) && static_cast<std::size_t>(ptrs.place[p]) == i) {
+      ++p;
+      continue;
+    }
+    scratch.data[at++] = product(samples[i], turn);
+  }
+  std::fill_n(scratch.data_noise.begin(), at, static_cast<float>(bias / (1 - bias)));
+  return {{scratch.data.data(), at}, {scratch.data_noise.data(), at}};
+}
+
 // What one worker found out.
 struct ShareSums {
   cpu::InverseNoiseSums inverse_noise{};
@@ -270,14 +394,17 @@ struct ShareSums {
 
 void receive_symbol(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
                     int symbol, bool measure, ReceiveScratch& scratch, ShareSums& sums) {
+  const bool dft = group.channel().transform_precoding;
   const float* const inverse_noise =
       equalize_symbol(group, hop, channel, symbol, scratch, sums.inverse_noise);
+  if (!dft) correct_phase(group, hop, symbol, inverse_noise, scratch);
   for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
     const Stream& stream = group.streams[s];
     const std::size_t l = static_cast<std::size_t>(symbol);
     const std::size_t bits = stream.first_bit[l + 1] - stream.first_bit[l];
     if (bits == 0) continue;
-    const StreamSymbol data = pick_data(group, hop, stream, symbol, inverse_noise, scratch);
+    const StreamSymbol data = dft ? invert_dft(group, hop, stream, symbol, inverse_noise, scratch)
+                                  : pick_data(group, hop, stream, symbol, inverse_noise, scratch);
     const View<SoftBit, 1> soft_bits = stream.soft_bits.subview(stream.first_bit[l], bits);
     cpu::demap(stream.modulation, data.symbols, data.inverse_noise, soft_bits);
     nr::cpu::descramble(stream.c_init, stream.first_bit[l], soft_bits);
@@ -300,8 +427,10 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
       soft_bits(static_cast<std::size_t>(nr::symbols_per_slot * layers) * plane * 10),
       elements(static_cast<std::size_t>(layers)),
       sch(static_cast<std::size_t>(workers)) {
+  assert(workers >= 1);
+  scratch.reserve(static_cast<std::size_t>(workers));
   for (int i = 0; i < workers; ++i) {
-    ReceiveScratch& one = scratch.emplace_back();
+    ReceiveScratch& one = scratch.emplace_back(carrier.rb_count);
     const std::size_t all = static_cast<std::size_t>(layers) * plane;
     one.rows.resize(static_cast<std::size_t>(antennas) * plane);
     one.symbols.resize(all);
@@ -310,7 +439,13 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
     one.weights.resize(static_cast<std::size_t>(antennas * layers) * 2 * chunk_blocks *
                        cpu::subcarrier_block);
     one.noise.resize(all);
+    one.ptrs.resize(nr::rb_max);
   }
+  // One handset's PUSCH, up to 256QAM; each part may have all of it.
+  const std::size_t bits =
+      static_cast<std::size_t>(nr::symbols_per_slot * nr::codeword_layers_max) * plane * 8;
+  scrambling.resize(bits / 8);
+  for (std::vector<SoftBit>& part : parts) part.resize(bits);
 }
 
 ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,

@@ -7,7 +7,10 @@
 #include <memory>
 #include <vector>
 
+#include "fec/polar/polar.h"
+#include "fec/uci/pusch_uci.h"
 #include "phy/demap/demap.h"
+#include "phy/dft/dft.h"
 #include "phy/equalize/equalize.h"
 #include "phy/estimate/estimate.h"
 #include "phy/pusch.h"
@@ -18,12 +21,16 @@ inline constexpr int receive_shares_max = 16;  // of workers
 
 // Memory of one worker.
 struct ReceiveScratch {
+  explicit ReceiveScratch(int rb_count) : dft(rb_count) {}
+
   std::vector<cf32> rows;         // [antenna, subcarrier]: an allocation with gaps, closed
   std::vector<cf32> symbols;      // equalised, stream after stream, [subcarrier, layer]
   std::vector<cf32> data;         // of one stream, in mapping order
   std::vector<float> data_noise;  // 1 / noise, the same
   std::vector<float> weights;     // of a few blocks of subcarriers, where the channel moves
   std::vector<float> noise;       // 1 / noise as symbols, where the channel moves
+  std::vector<cf32> ptrs;         // of one symbol
+  DftPlans dft;
 };
 
 struct ReceiveWorkspace::State {
@@ -39,6 +46,12 @@ struct ReceiveWorkspace::State {
   std::vector<nr::DataElements> elements;  // of each handset
   std::vector<ReceiveScratch> scratch;     // of each worker
   std::vector<fec::SchWorkspace> sch;      // of each worker
+
+  // UCI on PUSCH.
+  fec::PuschUciLayout layout;
+  std::vector<std::uint8_t> scrambling;  // packed
+  std::array<std::vector<SoftBit>, fec::pusch_parts> parts;
+  fec::PolarWorkspace polar;
 };
 
 // One codeword on its way.

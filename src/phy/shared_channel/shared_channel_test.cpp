@@ -351,16 +351,13 @@ TEST(SharedChannel, RefusalsNameTheField) {
           [](auto& c) { c.dmrs.cdm_groups_without_data = 1, c.dmrs.port_mask = 4; });
   refused("dmrs.n_scid", [](auto& c) { c.dmrs.n_scid = 2; });
   refused("dmrs.amplitude_override", [](auto& c) { c.dmrs.amplitude_override = -1; });
-  refused("ptrs.present", [](auto& c) { c.ptrs.present = true; });
   refused("second.tb_bits", [](auto& c) { c.second.tb_bits = 800; });
   refused("vrb.bundle_rbs", [](auto& c) { c.vrb = {2, 0, 51, false}; });
   refused("reserved_count", [](auto& c) { c.reserved_count = 1; });
-  refused("transform_precoding",
-          [](auto& c) { c.transform_precoding = true, c.dmrs.scrambling_id = 7; });
   refused("second_hop_rb", [](auto& c) { c.second_hop_rb = 42; });
-  refused("uci.harq_bits", [](auto& c) { c.uci.harq_bits = 1; });
-  refused("uci.csi1_bits", [](auto& c) { c.uci.csi1_bits = 8; });
   refused("uci.csi2_bits", [](auto& c) { c.uci.csi2_bits = 8; });
+  refused("dmrs.scrambling_id",
+          [](auto& c) { c.transform_precoding = true, c.dmrs.scrambling_id = 1234; });
 }
 
 }  // namespace
