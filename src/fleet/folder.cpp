@@ -168,10 +168,15 @@ Result<void> remove_user(const std::string& folder, const std::string& role,
 std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users) {
   std::vector<NatsUser> out;
   for (const FleetUser& user : users) {
-    out.push_back(user.role == "control"   ? control_user(user.name, user.public_key)
-                  : user.role == "site"    ? site_user(user.region, user.name, user.public_key)
-                  : user.role == "gateway" ? gateway_user(user.name, user.region, user.public_key)
-                                           : admin_user(user.name, user.public_key));
+    if (user.role == "control") out.push_back(control_user(user.name, user.public_key));
+    if (user.role == "site") {
+      out.push_back(site_user(user.region, user.name, user.public_key));
+    }
+    if (user.role == "gateway") {
+      out.push_back(gateway_user(user.name, user.region, user.public_key));
+    }
+    if (user.role == "meter") out.push_back(meter_user(user.name, user.public_key));
+    if (user.role == "admin") out.push_back(admin_user(user.name, user.public_key));
   }
   return out;
 }
