@@ -29,7 +29,7 @@ struct Call {
 
   void stop() {
     stopped = true;
-    stream->close();
+    if (stream) stream->close();  // else the connection was given back
   }
   std::string authority() const;
   std::string place() const;  // for errors: "site 'a' at 10.0.0.1:8080"

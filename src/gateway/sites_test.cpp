@@ -99,6 +99,10 @@ class SitesTest : public testing::Test {
       {
         const std::lock_guard lock(mutex_);
         if (stores_) records_.push_back(record);
+        if (holds_) {
+          held_.push_back(stored);
+          return;
+        }
       }
       stored(stores_);
     };
@@ -140,6 +144,8 @@ class SitesTest : public testing::Test {
   std::mutex mutex_;
   std::vector<UsageRecord> records_;
   std::atomic<bool> stores_{true};
+  std::atomic<bool> holds_{false};
+  std::vector<std::function<void(bool)>> held_;
   std::uint64_t instance_ = 0;
   std::list<FakeEngine> engines_;
   Router router_;
@@ -401,6 +407,29 @@ TEST_F(SitesTest, NothingIsAnsweredUnmetered) {
   stores_ = true;
   EXPECT_EQ(ask(whole_question).result_int(), 200u);
   EXPECT_EQ(records().size(), 1u);
+}
+
+TEST_F(SitesTest, AClientThatLeavesWhileItsRecordIsStoredHarmsNothing) {
+  start(1);
+  engine(0).keeps = true;
+  holds_ = true;
+  for (const char* body : {whole_question, question}) {
+    TestClient client(gateway_->tcp_port());
+    client.send(test_request("POST", "/v1/chat/completions", body));
+    wait_for_records(body == question ? 2 : 1);
+  }
+  holds_ = false;
+  for (const auto& stored : held_) stored(true);
+  while (gateway_->counters().in_flight != 0) sched_yield();
+  EXPECT_EQ(ask(whole_question).result_int(), 200u);
+  EXPECT_EQ(records().size(), 3u);
+  // Told by somebody who outlives the gateway.
+  holds_ = true;
+  TestClient client(gateway_->tcp_port());
+  client.send(test_request("POST", "/v1/chat/completions", question));
+  wait_for_records(4);
+  gateway_.reset();
+  held_.back()(true);
 }
 
 TEST_F(SitesTest, AClientThatLeavesPaysForWhatItGot) {
