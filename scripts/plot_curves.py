@@ -2,6 +2,7 @@
 """Error-rate curves: `noroshi bench bler_NAME --json` to CSV, CSV to SVG. Python's standard library only.
 
     scripts/plot_curves.py csv bench.json curves.csv
+    scripts/plot_curves.py log bench.log curves.csv        (what sinr_at_bler says on standard error)
     scripts/plot_curves.py svg curves.csv curves.svg "Title"
 
 A bench case "PANEL l8 ref snr-1.5" is the point -1.5 dB of the curve "l8 ref" in the panel "PANEL". CSV columns: panel,
@@ -29,6 +30,27 @@ def to_csv(source: str, target: str) -> None:
             if result["unit"] == "bler" and match:
                 rows.append([match["panel"], match["curve"], match["snr"], *(f"{result[k]:.5g}" for k in
                              ("value", "low", "high")), result["runs"]])
+    with open(target, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["panel", "curve", "snr_db", "bler", "low", "high", "runs"])
+        writer.writerows(rows)
+
+
+LEVEL = re.compile(r"^(?P<name>.+): (?P<lost>[\d.]+) of (?P<runs>\d+) blocks lost at (?P<snr>-?[\d.]+) dB$")
+
+
+def log_to_csv(source: str, target: str) -> None:
+    """One panel an MCS, one curve a channel; 95 % confidence as of independent blocks (Wilson)."""
+    rows = []
+    with open(source) as file:
+        for match in filter(None, map(LEVEL.match, file)):
+            curve, mcs = match["name"].split(" mcs", 1)
+            p, n, z = float(match["lost"]), int(match["runs"]), 1.96
+            centre, scale = (p + z * z / (2 * n)), 1 + z * z / n
+            half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+            rows.append([f"MCS {mcs}", curve, f"{float(match['snr']):.3f}", f"{p:.5g}",
+                         f"{max(0, centre - half) / scale:.5g}", f"{(centre + half) / scale:.5g}", n])
+    rows.sort(key=lambda row: (row[0], row[1], float(row[2])))
     with open(target, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["panel", "curve", "snr_db", "bler", "low", "high", "runs"])
@@ -97,6 +119,8 @@ def to_svg(source: str, target: str, title: str) -> None:
 def main() -> int:
     if len(sys.argv) == 4 and sys.argv[1] == "csv":
         to_csv(sys.argv[2], sys.argv[3])
+    elif len(sys.argv) == 4 and sys.argv[1] == "log":
+        log_to_csv(sys.argv[2], sys.argv[3])
     elif len(sys.argv) == 5 and sys.argv[1] == "svg":
         to_svg(sys.argv[2], sys.argv[3], sys.argv[4])
     else:
