@@ -6,7 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <sstream>
+#include <string>
 
 #include "base/every_target.h"
 #include "phy/shared_channel/shared_channel_test_configs.h"
@@ -125,6 +127,82 @@ TEST(Transmit, PuschIsTheClauses) {
           << ports << describe(channel);
     }
   });
+}
+
+TEST(Transmit, RefusalsNameFieldAndValue) {
+  const nr::Carrier carrier = small_carrier();
+  nr::SharedChannel good;
+  for (std::size_t rb = 2; rb < 12; ++rb) good.rbs.set(rb);
+  good.code_rate_x10240 = 3000;
+  good.dmrs.symbol_mask = 1 << 2 | 1 << 11;
+  good.tb_bits = nr::transport_block_bits(good);
+  ASSERT_TRUE(check_downlink(carrier, good).ok());
+  ASSERT_TRUE(check_uplink(carrier, good).ok());
+  const auto refused = [&](bool downlink, const std::string& text, auto change) {
+    nr::SharedChannel bad = good;
+    change(bad);
+    const Result<void> result =
+        downlink ? check_downlink(carrier, bad) : check_uplink(carrier, bad);
+    ASSERT_FALSE(result.ok()) << text;
+    EXPECT_NE(result.error().message.find(text), std::string::npos) << result.error().message;
+  };
+  for (const bool downlink : {true, false}) {
+    refused(downlink, "layers is 9", [](auto& c) { c.layers = 9; });
+    refused(downlink, "second.tb_bits is 800", [](auto& c) { c.second.tb_bits = 800; });
+    refused(downlink, "dmrs.reference_rb is 3", [](auto& c) { c.dmrs.reference_rb = 3; });
+    refused(downlink, "dmrs.hopping is 1",
+            [](auto& c) { c.dmrs.hopping = nr::SequenceHopping::group; });
+    refused(downlink, "ptrs.time_density is 3",
+            [](auto& c) { c.ptrs.present = true, c.ptrs.time_density = 3; });
+    refused(downlink, "ptrs.frequency_density is 1",
+            [](auto& c) { c.ptrs.present = true, c.ptrs.frequency_density = 1; });
+    refused(downlink, "ptrs.re_offset is 4",
+            [](auto& c) { c.ptrs.present = true, c.ptrs.re_offset = 4; });
+    refused(downlink, "ptrs.dmrs_port[0] is 1", [](auto& c) {
+      c.ptrs.present = true, c.ptrs.dmrs_port = {1, -1};
+    });
+    refused(downlink, "ptrs.amplitude is nan",
+            [](auto& c) { c.ptrs.present = true, c.ptrs.amplitude = std::nanf(""); });
+  }
+  refused(true, "transform_precoding is 1", [](auto& c) { c.transform_precoding = true; });
+  refused(true, "second_hop_rb is 5", [](auto& c) { c.second_hop_rb = 5; });
+  refused(true, "uci.harq_bits is 1", [](auto& c) { c.uci.harq_bits = 1; });
+  refused(true, "reserved_count is 17", [](auto& c) { c.reserved_count = 17; });
+  refused(true, "reserved[1].subcarrier_mask is 4096", [](auto& c) {
+    c.reserved_count = 2;
+    c.reserved[1].subcarrier_mask = 0x1000;
+  });
+  refused(true, "vrb.bundle_rbs is 3", [](auto& c) { c.vrb = {3, 0, 24, false}; });
+  refused(true, "vrb.rb_count is 25", [](auto& c) { c.vrb = {2, 0, 25, false}; });
+  refused(true, "rbs is 11", [](auto& c) { c.vrb = {2, 0, 11, false}; });
+  refused(false, "vrb.bundle_rbs is 2", [](auto& c) { c.vrb = {2, 0, 24, false}; });
+  refused(false, "reserved_count is 1", [](auto& c) { c.reserved_count = 1; });
+  refused(false, "modulation is 10", [](auto& c) { c.modulation = nr::Modulation::qam1024; });
+  refused(false, "modulation is 1", [](auto& c) { c.modulation = nr::Modulation::pi2_bpsk; });
+  refused(false, "second_hop_rb is 15", [](auto& c) { c.second_hop_rb = 15; });
+  refused(false, "dmrs.symbol_mask is 4",
+          [](auto& c) { c.second_hop_rb = 5, c.dmrs.symbol_mask = 1 << 2; });
+  refused(false, "rbs has 7 blocks", [](auto& c) {
+    c.transform_precoding = true;
+    c.rbs.reset();
+    for (std::size_t rb = 0; rb < 7; ++rb) c.rbs.set(rb);
+  });
+  refused(false, "dmrs.cdm_groups_without_data is 1",
+          [](auto& c) { c.transform_precoding = true, c.dmrs.cdm_groups_without_data = 1; });
+  refused(false, "ptrs.group_samples is 2", [](auto& c) {
+    c.transform_precoding = c.ptrs.present = true;
+    c.ptrs.groups = 8;
+  });
+  refused(false, "uci.csi2_bits is 3", [](auto& c) { c.uci.harq_bits = 1, c.uci.csi2_bits = 3; });
+
+  Precoding precoding;
+  EXPECT_FALSE(check_precoding(good, precoding, 9).ok());
+  std::vector<cf32> matrices(12);
+  precoding = {{matrices.data(), 3, 4, 1}, 4};  // blocks 2 to 11: groups 0, 1, 2
+  EXPECT_TRUE(check_precoding(good, precoding, 4).ok());
+  EXPECT_FALSE(check_precoding(good, precoding, 2).ok());
+  precoding.group_rbs = 2;
+  EXPECT_FALSE(check_precoding(good, precoding, 4).ok());
 }
 
 }  // namespace
