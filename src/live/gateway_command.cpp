@@ -12,9 +12,7 @@
 #include "fleet/nats_bus.h"
 #include "fleet/runner.h"
 #include "live/wait_signal.h"
-#include "meter/record.h"
-#include "meter/ship.h"
-#include "meter/spool/spool.h"
+#include "meter/keep.h"
 
 namespace noroshi::live {
 namespace {
@@ -37,10 +35,6 @@ struct Metering {
     if (!shipping) return shipping.error();
     shipper = *std::move(shipping);
     return {};
-  }
-  void store(const gateway::UsageRecord& record, std::function<void(bool)> stored) {
-    spool->append(meter::encode_record(record),
-                  [stored = std::move(stored)](const Result<void>& done) { stored(done.ok()); });
   }
 };
 
@@ -109,15 +103,17 @@ int run_gateway(const GatewayCommand& command) {
 
   Metering metering;
   gateway::GatewayCalls calls;
-  calls.extra_metrics = [&] { return metrics_of(feed, router, **bus); };
+  calls.extra_metrics = [&] {
+    std::string text = metrics_of(feed, router, **bus);
+    if (metering.shipper) text += meter::metrics_text(*metering.spool, *metering.shipper);
+    return text;
+  };
   if (!command.usage_folder.empty()) {
     if (const auto started = metering.start(command, **bus); !started) {
       return failure(started.error());
     }
-    calls.store_usage = [&metering](const gateway::UsageRecord& record,
-                                    std::function<void(bool)> stored) {
-      metering.store(record, std::move(stored));
-    };
+    calls.store_usage = meter::keep_in(*metering.spool);
+    calls.may_begin = [&metering] { return metering.spool->accepts(); };
   }
   auto gateway = gateway::Gateway::start(std::move(config), router, std::move(calls));
   if (!gateway) return failure(gateway.error());
