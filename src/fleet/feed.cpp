@@ -21,8 +21,9 @@ Result<void> Feed::start() {
   const auto hear = [this](const std::string& subject, void (Feed::*heard)(const Message&)) {
     auto subscription = bus_.subscribe(
         subject, "", [this, heard](const Message& message) { (this->*heard)(message); });
-    if (subscription) subscriptions_.push_back(*std::move(subscription));
-    return subscription ? Result<void>() : Result<void>(subscription.error());
+    if (!subscription) return Result<void>(subscription.error());
+    subscriptions_.push_back(*std::move(subscription));
+    return Result<void>();
   };
   if (auto r = hear("noroshi." + config_.region + ".*.beat", &Feed::heard_beat); !r) return r;
   if (auto r = hear("noroshi.digest.*", &Feed::heard_digest); !r) return r;

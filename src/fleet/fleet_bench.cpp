@@ -161,6 +161,6 @@ void bench_size(Bench& bench, int sites) {
 
 }  // namespace
 
-NOROSHI_BENCH(fleet) {
+NOROSHI_BENCH(fleet_state) {
   for (const int sites : sizes) bench_size(bench, sites);
 }
