@@ -156,7 +156,9 @@ std::vector<RolloutSite> Planner::rollout_sites(const Rollout& rollout) const {
 }
 
 void Planner::plan_rollouts(std::int64_t now_ns, std::vector<KvWrite>& writes) {
-  for (const auto& [key, model] : models_) {
+  for (const auto& entry : models_) {
+    const std::string& key = entry.first;
+    const Revised<ModelSpec>& model = entry.second;
     const ModelSpec& spec = model.value;
     const auto found = rollouts_.find(key);
     const bool has_one = found != rollouts_.end();
