@@ -21,8 +21,7 @@ double known_or(double value, double assumed) { return value > 0 ? value : assum
 bool same_address(const SiteAddress& address, const SiteState& state) {
   return address.name == state.name && address.region == state.region &&
          address.host == state.host && address.tcp_port == state.tcp_port &&
-         address.api_key == state.api_key &&
-         address.keeps_connections == state.keeps_connections;
+         address.api_key == state.api_key && address.keeps_connections == state.keeps_connections;
 }
 
 CopyLoad load_of(const SiteState& state, const ModelAtSite& model, const RouterConfig& config,
