@@ -106,7 +106,8 @@ void report_channel(const ReceiveGroup& group, const HopReport& hop, std::size_t
     result.rssi += share * channel.layer[layer].signal_power;
   result.rssi += share * channel.noise_power;
   result.noise_power += share * channel.noise_power;
-  if (symbols > 0) result.evm += share * static_cast<float>(std::sqrt(evm / symbols));
+  if (symbols > 0)
+    result.evm += share * static_cast<float>(std::min(std::sqrt(evm / symbols), 100.0));
 }
 
 Error refused(const std::string& field, int value, const char* why) {

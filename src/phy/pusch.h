@@ -79,7 +79,8 @@ struct ReceiveResult {
   int iterations = 0;
   float rssi = 0;                 // a resource element and antenna of data: all layers and noise
   float frequency_offset_hz = 0;  // positive: the signal comes too high; 0: none can be told
-  float evm = 0;  // rms distance of equalised symbols to the nearest point, over the rms point
+  float evm = 0;  // rms distance of equalised symbols to the nearest point, over the rms
+                  // point; at most 100
   CodewordResult second;
 };
 

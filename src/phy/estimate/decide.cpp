@@ -260,7 +260,7 @@ void decide_time(const EstimateInput& input, const CombList& combs, const Estima
   info.references = keep ? times.count : 1;
   info.constant = !moving && !turning;
   for (int layer = 0; layer < input.layers; ++layer) {
-    const std::size_t handset = static_cast<std::size_t>(input.handset[layer]);
+    const std::size_t handset = static_cast<std::uint8_t>(input.handset[layer]);
     const Motion& motion = motions[handset];
     ChannelInfo::Layer& out = info.layer[layer];
     out.doppler_turn = static_cast<float>(motion.turn);

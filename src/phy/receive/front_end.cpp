@@ -278,12 +278,12 @@ constexpr float ptrs_energy_min = 20;
 cf32 ptrs_turn(const ReceiveGroup& group, const Hop& hop, const nr::SharedChannel& channel,
                int first_layer, int ptrs_port, int symbol, const float* inverse_noise,
                ReceiveScratch& scratch) {
-  const int port = channel.ptrs.dmrs_port[static_cast<std::size_t>(ptrs_port)];
+  const std::int8_t port = channel.ptrs.dmrs_port[static_cast<std::size_t>(ptrs_port)];
   const int layer = first_layer + std::popcount(channel.dmrs.port_mask & ((1u << port) - 1));
   const Stream* stream = &group.streams[0];
   while (layer >= stream->first_layer + stream->layers) ++stream;
   const nr::PtRsBlocks at = nr::ptrs_blocks(channel);
-  const int k = at.subcarrier[static_cast<std::size_t>(ptrs_port)];
+  const std::int8_t k = at.subcarrier[static_cast<std::size_t>(ptrs_port)];
   const View<cf32, 1> sent(scratch.ptrs.data(), ptrs_block_count(channel));
   ptrs_values(group.slot, channel, ptrs_port, hop.index, hop.allocation, sent);
   cf32 sum = 0;
