@@ -93,7 +93,8 @@ void report_channel(const ReceiveGroup& group, const HopReport& hop, std::size_t
     for (int i = stream.first_layer; i < stream.first_layer + stream.layers; ++i) {
       const std::size_t layer = static_cast<std::size_t>(i);
       const ChannelInfo::Layer& estimated = channel.layer[layer];
-      const double sinr = std::clamp(hop.inverse_noise[layer], 1e-10, 1e10);
+      const double mean = hop.inverse_noise[layer];
+      const double sinr = mean > 1e-10 ? std::min(mean, 1e10) : 1e-10;  // NaN counts as nothing
       result.sinr_db += each * static_cast<float>(10 * std::log10(sinr));
       result.rsrp += each * estimated.signal_power * beta * beta;
       result.timing_offset_s += each * estimated.delay_cycles / scs_hz;

@@ -117,8 +117,10 @@ bool usable(const ChannelInfo& channel) {
     signal += static_cast<double>(it.signal_power);
     if (!std::isfinite(it.signal_power) || !std::isfinite(it.delay_cycles)) return false;
   }
-  return signal > 1e-29 * channel.layers && std::isfinite(channel.noise_power) &&
-         std::isfinite(channel.error_power);
+  // Powers whose products the equaliser's floats still hold.
+  constexpr float power_max = 1e24f;
+  return signal > 1e-29 * channel.layers && signal < double{power_max} &&
+         channel.noise_power < power_max && channel.error_power < power_max;
 }
 
 // What the estimate misses of the channel is noise to the data; no signal is cleaner than the
