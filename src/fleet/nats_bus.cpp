@@ -13,8 +13,8 @@ constexpr int flush_bytes_max = 64 << 10;  // that a broken connection may still
 
 class NatsSubscription final : public Subscription {
  public:
-  explicit NatsSubscription(std::function<void(const Message&)> handler)
-      : handler_(std::move(handler)) {}
+  NatsSubscription(NatsBus& bus, std::function<void(const Message&)> handler)
+      : bus_(bus), handler_(std::move(handler)) {}
   NatsSubscription(const NatsSubscription&) = delete;
   NatsSubscription& operator=(const NatsSubscription&) = delete;
   ~NatsSubscription() override {
@@ -23,7 +23,7 @@ class NatsSubscription final : public Subscription {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return complete_; });
     lock.unlock();
-    natsSubscription_Destroy(native_);
+    bus_.end_subscription(native_);
   }
 
   Result<void> start(natsConnection* connection, const std::string& subject,
@@ -58,6 +58,7 @@ class NatsSubscription final : public Subscription {
     self->changed_.notify_all();
   }
 
+  NatsBus& bus_;
   std::function<void(const Message&)> handler_;
   natsSubscription* native_ = nullptr;
   std::mutex mutex_;
@@ -213,8 +214,30 @@ NatsBus::~NatsBus() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return closed_; });
   }
+  // The thread that reads has ended before the connection counts as closed.
+  for (natsSubscription* subscription : ended_) natsSubscription_Destroy(subscription);
   jsCtx_Destroy(js_);
   natsConnection_Destroy(connection_);
+}
+
+void NatsBus::end_subscription(natsSubscription* subscription) {
+  if (subscription == nullptr) return;
+  natsSubscription_Unsubscribe(subscription);
+  constexpr std::size_t kept_max = 32;  // until it is worth a round trip
+  std::vector<natsSubscription*> some;
+  {
+    const std::lock_guard lock(mutex_);
+    ended_.push_back(subscription);
+    if (ended_.size() < kept_max || !connected()) return;
+    some.swap(ended_);
+  }
+  // The server's answer is read after everything that was read when these were ended.
+  if (natsConnection_FlushTimeout(connection_, 1000) == NATS_OK) {
+    for (natsSubscription* one : some) natsSubscription_Destroy(one);
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  ended_.insert(ended_.end(), some.begin(), some.end());
 }
 
 bool NatsBus::connected() const {
@@ -239,7 +262,7 @@ Result<void> NatsBus::publish(std::string_view subject, std::string_view data) {
 
 Result<std::unique_ptr<Subscription>> NatsBus::subscribe(
     std::string_view subject, std::string_view queue, std::function<void(const Message&)> handler) {
-  auto subscription = std::make_unique<NatsSubscription>(std::move(handler));
+  auto subscription = std::make_unique<NatsSubscription>(*this, std::move(handler));
   const Result<void> started =
       subscription->start(connection_, std::string(subject), std::string(queue));
   if (!started) return started.error();

@@ -120,6 +120,18 @@ TEST_F(NatsBusTest, KeepsEachMessageIdOnceOverARestart) {
   EXPECT_NE(lost.error().message.find("elsewhere"), std::string::npos);
 }
 
+// The first refusal ends the wait while the others are on their way: the library must not find the
+// memory of an ended subscription freed.
+TEST_F(NatsBusTest, EndsWhileAnswersStillComeIn) {
+  std::vector<Bus::Kept> homeless;
+  for (int i = 0; i < 100; ++i) homeless.push_back({"nowhere." + std::to_string(i), "x", ""});
+  for (int i = 0; i < 100; ++i) {
+    const auto kept = bus->publish_kept_all(homeless, wait_s);
+    ASSERT_FALSE(kept);
+    EXPECT_NE(kept.error().message.find("nowhere.0"), std::string::npos);
+  }
+}
+
 TEST_F(NatsBusTest, HandsOutUntilAcknowledged) {
   ASSERT_TRUE(
       bus->ensure_stream({.name = "WORK", .subjects = {"work.>"}, .until_acked = true}, wait_s));

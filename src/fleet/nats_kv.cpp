@@ -108,8 +108,14 @@ bool NatsWatch::open() {
   jsSubOptions sub_options;
   jsSubOptions_Init(&sub_options);
   sub_options.Stream = stream.c_str();
-  sub_options.Ordered = true;
+  // Not the library's ordered consumer: it is made anew in a thread of the library that frees what
+  // the end of the subscription still reads. This one is not, and read() notices gaps itself.
   sub_options.Config.DeliverPolicy = js_DeliverLastPerSubject;
+  sub_options.Config.AckPolicy = js_AckNone;
+  sub_options.Config.FlowControl = true;
+  sub_options.Config.Heartbeat = std::int64_t{5} * 1'000'000'000;
+  sub_options.Config.MemoryStorage = true;
+  sub_options.Config.Replicas = 1;
   natsSubscription* native = nullptr;
   jsErrCode code{};
   const natsStatus status =
@@ -128,7 +134,7 @@ void NatsWatch::close() {
     const std::lock_guard lock(mutex_);
     native = std::exchange(native_, nullptr);
   }
-  natsSubscription_Destroy(native);
+  bus_.end_subscription(native);
 }
 
 void NatsWatch::read() {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fleet/nats_bus.h"
 
@@ -73,6 +74,11 @@ class NatsBus final : public Bus {
   // Makes the stream, or changes it to this.
   Result<void> ensure_stream(jsStreamConfig& config, double timeout_s);
   Result<void> need_connection(std::string_view what) const;
+  // Ends a subscription (nullptr: nothing). libnats before 3.6 looks a subscription up for a
+  // message that comes in and then uses it without holding it: ended at that moment its memory is
+  // used after it was freed. So it is kept until the thread that reads has come to a point after
+  // the end, or is no more.
+  void end_subscription(natsSubscription* subscription);
 
  private:
   Result<void> set_options(natsOptions* natives);
@@ -93,8 +99,9 @@ class NatsBus final : public Bus {
   std::atomic<std::uint64_t> inboxes_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool closed_ = false;  // under mutex_: no callback comes any more
-  std::string refused_;  // under mutex_: why the server does not let us in
+  bool closed_ = false;                   // under mutex_: no callback comes any more
+  std::string refused_;                   // under mutex_: why the server does not let us in
+  std::vector<natsSubscription*> ended_;  // under mutex_: unsubscribed, their memory still there
 };
 
 }  // namespace noroshi::fleet

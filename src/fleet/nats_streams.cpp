@@ -23,10 +23,7 @@ class NatsConsumer final : public Consumer {
       : bus_(bus), stream_(std::move(stream)), native_(native) {}
   NatsConsumer(const NatsConsumer&) = delete;
   NatsConsumer& operator=(const NatsConsumer&) = delete;
-  ~NatsConsumer() override {
-    natsSubscription_Unsubscribe(native_);
-    natsSubscription_Destroy(native_);
-  }
+  ~NatsConsumer() override { bus_.end_subscription(native_); }
 
   Result<std::vector<Delivery>> fetch(int count, double timeout_s) override;
   Result<void> acknowledge(const Delivery& delivery, double timeout_s) override;
@@ -204,8 +201,7 @@ Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double
     if (natsMsg_IsNoResponders(native)) status = NATS_NO_RESPONDERS;
     if (status == NATS_OK && refusal.empty()) refusal = refusal_in(data_of(native));
   }
-  natsSubscription_Unsubscribe(answers);
-  natsSubscription_Destroy(answers);
+  end_subscription(answers);
   const std::string what =
       "keep " + std::to_string(messages.size()) + " messages, the first on " + messages[0].subject;
   if (status != NATS_OK) return jetstream_error(what, status, jsErrCode{});

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <future>
 #include <set>
+#include <thread>
 
 #include "base/prng.h"
 #include "fleet/real_server_test.h"
@@ -123,6 +124,22 @@ TEST_F(MeterTest, WithoutABusTheSpoolGrowsAndIsShippedOnceLater) {
   ASSERT_TRUE(meter);
   ASSERT_TRUE(meter->wait_until([](const auto& c) { return c.store.inserted >= 200; }, wait_s));
   EXPECT_EQ(stored().size(), 200u);
+}
+
+TEST_F(MeterTest, AStreamThatNobodyHasMadeYetIsWaitedFor) {
+  auto spool = Spool::open(spool_in(folder.path / "spool"));
+  ASSERT_TRUE(spool);
+  auto shipper = Shipper::start(*spool, *bus, {.gateway = "gw1", .retry_ms = 0});
+  ASSERT_TRUE(shipper);
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(append(*spool, encode_record(record("r" + std::to_string(i)))));
+  }
+  while (shipper->counters().failures < 50) std::this_thread::yield();
+  EXPECT_NE(shipper->counters().last_error.find("No responders"), std::string::npos);
+  auto meter = Meter::start(*bus, config());
+  ASSERT_TRUE(meter);
+  ASSERT_TRUE(meter->wait_until([](const auto& c) { return c.store.inserted == 60; }, wait_s));
+  EXPECT_EQ(stored().size(), 60u);
 }
 
 TEST_F(MeterTest, AMeterThatDiesBetweenTransactionAndAcknowledgementCountsNothingTwice) {

@@ -27,7 +27,7 @@ void encode_uci(PuschPart part, View<const std::uint8_t, 1> bits, int bits_given
   assert(bits.size() == bytes_for_bits(static_cast<std::size_t>(bits_given)));
   // HARQ-ACK may be sent with zeros behind the bits given (fec::pusch_harq_bits).
   std::uint8_t message[bytes_for_bits(fec::uci_bits_max)] = {};
-  std::memcpy(message, bits.data(), bits.size());
+  std::copy_n(bits.data(), bits.size(), message);
   const auto code = fec::make_uci_code({.bits = count,
                                         .coded_bits = state.layout.coded_bits(part),
                                         .bits_per_symbol = state.layout.bits_per_symbol()});
