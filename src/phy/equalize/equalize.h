@@ -8,10 +8,10 @@
 //   MMSE: b_i = 1 - (G^-1)_ii,  1 / noise_i = b_i / (1 - b_i)      zero forcing: b_i = 1,
 //                                                               1 / noise_i = 1 / (G^-1)_ii
 //
-// For white noise R = noise_power I; one layer is then maximum ratio combining. Any other R (MMSE
-// with interference rejection) comes as a whitener, interference.h. G = L D L^H is factored with
-// subcarriers as vector lanes. Where H is 0 the symbol is 0 and 1 / noise = 0: the bits are
-// unknown. Never fails; noise_power > 0. What a lane does, no other lane feels, a NaN neither.
+// R is noise_power I here: white noise; one layer is then maximum ratio combining. Rejection of
+// interference would need another R. G = L D L^H is factored with subcarriers as vector lanes.
+// Where H is 0 the symbol is 0 and 1 / noise = 0: the bits are unknown. Never fails; noise_power >
+// 0. What a lane does, no other lane feels, a NaN neither.
 
 #include <array>
 #include <cstdint>
