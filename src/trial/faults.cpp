@@ -25,7 +25,7 @@ constexpr double after_s = 2;  // users go on when it is mended
 constexpr double finish_s = 30;
 constexpr double stored_s = 30;
 // A place for each stream twice over, so that what is measured is the fault and not a queue.
-constexpr StubConfig stub = {
+const StubConfig stub = {
     .places = 60, .prompt_tokens_per_s = 20'000, .tokens_per_s = 40, .cache_tokens = 1 << 20};
 
 struct Fault {
