@@ -27,7 +27,7 @@ nr::Carrier small_carrier() {
 // Ports to antennas: orthogonal columns of unlike powers, each port late by its own delay.
 class Matrix {
  public:
-  Matrix(Prng& prng, std::size_t antennas, std::size_t ports) : antennas_(antennas), ports_(ports) {
+  Matrix(Prng& prng, std::size_t antennas, std::size_t ports) : antennas_(antennas) {
     for (std::size_t p = 0; p < ports; ++p) {
       std::vector<cf64> column(antennas);
       for (cf64& value : column) value = {prng.normal(), prng.normal()};
@@ -62,7 +62,7 @@ class Matrix {
   }
 
  private:
-  std::size_t antennas_, ports_;
+  std::size_t antennas_;
   std::vector<std::vector<cf64>> columns_;
   std::vector<double> delays_;
 };
