@@ -175,6 +175,31 @@ Result<void> NatsBus::set_options(natsOptions* natives) {
 Result<void> NatsBus::connect(double wait_s) {
   if (options_.urls.empty()) return Error{"NATS: no URL of a server"};
   inbox_prefix_ = options_.inbox_prefix.empty() ? "_INBOX" : options_.inbox_prefix;
+  // A server that dies while it greets us makes the library close for good before anything else:
+  // then once more from the start.
+  constexpr int attempts_max = 50;
+  for (int attempt = 1;; ++attempt) {
+    if (const Result<void> tried = try_connect(); !tried) return tried;
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::duration<double>(wait_s),
+                      [this] { return connections_.load() > 0 || !refused_.empty() || closed_; });
+    const bool closed = closed_ && connections_.load() == 0;
+    if (!refused_.empty() || (closed && attempt == attempts_max)) {
+      return Error{"NATS at " + options_.urls[0] +
+                   " refuses us: " + (refused_.empty() ? "the connection was closed" : refused_)};
+    }
+    if (!closed) return {};
+    lock.unlock();
+    jsCtx_Destroy(std::exchange(js_, nullptr));
+    natsConnection_Destroy(std::exchange(connection_, nullptr));
+    lock.lock();
+    closed_ = false;
+    changed_.wait_for(lock, std::chrono::duration<double>(options_.reconnect_wait_s),
+                      [this] { return !refused_.empty(); });
+  }
+}
+
+Result<void> NatsBus::try_connect() {
   natsOptions* natives = nullptr;
   natsStatus status = natsOptions_Create(&natives);
   if (status != NATS_OK) return nats_error("NATS", status);
@@ -195,14 +220,6 @@ Result<void> NatsBus::connect(double wait_s) {
   if (!options_.domain.empty()) js_options.Domain = options_.domain.c_str();
   status = natsConnection_JetStream(&js_, connection_, &js_options);
   if (status != NATS_OK) return nats_error("NATS", status);
-
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, std::chrono::duration<double>(wait_s),
-                    [this] { return connections_.load() > 0 || !refused_.empty() || closed_; });
-  if (!refused_.empty() || (closed_ && connections_.load() == 0)) {
-    return Error{"NATS at " + options_.urls[0] +
-                 " refuses us: " + (refused_.empty() ? "the connection was closed" : refused_)};
-  }
   return {};
 }
 

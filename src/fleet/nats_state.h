@@ -82,6 +82,7 @@ class NatsBus final : public Bus {
 
  private:
   Result<void> set_options(natsOptions* natives);
+  Result<void> try_connect();
   void event(const std::string& what) const {
     if (options_.on_event) options_.on_event(what);
   }
