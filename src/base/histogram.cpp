@@ -7,9 +7,9 @@
 namespace noroshi {
 namespace {
 
-constexpr int log2_steps = 5;
+constexpr int log2_steps = 7;
 
-// Values below 32 have a bin each; above, the five bits after the leading one choose the bin.
+// Values below 128 have a bin each; above, the seven bits after the leading one choose the bin.
 int bin_of(std::uint64_t value) {
   if (value < (1u << log2_steps)) return static_cast<int>(value);
   const int octave = static_cast<int>(std::bit_width(value)) - 1;

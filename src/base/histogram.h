@@ -1,7 +1,7 @@
 #pragma once
 
-// Counts of durations in logarithmic bins (1/32 octave, about 2 % wide): one writer in the slot,
-// any number of readers outside it, no allocation, no lock.
+// Counts of durations in logarithmic bins (1/128 octave, less than 1 % wide): one writer in the
+// slot, any number of readers outside it, no allocation, no lock.
 
 #include <array>
 #include <atomic>
@@ -21,7 +21,7 @@ class Histogram {
   void clear();
 
  private:
-  static constexpr int steps = 32;  // per octave
+  static constexpr int steps = 128;  // per octave
   static constexpr int bins = 64 * steps;
   std::array<std::atomic<std::uint64_t>, bins> bins_{};
   std::atomic<std::uint64_t> max_{0};
