@@ -106,6 +106,8 @@ void add_bench(CLI::App& app, int& exit_code) {
                     "colocate: low, diurnal, bursty, full (with commas; default all)");
   bench->add_flag("!--one-engine", arguments->colocate.split,
                   "colocate: one engine for all processors instead of one a kind");
+  bench->add_option("--rounds", arguments->colocate.rounds,
+                    "colocate: of all policies in turn, with medians over them (1)");
   bench->add_option("--streams", arguments->colocate.streams,
                     "colocate: requests that keep the engines busy (32)");
   bench->add_option("--kill-engine", arguments->colocate.engine_kills,

@@ -248,6 +248,12 @@ int failure(const std::string& message) {
   return 1;
 }
 
+void print_progress(const std::string& load, site::LeasePolicy policy, int round, int rounds) {
+  std::fprintf(stderr, "%s, %s", load.c_str(), std::string(name_of(policy)).c_str());
+  if (rounds > 1) std::fprintf(stderr, ", round %d of %d", round + 1, rounds);
+  std::fprintf(stderr, "\n");
+}
+
 // What the runs share and nobody keeps: a load model where none was given, and what slots cost, so
 // that only the first run has to learn it.
 class Temporary {
@@ -280,6 +286,7 @@ class Temporary {
 int run_colocate(const ColocateOptions& asked) {
   ColocateOptions options = asked;
   if (!(options.seconds > 0)) return failure("--seconds must be above 0");
+  if (options.rounds < 1) return failure("--rounds must be at least 1");
   if (options.streams < 1) return failure("--streams must be at least 1");
   if (options.engine_kills < 0) return failure("--kill-engine must not be negative");
   const auto loads = words(options.loads, {"low", "diurnal", "bursty", "full"});
@@ -299,19 +306,24 @@ int run_colocate(const ColocateOptions& asked) {
   }
   const auto alone = engine_alone(options);
   if (!alone) return failure(alone.error().message);
-  json::array results;
+  json::array results, medians;
   if (!options.json) print_head(*alone);
   for (const std::string& load : loads) {
-    for (const site::LeasePolicy policy : policies) {
-      if (options.json)
-        std::fprintf(stderr, "%s, %s\n", load.c_str(), std::string(name_of(policy)).c_str());
-      const auto outcome = run_one(options, load, policy, temporary.cost_model_path());
-      if (!outcome) return failure(outcome.error().message);
-      if (options.json) {
-        results.push_back(outcome_json(*outcome, *alone));
-      } else {
-        print_line(*outcome, *alone);
+    std::vector<std::vector<json::object>> of_policy(policies.size());
+    for (int round = 0; round < options.rounds; ++round) {
+      for (std::size_t p = 0; p < policies.size(); ++p) {
+        if (options.json) print_progress(load, policies[p], round, options.rounds);
+        const auto outcome = run_one(options, load, policies[p], temporary.cost_model_path());
+        if (!outcome) return failure(outcome.error().message);
+        if (!options.json) print_line(*outcome, *alone);
+        of_policy[p].push_back(outcome_json(*outcome, *alone));
+        results.push_back(of_policy[p].back());
       }
+    }
+    if (options.rounds == 1) continue;
+    for (const auto& rounds : of_policy) {
+      medians.push_back(median_json(rounds));
+      if (!options.json) print_median(medians.back().as_object());
     }
   }
   if (!options.plot_path.empty()) {
@@ -319,9 +331,10 @@ int run_colocate(const ColocateOptions& asked) {
       return failure("plot: " + plotted.error().message);
   }
   if (options.json) {
-    const json::object report{{"seconds", options.seconds},
-                              {"ai_alone_tokens_per_s", *alone},
-                              {"runs", std::move(results)}};
+    json::object report{{"seconds", options.seconds},
+                        {"ai_alone_tokens_per_s", *alone},
+                        {"runs", std::move(results)}};
+    if (options.rounds > 1) report["medians"] = std::move(medians);
     std::printf("%s\n", json::serialize(report).c_str());
   }
   return 0;

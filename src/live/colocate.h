@@ -17,6 +17,7 @@ struct ColocateOptions {
   std::string loads = "all";     // "all", or some of low, diurnal, bursty, full with commas
   bool split = true;             // engines by processor (engines.h); false: one for all
   double seconds = 10;           // of each run
+  int rounds = 1;                // of all policies in turn; above 1: medians over the rounds too
   int streams = 32;              // of the load, over all engines: large batches on few and on many
   int engine_kills = 0;          // of all engines, at even distances within each run
   std::string model_path = {};   // GGUF; empty: a tiny load model, made for the run

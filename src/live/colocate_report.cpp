@@ -111,6 +111,27 @@ json::object outcome_json(const Outcome& o, double alone_tokens_per_s) {
   return out;
 }
 
+json::object median_json(const std::vector<json::object>& reports) {
+  json::object out;
+  for (const auto& [key, value] : reports.front()) {
+    if (value.is_object()) {
+      std::vector<json::object> parts;
+      for (const json::object& report : reports) parts.push_back(report.at(key).as_object());
+      out[key] = median_json(parts);
+    } else if (value.is_number()) {
+      std::vector<double> numbers;
+      for (const json::object& report : reports)
+        numbers.push_back(report.at(key).to_number<double>());
+      std::ranges::sort(numbers);
+      const std::size_t half = numbers.size() / 2;
+      out[key] = numbers.size() % 2 == 1 ? numbers[half] : (numbers[half - 1] + numbers[half]) / 2;
+    } else {
+      out[key] = value;
+    }
+  }
+  return out;
+}
+
 void print_head(double alone_tokens_per_s) {
   std::printf("AI alone: %.1f tokens/s\n", alone_tokens_per_s);
   std::printf("%-8s %-7s %22s %6s %26s %11s %7s %17s %9s %16s %15s\n", "load", "policy",
@@ -134,6 +155,23 @@ void print_line(const Outcome& o, double alone_tokens_per_s) {
   }
   std::printf(" %8.0f %7.0f", o.wake_us.p99, o.wake_us.p999);
   if (o.policy != "off") std::printf(" %7.0f %7.0f", o.ttft_ms_p50, o.ttft_ms_p99);
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+void print_median(const json::object& median) {
+  const auto number = [&median](const char* key) { return median.at(key).to_number<double>(); };
+  const auto part = [&median](const char* key, const char* of) {
+    return median.at(key).at(of).to_number<double>();
+  };
+  std::printf("%-8s %-7s median: own slot us p50/p99/p99.9 %.0f/%.0f/%.0f, late ours %.1e of %.0f",
+              median.at("load").as_string().c_str(), median.at("policy").as_string().c_str(),
+              part("own_slot_us", "p50"), part("own_slot_us", "p99"), part("own_slot_us", "p999"),
+              part("late", "ours_ratio"), number("slots"));
+  if (median.contains("tokens_per_s")) {
+    std::printf(", %.1f tokens/s, %.0f %% reclaimed, freed us p99 %.0f", number("tokens_per_s"),
+                100 * number("reclaimed"), part("freed_us", "p99"));
+  }
   std::printf("\n");
   std::fflush(stdout);
 }

@@ -54,7 +54,10 @@ std::int64_t stalled_ns(const std::vector<site::HostStall>& stalls, std::int64_t
                         std::int64_t to_ns);
 
 boost::json::object outcome_json(const Outcome& outcome, double alone_tokens_per_s);
+// Each number the median of that of the reports, which are alike in shape and at least one.
+boost::json::object median_json(const std::vector<boost::json::object>& reports);
 void print_head(double alone_tokens_per_s);
 void print_line(const Outcome& outcome, double alone_tokens_per_s);
+void print_median(const boost::json::object& median);
 
 }  // namespace noroshi::live

@@ -70,6 +70,26 @@ TEST(Colocate, ReportsAllThatIsPromised) {
   EXPECT_TRUE(json.at("engine_kills").is_int64());
 }
 
+TEST(Colocate, MediansAreOfEachNumberByItself) {
+  std::vector<boost::json::object> reports;
+  for (const double tokens : {30.0, 10.0, 20.0}) {
+    Outcome outcome;
+    outcome.load = "low";
+    outcome.policy = "os";
+    outcome.tokens_per_s = tokens;
+    outcome.own_slot_us.p999 = 100 - tokens;
+    outcome.total.slots = 7;
+    reports.push_back(outcome_json(outcome, 100));
+  }
+  const boost::json::object median = median_json(reports);
+  EXPECT_EQ(median.at("policy"), "os");
+  EXPECT_EQ(median.at("tokens_per_s"), 20.0);
+  EXPECT_EQ(median.at("own_slot_us").at("p999"), 80.0);
+  EXPECT_EQ(median.at("slots"), 7.0);
+  reports.pop_back();
+  EXPECT_EQ(median_json(reports).at("tokens_per_s"), 20.0);
+}
+
 std::uint64_t downlink_bits(std::string_view load) {
   const auto config = colocate_site(load, 0.2);
   EXPECT_TRUE(config) << config.error().message;
@@ -127,6 +147,7 @@ TEST(Colocate, WrongWordsAreRefusedBeforeAnythingStarts) {
   EXPECT_EQ(run_colocate({.policies = "lease,magic"}), 1);
   EXPECT_EQ(run_colocate({.loads = "low,,full"}), 1);
   EXPECT_EQ(run_colocate({.seconds = 0}), 1);
+  EXPECT_EQ(run_colocate({.rounds = 0}), 1);
   EXPECT_EQ(run_colocate({.streams = 0}), 1);
   EXPECT_EQ(run_colocate({.engine_kills = -1}), 1);
 }

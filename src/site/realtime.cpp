@@ -105,6 +105,16 @@ std::string AwakeHold::take() {
          "radio.keep_awake: false)";
 }
 
+InheritingMutex::InheritingMutex() {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+  pthread_mutex_init(&mutex_, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+}
+
+InheritingMutex::~InheritingMutex() { pthread_mutex_destroy(&mutex_); }
+
 std::int64_t thread_cpu_ns() {
   timespec t{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);

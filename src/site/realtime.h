@@ -4,6 +4,8 @@
 // stays awake, SCHED_FIFO, memory that is never paged. Each may be refused; the site then says so
 // once and goes on without.
 
+#include <pthread.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -42,6 +44,21 @@ class AwakeHold {
 
  private:
   int file_ = -1;
+};
+
+// A mutex whose holder has the priority of who waits for it (POSIX priority inheritance): a slow
+// thread may hold what a thread of real-time priority needs for a moment.
+class InheritingMutex {
+ public:
+  InheritingMutex();
+  ~InheritingMutex();
+  InheritingMutex(const InheritingMutex&) = delete;
+  InheritingMutex& operator=(const InheritingMutex&) = delete;
+  void lock() { pthread_mutex_lock(&mutex_); }
+  void unlock() { pthread_mutex_unlock(&mutex_); }
+
+ private:
+  pthread_mutex_t mutex_;
 };
 
 // CLOCK_THREAD_CPUTIME_ID.

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 
 #include "site/lease/mechanism_parts.h"
 #include "site/realtime.h"
@@ -37,7 +38,10 @@ class Cpuset final : public Mechanism {
   }
 
   Result<int> adopt(const std::vector<HeldProcess>& processes) override {
-    standstill_.adopt(processes);
+    {
+      const std::lock_guard lock(mutex_);
+      standstill_.adopt(processes);
+    }
     int strays = 0;
     for (const HeldProcess& held : processes) {
       if (held.process <= 0) continue;
@@ -52,6 +56,7 @@ class Cpuset final : public Mechanism {
   }
 
   Result<void> confine(const std::vector<int>& processors) override {
+    const std::lock_guard lock(mutex_);
     if (processors.empty()) {
       standstill_.set(true);
       return {};
@@ -102,6 +107,7 @@ class Cpuset final : public Mechanism {
       return Error{"control group " + group.path.string() + ": " + why + way_out};
     }
     group.cpus_fd = open((group.path / "cpuset.cpus").c_str(), O_WRONLY | O_CLOEXEC);
+    const std::lock_guard lock(mutex_);
     groups_.push_back(std::move(group));
     if (const Result<void> written = write_place(groups_.back()); !written) return written.error();
     return groups_.size() - 1;
@@ -150,8 +156,9 @@ class Cpuset final : public Mechanism {
 
   fs::path parent_;
   bool is_v1_;
-  std::vector<Group> groups_;
   std::vector<pid_t> known_;
+  InheritingMutex mutex_;      // of all that follows
+  std::vector<Group> groups_;  // only adopt() adds to them
   std::vector<int> allowed_ = usable_processors();
   Standstill standstill_;
 };

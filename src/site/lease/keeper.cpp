@@ -8,6 +8,7 @@
 #include <climits>
 #include <ctime>
 #include <fstream>
+#include <mutex>
 
 #include "site/realtime.h"
 
@@ -25,9 +26,11 @@ void wake(std::atomic<std::uint32_t>& futex) {
   syscall(SYS_futex, word_of(futex), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
-void wait(std::atomic<std::uint32_t>& futex, std::uint32_t seen, std::int64_t timeout_ns) {
+// timeout_ns < 0: none.
+void wait(std::atomic<std::uint32_t>& futex, std::uint32_t seen, std::int64_t timeout_ns = -1) {
   const timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-  syscall(SYS_futex, word_of(futex), FUTEX_WAIT_PRIVATE, seen, &timeout, nullptr, 0);
+  syscall(SYS_futex, word_of(futex), FUTEX_WAIT_PRIVATE, seen, timeout_ns < 0 ? nullptr : &timeout,
+          nullptr, 0);
 }
 
 }  // namespace
@@ -41,12 +44,16 @@ LeaseKeeper::LeaseKeeper(Config config, std::unique_ptr<Mechanism> mechanism,
       counters_(counters),
       clock_(clock),
       warn_(std::move(warn)),
-      thread_([this] { run(); }) {}
+      thread_([this] { run(); }),
+      lookout_([this] { look_around(); }) {}
 
 LeaseKeeper::~LeaseKeeper() {
   stopping_.store(true);
-  changes_.fetch_add(1);
-  wake(changes_);
+  for (auto* futex : {&stop_, &changes_}) {
+    futex->fetch_add(1);
+    wake(*futex);
+  }
+  lookout_.join();
   thread_.join();
 }
 
@@ -63,29 +70,30 @@ void LeaseKeeper::decide(std::uint64_t taken) {
 void LeaseKeeper::run() {
   if (!config_.own_processors.empty()) warn_(pin_thread(config_.own_processors));
   warn_(set_fifo_priority(config_.fifo_priority));
-  look_at_processors();
-  adopt();
   apply(0, clock_.now_ns());
-  std::int64_t look_ns = clock_.now_ns() + look_around_ns;
-  while (!stopping_.load(std::memory_order_relaxed)) {
+  while (!stopping_.load(std::memory_order_acquire)) {
     const std::uint32_t seen = changes_.load(std::memory_order_acquire);
+    const bool anew = place_anew_.exchange(false, std::memory_order_acq_rel);
     const std::uint64_t taken = decided_.load(std::memory_order_acquire);
-    if (taken != applied_) apply(taken, decided_ns_.load(std::memory_order_relaxed));
-    const std::int64_t now = clock_.now_ns();
-    if (now >= look_ns) {
-      if (look_at_processors()) apply(applied_, now);
-      adopt();
-      look_ns = now + look_around_ns;
+    if (taken != applied_) {
+      apply(taken, decided_ns_.load(std::memory_order_relaxed));
+    } else if (anew) {
+      apply(taken, clock_.now_ns());
     }
-    if (!stopping_.load(std::memory_order_relaxed)) wait(changes_, seen, look_ns - now);
+    if (!stopping_.load(std::memory_order_acquire)) wait(changes_, seen);
   }
   apply(0, clock_.now_ns());
 }
 
 void LeaseKeeper::apply(std::uint64_t taken, std::int64_t decided_ns) {
+  std::vector<int> offline;
+  {
+    const std::lock_guard lock(offline_mutex_);
+    offline = offline_;
+  }
   std::vector<int> allowed;
   for (const int processor : config_.engine_processors) {
-    bool keep = std::ranges::find(offline_, processor) != offline_.end();
+    bool keep = std::ranges::find(offline, processor) != offline.end();
     for (std::size_t w = 0; w < config_.radio_processors.size(); ++w)
       keep = keep || (config_.radio_processors[w] == processor && (taken >> w & 1) != 0);
     if (!keep) allowed.push_back(processor);
@@ -104,9 +112,18 @@ void LeaseKeeper::apply(std::uint64_t taken, std::int64_t decided_ns) {
   applied_ = taken;
 }
 
-// True when engines must be placed anew.
-bool LeaseKeeper::look_at_processors() {
-  if (config_.online_path.empty()) return false;
+void LeaseKeeper::look_around() {
+  if (!config_.own_processors.empty()) warn_(pin_thread(config_.own_processors));
+  while (!stopping_.load(std::memory_order_acquire)) {
+    const std::uint32_t seen = stop_.load(std::memory_order_acquire);
+    look_at_processors();
+    adopt();
+    if (!stopping_.load(std::memory_order_acquire)) wait(stop_, seen, look_around_ns);
+  }
+}
+
+void LeaseKeeper::look_at_processors() {
+  if (config_.online_path.empty()) return;
   std::ifstream file(config_.online_path);
   std::string text;
   std::getline(file, text);
@@ -114,13 +131,13 @@ bool LeaseKeeper::look_at_processors() {
   if (!online || online->empty()) {
     warn_once(Error{config_.online_path + ": " +
                     (online ? "names no processor" : online.error().message)});
-    return false;
+    return;
   }
   std::vector<int> offline;
   for (const int processor : config_.engine_processors) {
     if (std::ranges::find(*online, processor) == online->end()) offline.push_back(processor);
   }
-  if (offline == offline_) return false;
+  if (offline == offline_) return;  // nobody else writes it
   for (const int processor : offline) {
     if (std::ranges::find(offline_, processor) != offline_.end()) continue;
     counters_.offline.fetch_add(1, std::memory_order_relaxed);
@@ -131,8 +148,13 @@ bool LeaseKeeper::look_at_processors() {
                       "late until it is back and the site started again"
                     : "; engines use the others"));
   }
-  offline_ = std::move(offline);
-  return true;
+  {
+    const std::lock_guard lock(offline_mutex_);
+    offline_ = std::move(offline);
+  }
+  place_anew_.store(true, std::memory_order_release);
+  changes_.fetch_add(1, std::memory_order_release);
+  wake(changes_);
 }
 
 void LeaseKeeper::adopt() {
@@ -147,8 +169,7 @@ void LeaseKeeper::adopt() {
 void LeaseKeeper::warn_once(const Result<void>& result) {
   if (result) return;
   counters_.failures.fetch_add(1, std::memory_order_relaxed);
-  if (warned_) return;
-  warned_ = true;
+  if (warned_.exchange(true)) return;
   warn_("the lease cannot hold the engines (" + mechanism_->name() +
         "): " + result.error().message + "; priorities alone keep them back");
 }

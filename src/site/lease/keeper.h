@@ -1,10 +1,11 @@
 #pragma once
 
-// The thread that carries out the lease's decisions. The slot path only stores a decision and, when
-// it is another one, wakes this thread (one futex call that cannot block); the system calls that
-// move an engine's threads are made here, below the radio's priority and off its processors.
+// Who carries out the lease's decisions. The slot path only stores a decision and, when it is
+// another one, wakes a thread (one futex call that cannot block); the system calls that move an
+// engine's threads are made there, below the radio's priority and off its processors. A second
+// thread of ordinary priority looks around, which takes milliseconds: no decision waits for it.
 //
-// Detected and reported here: engine threads where they may not be, a system that refuses, a
+// Detected by it and reported: engine threads where they may not be, a system that refuses, a
 // processor that is taken offline. In none of these does the radio depend on the keeper: its
 // priority keeps engines back.
 
@@ -19,6 +20,7 @@
 #include "base/clock.h"
 #include "base/histogram.h"
 #include "site/lease/mechanism.h"
+#include "site/realtime.h"
 
 namespace noroshi::site {
 
@@ -38,13 +40,13 @@ class LeaseKeeper {
   struct Config {
     std::vector<int> radio_processors;
     std::vector<int> engine_processors;  // all that engines may ever use
-    std::vector<int> own_processors;     // of this thread; empty: any
-    int fifo_priority = 0;               // 0: ordinary
+    std::vector<int> own_processors;     // of both threads; empty: any
+    int fifo_priority = 0;               // of the one that decisions wake; 0: ordinary
     // Where the system lists the processors that are online, looked at every 100 ms: one that is
     // taken offline is said, and engines are kept on the others. Empty: nobody looks.
     std::string online_path = {};
   };
-  // engines: the processes to hold, asked from the keeper's thread every 100 ms.
+  // engines: the processes to hold, asked every 100 ms. Both threads warn.
   LeaseKeeper(Config config, std::unique_ptr<Mechanism> mechanism,
               std::function<std::vector<HeldProcess>()> engines, LeaseCounters& counters,
               Clock& clock, std::function<void(const std::string&)> warn);
@@ -59,8 +61,9 @@ class LeaseKeeper {
  private:
   void run();
   void apply(std::uint64_t taken, std::int64_t decided_ns);
+  void look_around();
   void adopt();
-  bool look_at_processors();
+  void look_at_processors();
   void warn_once(const Result<void>& result);
 
   Config config_;
@@ -69,15 +72,18 @@ class LeaseKeeper {
   LeaseCounters& counters_;
   Clock& clock_;
   std::function<void(const std::string&)> warn_;
-  bool warned_ = false;
+  std::atomic<bool> warned_{false};
 
   std::atomic<std::uint64_t> decided_{0};
   std::atomic<std::int64_t> decided_ns_{0};
   std::atomic<std::uint32_t> changes_{0};  // the futex
+  std::atomic<bool> place_anew_{false};    // the allowed processors are others
   std::atomic<bool> stopping_{false};
-  std::uint64_t applied_ = 0;  // of the thread, as the next
-  std::vector<int> offline_;   // of engine_processors
-  std::thread thread_;
+  std::atomic<std::uint32_t> stop_{0};  // the futex of who looks around
+  std::uint64_t applied_ = 0;           // of the thread that decisions wake
+  InheritingMutex offline_mutex_;
+  std::vector<int> offline_;  // of engine_processors
+  std::thread thread_, lookout_;
 };
 
 }  // namespace noroshi::site

@@ -164,7 +164,7 @@ TEST(Mechanism, WhatCannotBeSaysWhy) {
 }
 
 // Records what it is told; each confine() is one count of a semaphore for the test.
-class FakeMechanism final : public Mechanism {
+class FakeMechanism : public Mechanism {
  public:
   std::string name() const override { return "fake"; }
   Result<int> adopt(const std::vector<HeldProcess>&) override { return 3; }
@@ -216,6 +216,33 @@ TEST(LeaseKeeper, CarriesOutEachDecisionAndGivesAllBackAtTheEnd) {
   EXPECT_EQ(counters.gives, 1u);
   EXPECT_EQ(counters.freed_ns.count(), 2u);
   EXPECT_GE(counters.strays, 3u);
+}
+
+// Reading /proc takes milliseconds, the time that a processor has to be freed in is a fraction.
+TEST(LeaseKeeper, ADecisionDoesNotWaitForWhoLooksAround) {
+  class SlowToAdopt final : public FakeMechanism {
+   public:
+    Result<int> adopt(const std::vector<HeldProcess>&) override {
+      wait_for(2);
+      return 0;
+    }
+  };
+  auto owned = std::make_unique<SlowToAdopt>();
+  FakeMechanism& fake = *owned;
+  LeaseCounters counters;
+  MonotonicClock clock;
+  LeaseKeeper keeper(
+      {.radio_processors = {1},
+       .engine_processors = {0, 1},
+       .own_processors = {},
+       .fifo_priority = 0},
+      std::move(owned), [] { return std::vector<HeldProcess>{}; }, counters, clock,
+      [](const std::string&) {});
+  fake.wait_for(1);
+  keeper.decide(1);
+  fake.wait_for(2);
+  const std::lock_guard lock(fake.mutex);
+  EXPECT_EQ(fake.told.back(), std::vector<int>{0});
 }
 
 // The system's list of processors, as a file that the test writes.

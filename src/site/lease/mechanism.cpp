@@ -8,9 +8,11 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <optional>
 
 #include "site/lease/mechanism_parts.h"
+#include "site/realtime.h"
 
 namespace noroshi::site {
 namespace {
@@ -40,7 +42,6 @@ class Affinity final : public Mechanism {
   std::string name() const override { return "affinity"; }
 
   Result<int> adopt(const std::vector<HeldProcess>& processes) override {
-    standstill_.adopt(processes);
     std::vector<Thread> threads;
     for (const HeldProcess& held : processes) {
       if (held.process <= 0) continue;
@@ -49,6 +50,8 @@ class Affinity final : public Mechanism {
       for (const pid_t id : found) threads.push_back({.id = id, .home = held.home});
     }
     std::ranges::sort(threads, {}, &Thread::id);
+    const std::lock_guard lock(mutex_);
+    standstill_.adopt(processes);
     int strays = 0;
     for (Thread& thread : threads) {
       const auto known = std::ranges::lower_bound(threads_, thread.id, {}, &Thread::id);
@@ -68,6 +71,7 @@ class Affinity final : public Mechanism {
   }
 
   Result<void> confine(const std::vector<int>& processors) override {
+    const std::lock_guard lock(mutex_);
     if (processors.empty()) {
       standstill_.set(true);
       return {};
@@ -99,6 +103,7 @@ class Affinity final : public Mechanism {
     return Error{std::string("cannot move an engine's thread: sched_setaffinity: ") +
                  std::strerror(errno)};
   }
+  InheritingMutex mutex_;  // of all that follows
   Standstill standstill_;
   std::vector<Thread> threads_;  // ascending
   std::vector<int> allowed_;     // empty: not confined yet

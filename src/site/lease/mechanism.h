@@ -11,6 +11,9 @@
 //              bandwidth, where processor and kernel can divide them.
 //
 // Either stops the processes (SIGSTOP) when no processor is left to them.
+//
+// Two threads may use one, each always the same of adopt() and confine(): adopt() reads /proc for
+// milliseconds, and confine() never waits for that.
 
 #include <sys/types.h>
 
