@@ -94,6 +94,7 @@ void take_figures(const site::Site& site, const site::SiteConfig& config, Outcom
   const site::LeaseCounters& lease = site.lease_counters();
   outcome.takes = lease.takes.load(relaxed);
   outcome.freed_us = Quantiles::of(lease.freed_ns);
+  outcome.own_freed_us = Quantiles::of(lease.own_freed_ns);
   outcome.given_us = Quantiles::of(lease.given_ns);
 }
 

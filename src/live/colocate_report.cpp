@@ -105,6 +105,7 @@ json::object outcome_json(const Outcome& o, double alone_tokens_per_s) {
   out["takes"] = o.takes;
   out["taken_ratio"] = static_cast<double>(o.total.taken_slots) / slots;
   out["freed_us"] = quantiles_json(o.freed_us);
+  out["own_freed_us"] = quantiles_json(o.own_freed_us);
   out["given_us"] = quantiles_json(o.given_us);
   out["engine_kills"] = o.engine_kills;
   out["engine_restarts"] = o.engine_restarts;
@@ -169,8 +170,8 @@ void print_median(const json::object& median) {
               part("own_slot_us", "p50"), part("own_slot_us", "p99"), part("own_slot_us", "p999"),
               part("late", "ours_ratio"), number("slots"));
   if (median.contains("tokens_per_s")) {
-    std::printf(", %.1f tokens/s, %.0f %% reclaimed, freed us p99 %.0f", number("tokens_per_s"),
-                100 * number("reclaimed"), part("freed_us", "p99"));
+    std::printf(", %.1f tokens/s, %.0f %% reclaimed, own freed us p99 %.0f", number("tokens_per_s"),
+                100 * number("reclaimed"), part("own_freed_us", "p99"));
   }
   std::printf("\n");
   std::fflush(stdout);

@@ -37,7 +37,8 @@ struct Outcome {
   std::uint64_t lost_by_host = 0;  // of total.lost_slots
   double tokens_per_s = 0, ttft_ms_p50 = 0, ttft_ms_p99 = 0;
   std::uint64_t takes = 0;
-  Quantiles freed_us, given_us;  // by the keeper, from decision to done
+  // By the keeper, from decision to done; own: without its late waking (site/lease/keeper.h).
+  Quantiles freed_us, own_freed_us, given_us;
   int engine_kills = 0, engine_restarts = 0;
 
   double ours_late_ratio() const;

@@ -53,7 +53,7 @@ TEST(Colocate, ReportsAllThatIsPromised) {
   EXPECT_DOUBLE_EQ(outcome.reclaimed(), 0.9);
   const boost::json::object json = outcome_json(outcome, 100);
   for (const char* key : {"slot_us", "own_slot_us", "downlink_margin_us", "uplink_margin_us",
-                          "wake_us", "freed_us", "given_us"}) {
+                          "wake_us", "freed_us", "own_freed_us", "given_us"}) {
     for (const char* quantile : {"p50", "p99", "p999", "p9999"})
       EXPECT_TRUE(json.at(key).at(quantile).is_double()) << key << ' ' << quantile;
   }

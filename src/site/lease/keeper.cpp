@@ -10,6 +10,7 @@
 #include <fstream>
 #include <mutex>
 
+#include "site/lease/stall.h"
 #include "site/realtime.h"
 
 namespace noroshi::site {
@@ -86,6 +87,7 @@ void LeaseKeeper::run() {
 }
 
 void LeaseKeeper::apply(std::uint64_t taken, std::int64_t decided_ns) {
+  const std::int64_t woke_ns = clock_.now_ns();
   std::vector<int> offline;
   {
     const std::lock_guard lock(offline_mutex_);
@@ -102,8 +104,11 @@ void LeaseKeeper::apply(std::uint64_t taken, std::int64_t decided_ns) {
   const std::uint64_t newly_taken = taken & ~applied_;
   const auto took =
       static_cast<std::uint64_t>(std::max<std::int64_t>(clock_.now_ns() - decided_ns, 0));
+  const auto late_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(woke_ns - decided_ns, 0));
   if (newly_taken != 0) {
     counters_.freed_ns.add(took);
+    counters_.own_freed_ns.add(
+        took - (late_ns >= static_cast<std::uint64_t>(late_wake_min_ns) ? late_ns : 0));
     counters_.takes.fetch_add(1, std::memory_order_relaxed);
   } else if (applied_ != taken) {
     counters_.given_ns.add(took);

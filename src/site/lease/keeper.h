@@ -32,7 +32,9 @@ struct LeaseCounters {
   std::atomic<std::uint64_t> failures{0};  // the system refused
   std::atomic<std::uint64_t> offline{0};   // processors that were taken offline
   Histogram freed_ns;                      // decision to the engines off the processor
-  Histogram given_ns;                      // decision to the engines allowed on it
+  Histogram own_freed_ns;  // the same where the keeper was awake in time (stall.h), else without
+                           // its late waking
+  Histogram given_ns;      // decision to the engines allowed on it
 };
 
 class LeaseKeeper {
