@@ -14,25 +14,26 @@
 namespace noroshi::fleet {
 
 struct NatsOptions {
-  std::vector<std::string> urls =
-      {};                 // "nats://HOST:PORT" or "tls://HOST:PORT"; the first that answers:
-                          // name the nearest first, a cut then leaves its side together
-  std::string name = {};  // of this client, as the server shows it
-  std::string nkey_seed_path = {};  // a file with the seed of our key; empty: no key
-  std::string ca_path = {};         // of the servers' certificates; empty: no TLS
-  std::string inbox_prefix = {};    // where answers come, "_INBOX" when empty
-  std::string domain = {};          // of JetStream, behind a leaf node; empty: the server's own
+  std::vector<std::string> urls = {};  // "nats://HOST:PORT" or "tls://HOST:PORT"; the first that
+                                       // answers: name the nearest first, a cut then leaves its
+                                       // side together. Servers that these tell of are not asked
+  std::string name = {};               // of this client, as the server shows it
+  std::string nkey_seed_path = {};     // a file with the seed of our key; empty: no key
+  std::string ca_path = {};            // of the servers' certificates; empty: no TLS
+  std::string inbox_prefix = {};       // where answers come, "_INBOX" when empty
+  std::string domain = {};             // of JetStream, behind a leaf node; empty: the server's own
   double connect_timeout_s = 2;
-  double reconnect_wait_s = 0.1;  // between attempts at the same server
+  double reconnect_wait_s = 0.1;  // before each round of attempts, give or take a half
   double ping_interval_s = 2;     // two unanswered pings: the connection is dead
   // Told what happens to the connection, from a thread of the bus: "connected", "disconnected",
   // "permissions violation ...". May be empty.
   std::function<void(const std::string&)> on_event = {};
 };
 
-// Waits up to wait_s for the first connection and goes on trying after it: without a server the
-// bus is there, not connected. Errors: a bad URL, key or certificate, or (wait_s > 0) a server that
-// refuses our key.
+// Waits up to wait_s for the first connection and goes on trying after it, and again whenever a
+// connection ends, for as long as the bus lives: without a server the bus is there, not connected,
+// and takes subscriptions and watches for later. Errors: a bad URL, key or certificate, or
+// (wait_s > 0) a server that refuses our key.
 Result<std::unique_ptr<Bus>> connect_nats(NatsOptions options, double wait_s);
 
 }  // namespace noroshi::fleet

@@ -1,11 +1,16 @@
 // The bus over a real nats-server, started, killed and started again: would catch a message lost or
 // doubled, a lost race taken for a broken bus, a watch that is silent after a restart, a handler
-// that runs after its subscription's end, a call that outlasts its time limit.
+// that runs after its subscription's end, a call that outlasts its time limit, a bus that gives up
+// after a server that died or fell silent while it greeted.
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/prng.h"
@@ -282,6 +287,152 @@ TEST_F(NatsBusTest, ConnectsOnceAServerComes) {
   do {
     ASSERT_TRUE(other->publish("beat", "x"));
   } while (heard.get() == 0);
+}
+
+// A server that says some of its greeting to the first client and then takes no more.
+class FakeServer {
+ public:
+  FakeServer() {
+    listen_fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int yes = 1;
+    setsockopt(listen_fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(bind(listen_fd_, generic, size), 0);
+    EXPECT_EQ(getsockname(listen_fd_, generic, &size), 0);
+    EXPECT_EQ(listen(listen_fd_, 1), 0);
+    tcp_port = ntohs(address.sin_port);
+  }
+  FakeServer(const FakeServer&) = delete;
+  FakeServer& operator=(const FakeServer&) = delete;
+  ~FakeServer() { hang_up(); }
+
+  void greet(std::string_view words) {
+    client_fd_ = accept(listen_fd_, nullptr, nullptr);
+    EXPECT_GE(client_fd_, 0);
+    EXPECT_EQ(write(client_fd_, words.data(), words.size()), static_cast<ssize_t>(words.size()));
+    close(listen_fd_);
+  }
+  // To what the client says after the greeting.
+  void answer(std::string_view words) {
+    std::string heard;
+    char byte = 0;
+    while (heard.find("PING\r\n") == std::string::npos && read(client_fd_, &byte, 1) == 1) {
+      heard += byte;
+    }
+    EXPECT_EQ(write(client_fd_, words.data(), words.size()), static_cast<ssize_t>(words.size()));
+  }
+  void hang_up() {
+    if (client_fd_ >= 0) close(client_fd_);
+    client_fd_ = -1;
+  }
+
+  int tcp_port = 0;
+
+ private:
+  int listen_fd_ = -1;
+  int client_fd_ = -1;
+};
+
+constexpr std::string_view greeting =
+    R"(INFO {"server_id":"FAKE","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576})"
+    "\r\n";
+
+class NatsGreetingTest : public testing::Test {
+ protected:
+  // What was asked for before there was a server works once there is one.
+  void begin() {
+    auto made = connect_nats({.urls = {"nats://127.0.0.1:" + std::to_string(fake.tcp_port)},
+                              .name = "early",
+                              .connect_timeout_s = 0.3},
+                             0);
+    ASSERT_TRUE(made) << made.error().message;
+    bus = *std::move(made);
+    auto subscribed =
+        bus->subscribe("beat", "", [&](const Message&) { heard.change([](int& n) { ++n; }); });
+    ASSERT_TRUE(subscribed) << subscribed.error().message;
+    subscription = *std::move(subscribed);
+    auto watched = bus->kv_watch("models", ">", [&](const KvEntry& e) {
+      seen.change([&](std::string& s) { s = e.value; });
+    });
+    ASSERT_TRUE(watched);
+    watch = *std::move(watched);
+  }
+  void expect_alive() {
+    server.emplace(
+        start_server({.folder = (folder.path / "nats").string(), .tcp_port = fake.tcp_port}));
+    const auto other = connect_to(server->status().url, "other");
+    ASSERT_TRUE(other->ensure_bucket({.name = "models"}, wait_s));
+    ASSERT_TRUE(other->kv_put("models", "a", "1", wait_s));
+    EXPECT_TRUE(seen.wait([](const std::string& s) { return s == "1"; }));
+    ASSERT_TRUE(bus->flush(wait_s));
+    ASSERT_TRUE(other->publish("beat", "x"));
+    EXPECT_TRUE(heard.wait([](int n) { return n == 1; }));
+    ASSERT_TRUE(bus->ensure_stream({.name = "LATER", .subjects = {"later.>"}}, wait_s));
+  }
+
+  TemporaryFolder folder;
+  FakeServer fake;
+  std::optional<NatsServer> server;
+  Watched<int> heard;
+  Watched<std::string> seen;
+  std::unique_ptr<Bus> bus;
+  std::unique_ptr<Subscription> subscription;
+  std::unique_ptr<Subscription> watch;
+};
+
+TEST_F(NatsGreetingTest, AServerThatDiesInTheMiddleOfItIsTriedAgain) {
+  begin();
+  fake.greet(greeting.substr(0, greeting.size() / 2));
+  fake.hang_up();
+  expect_alive();
+}
+
+TEST_F(NatsGreetingTest, AServerThatDiesAfterItIsTriedAgain) {
+  begin();
+  fake.greet(greeting);
+  fake.hang_up();
+  expect_alive();
+}
+
+TEST_F(NatsGreetingTest, AServerThatFallsSilentIsGivenUp) {
+  begin();
+  fake.greet(greeting);
+  expect_alive();
+}
+
+TEST_F(NatsGreetingTest, ABusEndsWhileAServerIsSilent) {
+  begin();
+  fake.greet(greeting);
+  subscription.reset();
+  watch.reset();
+  bus.reset();
+  EXPECT_EQ(heard.get(), 0);
+}
+
+// Closed by the server for good, as one does that finds what we say wrong: the library gives up.
+TEST_F(NatsGreetingTest, AConnectionThatTheServerEndsIsMadeAgain) {
+  begin();
+  fake.greet(greeting);
+  fake.answer("PONG\r\n-ERR 'Maximum Connections Exceeded'\r\n");
+  expect_alive();
+}
+
+TEST(NatsUrlTest, AnUrlThatIsNoneIsRefusedAtOnce) {
+  for (const char* url : {"", "127.0.0.1:4222", "http://a:1", "nats://", "nats://:4222",
+                          "nats://a:0", "nats://a:65536", "nats://a:4x", "nats://a b:1"}) {
+    const auto made = connect_nats({.urls = {url}, .name = "x"}, 0);
+    ASSERT_FALSE(made) << url;
+    EXPECT_NE(made.error().message.find("'" + std::string(url) + "'"), std::string::npos)
+        << made.error().message;
+  }
+  for (const char* url : {"nats://localhost", "nats://[::1]:4222", "tls://a.example:1"}) {
+    const auto made = connect_nats({.urls = {url}, .name = "x"}, 0);
+    EXPECT_TRUE(made) << url;
+  }
 }
 
 TEST(NatsServerTest, SaysWhyItCannotStart) {

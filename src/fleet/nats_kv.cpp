@@ -76,6 +76,7 @@ class NatsWatch final : public Subscription {
   std::map<std::string, std::uint64_t> seen_;  // the last revision handed on, of each key
   std::uint64_t last_ = 0;                     // the largest of them
   std::uint64_t missed_ = 0;                   // the bucket's last revision at the last check
+  Link link_;                                  // the connection of native_
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -95,7 +96,8 @@ void NatsWatch::run() {
 }
 
 bool NatsWatch::open() {
-  if (!bus_.connected()) return false;
+  const Result<Link> link = bus_.need_link("watch");
+  if (!link) return false;
   const Result<StreamState> state = bus_.stream_state(stream_of(bucket_), check_timeout_s);
   if (!state) return false;
   // A bucket whose revisions start over is another one: what was seen says nothing about it.
@@ -118,13 +120,13 @@ bool NatsWatch::open() {
   sub_options.Config.Replicas = 1;
   natsSubscription* native = nullptr;
   jsErrCode code{};
-  const natsStatus status =
-      js_SubscribeSync(&native, bus_.stream_context(), subject_of(bucket_, keys_).c_str(), &options,
-                       &sub_options, &code);
+  const natsStatus status = js_SubscribeSync(
+      &native, (*link)->js, subject_of(bucket_, keys_).c_str(), &options, &sub_options, &code);
   if (status != NATS_OK) return false;
   natsSubscription_SetPendingLimits(native, -1, -1);
   const std::lock_guard lock(mutex_);
   native_ = native;
+  link_ = *link;
   return !stopping_;
 }
 
@@ -134,12 +136,11 @@ void NatsWatch::close() {
     const std::lock_guard lock(mutex_);
     native = std::exchange(native_, nullptr);
   }
-  bus_.end_subscription(native);
+  NatsBus::end_subscription(std::exchange(link_, nullptr), native);
 }
 
 void NatsWatch::read() {
-  const std::uint64_t connection = bus_.connections();
-  while (!stopping() && bus_.connections() == connection) {
+  while (!stopping()) {
     natsMsg* native = nullptr;
     const natsStatus status = natsSubscription_NextMsg(&native, native_, milliseconds(check_s));
     const MessagePtr message(native);
@@ -197,12 +198,13 @@ Result<void> NatsBus::ensure_bucket(const BucketConfig& config, double timeout_s
 Result<std::optional<KvEntry>> NatsBus::kv_get(std::string_view bucket, std::string_view key,
                                                double timeout_s) {
   const std::string subject = subject_of(bucket, key);
-  if (const Result<void> there = need_connection("read " + subject); !there) return there.error();
+  const Result<Link> link = need_link("read " + subject);
+  if (!link) return link.error();
   jsOptions options = wait_options(timeout_s);
   natsMsg* native = nullptr;
   jsErrCode code{};
-  const natsStatus status =
-      js_GetLastMsg(&native, js_, stream_of(bucket).c_str(), subject.c_str(), &options, &code);
+  const natsStatus status = js_GetLastMsg(&native, (*link)->js, stream_of(bucket).c_str(),
+                                          subject.c_str(), &options, &code);
   const MessagePtr message(native);
   if (status == NATS_NOT_FOUND && code == JSNoMessageFoundErr) return std::optional<KvEntry>();
   if (status != NATS_OK) return jetstream_error("read " + subject, status, code);
@@ -222,7 +224,8 @@ Result<std::optional<std::uint64_t>> NatsBus::kv_update(std::string_view bucket,
                                                         std::uint64_t revision, double timeout_s) {
   const std::string subject = subject_of(bucket, key);
   const std::string what = "write " + std::to_string(value.size()) + " bytes to " + subject;
-  if (const Result<void> there = need_connection(what); !there) return there.error();
+  const Result<Link> link = need_link(what);
+  if (!link) return link.error();
   for (int attempt = 0; attempt < 2; ++attempt) {
     jsPubOptions options;
     jsPubOptions_Init(&options);
@@ -231,7 +234,7 @@ Result<std::optional<std::uint64_t>> NatsBus::kv_update(std::string_view bucket,
     options.ExpectNoMessage = revision == 0;
     jsPubAck* ack = nullptr;
     jsErrCode code{};
-    const natsStatus status = js_Publish(&ack, js_, subject.c_str(), value.data(),
+    const natsStatus status = js_Publish(&ack, (*link)->js, subject.c_str(), value.data(),
                                          static_cast<int>(value.size()), &options, &code);
     if (status == NATS_OK) {
       const std::uint64_t sequence = ack->Sequence;
@@ -251,7 +254,8 @@ Result<std::optional<std::uint64_t>> NatsBus::kv_update(std::string_view bucket,
 
 Result<void> NatsBus::kv_erase(std::string_view bucket, std::string_view key, double timeout_s) {
   const std::string subject = subject_of(bucket, key);
-  if (const Result<void> there = need_connection("erase " + subject); !there) return there;
+  const Result<Link> link = need_link("erase " + subject);
+  if (!link) return link.error();
   natsMsg* native = nullptr;
   natsStatus status = natsMsg_Create(&native, subject.c_str(), nullptr, nullptr, 0);
   const MessagePtr message(native);
@@ -262,7 +266,7 @@ Result<void> NatsBus::kv_erase(std::string_view bucket, std::string_view key, do
   options.MaxWait = milliseconds(timeout_s);
   jsPubAck* ack = nullptr;
   jsErrCode code{};
-  status = js_PublishMsg(&ack, js_, native, &options, &code);
+  status = js_PublishMsg(&ack, (*link)->js, native, &options, &code);
   jsPubAck_Destroy(ack);
   if (status != NATS_OK) return jetstream_error("erase " + subject, status, code);
   return {};

@@ -6,9 +6,12 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "fleet/nats_bus.h"
@@ -28,9 +31,31 @@ using MessagePtr = std::unique_ptr<natsMsg, MessageDeleter>;
 std::string_view data_of(const natsMsg* message);
 std::string header_of(natsMsg* message, const char* name);  // empty: it has none
 
+// One connection, from its greeting to its end. The library is not asked to make it anew: a
+// connection that has ended stays so, and the bus begins another (docs/decisions/0020-nats.md).
+struct NatsLink {
+  NatsLink() = default;
+  NatsLink(const NatsLink&) = delete;
+  NatsLink& operator=(const NatsLink&) = delete;
+  ~NatsLink();  // of one that has ended: the library's thread that reads is no more
+
+  natsConnection* connection = nullptr;
+  jsCtx* js = nullptr;
+  std::mutex mutex;
+  std::vector<natsSubscription*> ended;  // under mutex: unsubscribed, their memory still there
+};
+using Link = std::shared_ptr<NatsLink>;
+
+// What a bus renews on each new connection.
+class Renewable {
+ public:
+  virtual ~Renewable() = default;
+  virtual void renew(const Link& link) = 0;  // calls do not overlap
+};
+
 class NatsBus final : public Bus {
  public:
-  explicit NatsBus(NatsOptions options) : options_(std::move(options)) {}
+  explicit NatsBus(NatsOptions options);
   NatsBus(const NatsBus&) = delete;
   NatsBus& operator=(const NatsBus&) = delete;
   ~NatsBus() override;
@@ -68,41 +93,54 @@ class NatsBus final : public Bus {
       std::string_view bucket, std::string_view keys,
       std::function<void(const KvEntry&)> handler) override;
 
-  jsCtx* stream_context() const { return js_; }
+  // The connection that is there; an error when none is.
+  Result<Link> need_link(std::string_view what) const;
   // Grows with each new connection: what a server kept for the old one may be gone.
   std::uint64_t connections() const { return connections_.load(); }
   // Makes the stream, or changes it to this.
   Result<void> ensure_stream(jsStreamConfig& config, double timeout_s);
-  Result<void> need_connection(std::string_view what) const;
-  // Ends a subscription (nullptr: nothing). libnats before 3.6 looks a subscription up for a
-  // message that comes in and then uses it without holding it: ended at that moment its memory is
-  // used after it was freed. So it is kept until the thread that reads has come to a point after
-  // the end, or is no more.
-  void end_subscription(natsSubscription* subscription);
+  // Ends a subscription of this connection (nullptr: nothing). libnats before 3.6 looks a
+  // subscription up for a message that comes in and then uses it without holding it: ended at that
+  // moment its memory is used after it was freed. So it is kept until the thread that reads has
+  // come to a point after the end, or is no more.
+  static void end_subscription(const Link& link, natsSubscription* subscription);
+  // Renewed at once when there is a connection, and on each new one until it is dropped.
+  void keep_renewed(Renewable& one);
+  void drop(Renewable& one);
 
  private:
-  Result<void> set_options(natsOptions* natives);
-  Result<void> try_connect();
+  Link link() const {
+    const std::lock_guard lock(mutex_);
+    return link_;
+  }
+  Result<void> set_options(natsOptions* natives, const std::string& url);
+  Result<Link> dial(const std::string& url);
+  Result<Link> dial_in_time(const std::string& url);
+  void keep_connected();
+  void serve(const Link& link);
   void event(const std::string& what) const {
     if (options_.on_event) options_.on_event(what);
   }
-  static void on_connected(natsConnection*, void* self);
-  static void on_disconnected(natsConnection*, void* self);
   static void on_closed(natsConnection*, void* self);
   static void on_error(natsConnection* connection, natsSubscription*, natsStatus status,
                        void* self);
 
   NatsOptions options_;
-  std::string inbox_prefix_;
-  natsConnection* connection_ = nullptr;
-  jsCtx* js_ = nullptr;
+  const std::string inbox_prefix_;
   std::atomic<std::uint64_t> connections_{0};
   std::atomic<std::uint64_t> inboxes_{0};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool closed_ = false;                   // under mutex_: no callback comes any more
-  std::string refused_;                   // under mutex_: why the server does not let us in
-  std::vector<natsSubscription*> ended_;  // under mutex_: unsubscribed, their memory still there
+  Link link_;               // under mutex_; none: not connected
+  bool closed_ = false;     // under mutex_: the library has closed the connection that is there
+  bool stopping_ = false;   // under mutex_
+  std::string refused_;     // under mutex_: why the server does not let us in
+  std::string last_error_;  // under mutex_: of the last attempt to connect
+  // Taken before mutex_. Held while they are renewed and while link_ is set, so that each is
+  // renewed once on each connection.
+  std::mutex renewables_mutex_;
+  std::set<Renewable*> renewables_;
+  std::thread keeper_;  // makes each connection and waits for its end
 };
 
 }  // namespace noroshi::fleet

@@ -19,25 +19,55 @@ jsOptions wait_options(double timeout_s) {
 
 class NatsConsumer final : public Consumer {
  public:
-  NatsConsumer(NatsBus& bus, std::string stream, natsSubscription* native)
-      : bus_(bus), stream_(std::move(stream)), native_(native) {}
+  NatsConsumer(NatsBus& bus, ConsumerConfig config) : bus_(bus), config_(std::move(config)) {}
   NatsConsumer(const NatsConsumer&) = delete;
   NatsConsumer& operator=(const NatsConsumer&) = delete;
-  ~NatsConsumer() override { bus_.end_subscription(native_); }
+  ~NatsConsumer() override { NatsBus::end_subscription(link_, native_); }
 
+  Result<void> start(const Link& link, double timeout_s);
   Result<std::vector<Delivery>> fetch(int count, double timeout_s) override;
   Result<void> acknowledge(const Delivery& delivery, double timeout_s) override;
   Result<void> hand_out_again(const Delivery& delivery) override;
 
  private:
+  Result<void> tell(const Delivery& delivery, std::string_view word);
+
   NatsBus& bus_;
-  std::string stream_;
-  natsSubscription* native_;
+  const ConsumerConfig config_;
+  Link link_;  // the connection of native_
+  natsSubscription* native_ = nullptr;
 };
 
+Result<void> NatsConsumer::start(const Link& link, double timeout_s) {
+  NatsBus::end_subscription(link_, std::exchange(native_, nullptr));
+  link_ = link;
+  jsOptions options = wait_options(timeout_s);
+  jsSubOptions sub_options;
+  jsSubOptions_Init(&sub_options);
+  sub_options.Stream = config_.stream.c_str();
+  sub_options.Config.AckPolicy = js_AckExplicit;
+  sub_options.Config.AckWait = static_cast<std::int64_t>(config_.acknowledge_s * 1e9);
+  sub_options.Config.MaxAckPending = config_.unacknowledged_max;
+  const std::string subject = config_.subject.empty() ? ">" : config_.subject;
+  jsErrCode code{};
+  const natsStatus status = js_PullSubscribe(
+      &native_, link->js, subject.c_str(),
+      config_.durable.empty() ? nullptr : config_.durable.c_str(), &options, &sub_options, &code);
+  if (status == NATS_OK) return {};
+  native_ = nullptr;
+  return jetstream_error("consumer " + config_.durable + " of stream " + config_.stream, status,
+                         code);
+}
+
 Result<std::vector<Delivery>> NatsConsumer::fetch(int count, double timeout_s) {
-  const std::string what = "fetch from stream " + stream_;
-  if (const Result<void> there = bus_.need_connection(what); !there) return there.error();
+  const std::string what = "fetch from stream " + config_.stream;
+  const Result<Link> link = bus_.need_link(what);
+  if (!link) return link.error();
+  if (*link != link_ || native_ == nullptr) {
+    // One without a name was gone with its connection, and where it stood.
+    if (config_.durable.empty()) return Error{what + ": the connection was lost meanwhile"};
+    if (const Result<void> again = start(*link, timeout_s); !again) return again.error();
+  }
   natsMsgList list{};
   jsErrCode code{};
   const natsStatus status =
@@ -46,47 +76,38 @@ Result<std::vector<Delivery>> NatsConsumer::fetch(int count, double timeout_s) {
   if (status == NATS_TIMEOUT) return out;
   if (status != NATS_OK) return jetstream_error(what, status, code);
   for (int i = 0; i < list.Count; ++i) {
-    natsMsg* message = std::exchange(list.Msgs[i], nullptr);
-    std::shared_ptr<void> token(message,
-                                [](void* m) { natsMsg_Destroy(static_cast<natsMsg*>(m)); });
+    const MessagePtr message(std::exchange(list.Msgs[i], nullptr));
+    const char* answer = natsMsg_GetReply(message.get());
     jsMsgMetaData* meta = nullptr;
-    if (natsMsg_GetMetaData(&meta, message) != NATS_OK) continue;
-    out.push_back({.subject = natsMsg_GetSubject(message),
-                   .data = std::string(data_of(message)),
-                   .id = header_of(message, "Nats-Msg-Id"),
+    if (answer == nullptr || natsMsg_GetMetaData(&meta, message.get()) != NATS_OK) continue;
+    out.push_back({.subject = natsMsg_GetSubject(message.get()),
+                   .data = std::string(data_of(message.get())),
+                   .id = header_of(message.get(), "Nats-Msg-Id"),
                    .sequence = meta->Sequence.Stream,
                    .deliveries = static_cast<int>(meta->NumDelivered),
-                   .token = std::move(token)});
+                   .token = std::make_shared<std::string>(answer)});
     jsMsgMetaData_Destroy(meta);
   }
   natsMsgList_Destroy(&list);
   return out;
 }
 
+// What the server makes of a delivery is told on the subject that came with it, over whichever
+// connection there is.
 Result<void> NatsConsumer::acknowledge(const Delivery& delivery, double timeout_s) {
-  auto* message = static_cast<natsMsg*>(delivery.token.get());
-  const std::string what =
-      "acknowledge " + std::to_string(delivery.sequence) + " of stream " + stream_;
-  if (const Result<void> there = bus_.need_connection(what); !there) return there;
-  if (timeout_s <= 0) {
-    const natsStatus status = natsMsg_Ack(message, nullptr);
-    if (status != NATS_OK) return nats_error(what, status);
-    return {};
-  }
-  jsOptions options = wait_options(timeout_s);
-  jsErrCode code{};
-  const natsStatus status = natsMsg_AckSync(message, &options, &code);
-  if (status != NATS_OK) return jetstream_error(what, status, code);
+  if (timeout_s <= 0) return tell(delivery, "+ACK");
+  const auto& answer = *static_cast<const std::string*>(delivery.token.get());
+  const auto told = bus_.request(answer, "+ACK", timeout_s);
+  if (!told) return told.error();
   return {};
 }
 
 Result<void> NatsConsumer::hand_out_again(const Delivery& delivery) {
-  const natsStatus status = natsMsg_Nak(static_cast<natsMsg*>(delivery.token.get()), nullptr);
-  if (status != NATS_OK) {
-    return nats_error("give back " + std::to_string(delivery.sequence) + " of stream " + stream_,
-                      status);
-  }
-  return {};
+  return tell(delivery, "-NAK");
+}
+
+Result<void> NatsConsumer::tell(const Delivery& delivery, std::string_view word) {
+  return bus_.publish(*static_cast<const std::string*>(delivery.token.get()), word);
 }
 
 // What the server answered to one publication: empty when it is kept, else the reason.
@@ -114,15 +135,16 @@ Error jetstream_error(std::string_view what, natsStatus status, jsErrCode code) 
 
 Result<void> NatsBus::ensure_stream(jsStreamConfig& config, double timeout_s) {
   const std::string what = std::string("stream ") + config.Name;
-  if (const Result<void> there = need_connection(what); !there) return there;
+  const Result<Link> link = need_link(what);
+  if (!link) return link.error();
   jsOptions options = wait_options(timeout_s);
   jsErrCode code{};
   jsStreamInfo* info = nullptr;
-  natsStatus status = js_AddStream(&info, js_, &config, &options, &code);
+  natsStatus status = js_AddStream(&info, (*link)->js, &config, &options, &code);
   jsStreamInfo_Destroy(info);
   if (status != NATS_OK && code == JSStreamNameExistErr) {
     info = nullptr;
-    status = js_UpdateStream(&info, js_, &config, &options, &code);
+    status = js_UpdateStream(&info, (*link)->js, &config, &options, &code);
     jsStreamInfo_Destroy(info);
   }
   if (status != NATS_OK) return jetstream_error(what, status, code);
@@ -152,14 +174,15 @@ Result<Published> NatsBus::publish_kept(std::string_view subject, std::string_vi
   const std::string name(subject);
   const std::string message_id(id);
   const std::string what = "keep " + std::to_string(data.size()) + " bytes on " + name;
-  if (const Result<void> there = need_connection(what); !there) return there.error();
+  const Result<Link> link = need_link(what);
+  if (!link) return link.error();
   jsPubOptions options;
   jsPubOptions_Init(&options);
   options.MaxWait = milliseconds(timeout_s);
   if (!message_id.empty()) options.MsgId = message_id.c_str();
   jsPubAck* ack = nullptr;
   jsErrCode code{};
-  const natsStatus status = js_Publish(&ack, js_, name.c_str(), data.data(),
+  const natsStatus status = js_Publish(&ack, (*link)->js, name.c_str(), data.data(),
                                        static_cast<int>(data.size()), &options, &code);
   if (status != NATS_OK) return jetstream_error(what, status, code);
   const Published published{.sequence = ack->Sequence, .duplicate = ack->Duplicate};
@@ -170,14 +193,16 @@ Result<Published> NatsBus::publish_kept(std::string_view subject, std::string_vi
 Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double timeout_s) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
   if (messages.empty()) return {};
-  if (const Result<void> there = need_connection("keep messages"); !there) return there;
+  const Result<Link> link = need_link("keep messages");
+  if (!link) return link.error();
   const std::string name =
       is_word(options_.name) ? options_.name : "unnamed";  // it may have spaces
   const std::string inbox = inbox_prefix_ + "." + name + "-" +
                             std::to_string(inboxes_.fetch_add(1)) + "-" +
                             std::to_string(end.time_since_epoch().count());
   natsSubscription* answers = nullptr;
-  natsStatus status = natsConnection_SubscribeSync(&answers, connection_, (inbox + ".*").c_str());
+  natsStatus status =
+      natsConnection_SubscribeSync(&answers, (*link)->connection, (inbox + ".*").c_str());
   if (status != NATS_OK) return nats_error("keep messages", status);
   std::string refusal;
   for (std::size_t i = 0; i < messages.size() && status == NATS_OK; ++i) {
@@ -190,7 +215,7 @@ Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double
     if (status == NATS_OK && !kept.id.empty()) {
       status = natsMsgHeader_Set(native, "Nats-Msg-Id", kept.id.c_str());
     }
-    if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, native);
+    if (status == NATS_OK) status = natsConnection_PublishMsg((*link)->connection, native);
   }
   for (std::size_t answered = 0; answered < messages.size() && status == NATS_OK; ++answered) {
     const std::chrono::duration<double> left = end - std::chrono::steady_clock::now();
@@ -201,7 +226,7 @@ Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double
     if (natsMsg_IsNoResponders(native)) status = NATS_NO_RESPONDERS;
     if (status == NATS_OK && refusal.empty()) refusal = refusal_in(data_of(native));
   }
-  end_subscription(answers);
+  end_subscription(*link, answers);
   const std::string what =
       "keep " + std::to_string(messages.size()) + " messages, the first on " + messages[0].subject;
   if (status != NATS_OK) return jetstream_error(what, status, jsErrCode{});
@@ -210,32 +235,23 @@ Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double
 }
 
 Result<std::unique_ptr<Consumer>> NatsBus::consume(const ConsumerConfig& config, double timeout_s) {
-  const std::string what = "consumer " + config.durable + " of stream " + config.stream;
-  if (const Result<void> there = need_connection(what); !there) return there.error();
-  jsOptions options = wait_options(timeout_s);
-  jsSubOptions sub_options;
-  jsSubOptions_Init(&sub_options);
-  sub_options.Stream = config.stream.c_str();
-  sub_options.Config.AckPolicy = js_AckExplicit;
-  sub_options.Config.AckWait = static_cast<std::int64_t>(config.acknowledge_s * 1e9);
-  sub_options.Config.MaxAckPending = config.unacknowledged_max;
-  const std::string subject = config.subject.empty() ? ">" : config.subject;
-  natsSubscription* native = nullptr;
-  jsErrCode code{};
-  const natsStatus status = js_PullSubscribe(
-      &native, js_, subject.c_str(), config.durable.empty() ? nullptr : config.durable.c_str(),
-      &options, &sub_options, &code);
-  if (status != NATS_OK) return jetstream_error(what, status, code);
-  return std::unique_ptr<Consumer>(std::make_unique<NatsConsumer>(*this, config.stream, native));
+  const Result<Link> link = need_link("consumer " + config.durable + " of stream " + config.stream);
+  if (!link) return link.error();
+  auto consumer = std::make_unique<NatsConsumer>(*this, config);
+  if (const Result<void> started = consumer->start(*link, timeout_s); !started) {
+    return started.error();
+  }
+  return std::unique_ptr<Consumer>(std::move(consumer));
 }
 
 Result<StreamState> NatsBus::stream_state(std::string_view stream, double timeout_s) {
   const std::string name(stream);
-  if (const Result<void> there = need_connection("stream " + name); !there) return there.error();
+  const Result<Link> link = need_link("stream " + name);
+  if (!link) return link.error();
   jsOptions options = wait_options(timeout_s);
   jsStreamInfo* info = nullptr;
   jsErrCode code{};
-  const natsStatus status = js_GetStreamInfo(&info, js_, name.c_str(), &options, &code);
+  const natsStatus status = js_GetStreamInfo(&info, (*link)->js, name.c_str(), &options, &code);
   if (status != NATS_OK) return jetstream_error("stream " + name, status, code);
   const StreamState state{.messages = info->State.Msgs,
                           .bytes = info->State.Bytes,
@@ -248,11 +264,12 @@ Result<StreamState> NatsBus::stream_state(std::string_view stream, double timeou
 Result<void> NatsBus::purge(std::string_view stream, std::string_view subject, double timeout_s) {
   const std::string name(stream);
   const std::string filter(subject);
-  if (const Result<void> there = need_connection("purge " + name); !there) return there;
+  const Result<Link> link = need_link("purge " + name);
+  if (!link) return link.error();
   jsOptions options = wait_options(timeout_s);
   options.Stream.Purge.Subject = filter.c_str();
   jsErrCode code{};
-  const natsStatus status = js_PurgeStream(js_, name.c_str(), &options, &code);
+  const natsStatus status = js_PurgeStream((*link)->js, name.c_str(), &options, &code);
   if (status != NATS_OK) return jetstream_error("purge " + name, status, code);
   return {};
 }
