@@ -41,7 +41,7 @@ struct AgentStatus {
 
 class Agent {
  public:
-  static constexpr std::int64_t listen_ns = 700'000'000;  // two beats and some
+  static constexpr std::int64_t listen_ns = 700'000'000;  // three beats and some
 
   // describe: fills in what the site can do now: ready, models, lease shares, and (fault) why it
   // does not do what is desired. apply: told each new desired state; returns soon. Both are called

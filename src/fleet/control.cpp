@@ -10,6 +10,7 @@ namespace json = boost::json;
 
 constexpr double kv_timeout_s = 2;
 constexpr std::int64_t digest_interval_ns = 1'000'000'000;
+constexpr std::int64_t bereft_interval_ns = 100'000'000;  // of digests between two seconds
 constexpr std::int64_t plan_interval_ns = 500'000'000;
 constexpr std::int64_t look_interval_ns = 500'000'000;
 constexpr std::size_t commands_waiting_max = 64;
@@ -84,11 +85,11 @@ bool Control::sends_digests(std::int64_t now_ns) const {
   });
 }
 
-void Control::send_digests(std::int64_t now_ns) {
+void Control::send_digests(const std::set<std::string>& of, std::int64_t now_ns) {
   std::map<std::string, std::vector<DigestSite>> regions;
-  for (const std::string& region : regions_) regions[region];
+  for (const std::string& region : of) regions[region];
   for (const auto& [name, member] : planner_.membership().members()) {
-    if (!member.alive) continue;
+    if (!member.alive || of.count(member.report.site.region) == 0) continue;
     const auto age_ms = std::clamp<std::int64_t>((now_ns - member.heard_ns) / 1'000'000, 0, 60'000);
     regions[member.report.site.region].push_back(
         {.site = member.report.site, .age_ms = static_cast<int>(age_ms)});
@@ -116,10 +117,19 @@ void Control::step() {
   }
   for (const std::string& site : planner_.membership().expire(pulse_)) {
     log("site " + site + " is lost", "", "");
+    const Member* member = planner_.membership().find(site);
+    if (member != nullptr) bereft_.insert(member->report.site.region);
   }
-  if (now_ns >= next_digest_ns_ && bus_.connected()) {
+  if (!bus_.connected()) return;
+  if (now_ns >= next_digest_ns_) {
     next_digest_ns_ = now_ns + digest_interval_ns;
-    if (sends_digests(now_ns)) send_digests(now_ns);
+    bereft_.clear();
+    if (sends_digests(now_ns)) send_digests(regions_, now_ns);
+  } else if (!bereft_.empty() && now_ns >= next_bereft_ns_ && sends_digests(now_ns)) {
+    // Streams hang at a site that is lost: gateways of other regions hear of it at once. A control
+    // plane that was cut off from the one that sends becomes the one a little after.
+    next_bereft_ns_ = now_ns + bereft_interval_ns;
+    send_digests(std::exchange(bereft_, {}), now_ns);
   }
 }
 

@@ -3,7 +3,8 @@
 // The control plane: several processes of it may run.
 //
 //   every one   hears all heartbeats of its regions, and answers noroshi.control.status
-//   one of them (the smallest id whose pulse is heard) sends each region's digest, once a second:
+//   one of them (the smallest id whose pulse is heard) sends each region's digest, once a second
+//   and when a site is lost:
 //               no KV is on that way
 //   the leader  (leadership.h) carries out commands on noroshi.control.command and what the planner
 //               decides, by compare and set, and logs each as one JSON line
@@ -70,7 +71,7 @@ class Control {
   void heard_status(const Message& message);
   void learn(const std::string& bucket, const KvEntry& entry);
   void refuse(const Error& error);
-  void send_digests(std::int64_t now_ns);
+  void send_digests(const std::set<std::string>& of, std::int64_t now_ns);
   bool sends_digests(std::int64_t now_ns) const;
   void ensure_buckets();
   void lead(std::int64_t now_ns);
@@ -102,6 +103,8 @@ class Control {
   std::uint64_t digest_sequence_ = 0;
   std::int64_t next_pulse_ns_ = 0;
   std::int64_t next_digest_ns_ = 0;
+  std::set<std::string> bereft_;  // regions that lost a site since their digest
+  std::int64_t next_bereft_ns_ = 0;
   std::int64_t next_plan_ns_ = 0;
   std::int64_t next_buckets_ns_ = 0;
   std::int64_t next_leader_look_ns_ = 0;

@@ -18,12 +18,12 @@
 
 namespace noroshi::fleet {
 
-inline constexpr std::int64_t lost_after_ns = 800'000'000;  // three beats and some
+inline constexpr std::int64_t lost_after_ns = 650'000'000;  // three beats and some
 
 // Whether the bus works, from the pulse that its user sends to itself.
 class BusPulse {
  public:
-  static constexpr std::int64_t interval_ns = 100'000'000;
+  static constexpr std::int64_t interval_ns = 50'000'000;
   static constexpr std::int64_t gap_ns = 400'000'000;  // without a pulse: it was down
 
   void came_back(std::int64_t now_ns) {

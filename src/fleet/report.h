@@ -1,6 +1,6 @@
 #pragma once
 
-// A site's heartbeat: what it says of itself, four times a second, on noroshi.REGION.SITE.beat,
+// A site's heartbeat: what it says of itself, five times a second, on noroshi.REGION.SITE.beat,
 // where nobody keeps it. JSON, version "v": 1, so that a person can read along. It holds no time of
 // day: when it was true is when it was heard, by the hearer's clock.
 
@@ -13,7 +13,7 @@
 
 namespace noroshi::fleet {
 
-inline constexpr std::int64_t beat_interval_ns = 250'000'000;
+inline constexpr std::int64_t beat_interval_ns = 200'000'000;
 inline constexpr std::size_t report_bytes_max = 64 << 10;
 inline constexpr std::size_t models_max = 64;  // of a site
 

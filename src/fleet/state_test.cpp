@@ -45,14 +45,14 @@ TEST(Membership, SilenceCountsOnlyWhileTheBusWorks) {
   std::uint64_t beats = 0;
   EXPECT_TRUE(run_ms(3000, true, &beats).empty());
   EXPECT_TRUE(run_ms(60'000, false, nullptr).empty()) << "the bus is dead: nobody is lost";
-  EXPECT_TRUE(run_ms(700, true, nullptr).empty()) << "back, and the site has had no time yet";
+  EXPECT_TRUE(run_ms(550, true, nullptr).empty()) << "back, and the site has had no time yet";
   EXPECT_TRUE(run_ms(1000, true, &beats).empty());
   const std::int64_t silent_since = sites.find("a")->heard_ns;
   const auto lost = run_ms(2000, true, nullptr);
   ASSERT_EQ(lost.size(), 1u);
   EXPECT_FALSE(sites.find("a")->alive);
   EXPECT_EQ(sites.hear(beat_of("a", 1, ++beats), now), Heard::joined);
-  // When it was seen: at the first look after 800 ms.
+  // When it was seen: at the first look after 650 ms.
   Membership again;
   again.hear(beat_of("a", 1, 1), 0);
   BusPulse steady;
