@@ -211,9 +211,16 @@ Result<std::optional<KvEntry>> NatsBus::kv_get(std::string_view bucket, std::str
   return std::optional<KvEntry>(entry_of(native, bucket, natsMsg_GetSequence(native)));
 }
 
+// Where a key is written. Servers keep $KV.> from passing a leaf node into another domain of
+// JetStream; what is meant for that domain goes by its name.
+std::string NatsBus::kv_write_subject(std::string_view bucket, std::string_view key) const {
+  const std::string subject = subject_of(bucket, key);
+  return options_.domain.empty() ? subject : "$JS." + options_.domain + ".API." + subject;
+}
+
 Result<std::uint64_t> NatsBus::kv_put(std::string_view bucket, std::string_view key,
                                       std::string_view value, double timeout_s) {
-  const Result<Published> kept = publish_kept(subject_of(bucket, key), value, "", timeout_s);
+  const Result<Published> kept = publish_kept(kv_write_subject(bucket, key), value, "", timeout_s);
   if (!kept) return kept.error();
   return kept->sequence;
 }
@@ -222,7 +229,7 @@ Result<std::optional<std::uint64_t>> NatsBus::kv_update(std::string_view bucket,
                                                         std::string_view key,
                                                         std::string_view value,
                                                         std::uint64_t revision, double timeout_s) {
-  const std::string subject = subject_of(bucket, key);
+  const std::string subject = kv_write_subject(bucket, key);
   const std::string what = "write " + std::to_string(value.size()) + " bytes to " + subject;
   const Result<Link> link = need_link(what);
   if (!link) return link.error();
@@ -253,7 +260,7 @@ Result<std::optional<std::uint64_t>> NatsBus::kv_update(std::string_view bucket,
 }
 
 Result<void> NatsBus::kv_erase(std::string_view bucket, std::string_view key, double timeout_s) {
-  const std::string subject = subject_of(bucket, key);
+  const std::string subject = kv_write_subject(bucket, key);
   const Result<Link> link = need_link("erase " + subject);
   if (!link) return link.error();
   natsMsg* native = nullptr;

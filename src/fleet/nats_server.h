@@ -22,6 +22,9 @@ struct NatsUser {
   bool may_answer = false;  // publish on the reply subject of what it received
 };
 
+// JetStream's domain of a core, by which what is behind a leaf node finds it.
+inline constexpr const char* core_domain = "core";
+
 struct NatsServerConfig {
   std::string name = "noroshi";  // different in each server of a cluster
   std::string executable = {};   // empty: nats-server on PATH, then in /usr/sbin

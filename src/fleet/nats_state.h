@@ -113,6 +113,7 @@ class NatsBus final : public Bus {
     const std::lock_guard lock(mutex_);
     return link_;
   }
+  std::string kv_write_subject(std::string_view bucket, std::string_view key) const;
   Result<void> set_options(natsOptions* natives, const std::string& url);
   Result<Link> dial(const std::string& url);
   Result<Link> dial_in_time(const std::string& url);
