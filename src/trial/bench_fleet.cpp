@@ -21,7 +21,13 @@ json::object json_of(const FaultOutcome& o) {
           {"streams_hit", o.streams_hit},
           {"streams_resumed_1s", o.streams_resumed_1s},
           {"silence_ms_max", o.silence_ms_max},
+          {"asked_during", o.asked_during},
+          {"asked_at_struck", o.asked_at_struck},
           {"first_success_ms", o.first_success_ms},
+          {"recovered_ms", o.recovered_ms},
+          {"west_asked", o.west_asked},
+          {"west_whole", o.west_whole},
+          {"stored_s", o.stored_s},
           {"first_token_ms_p50", o.first_token_ms_p50},
           {"first_token_ms_p99", o.first_token_ms_p99},
           {"records", o.records},
@@ -50,28 +56,36 @@ json::object json_of(const ReplayOutcome& o) {
 }
 
 void print(const std::vector<FaultOutcome>& outcomes) {
-  std::printf("%-7s %8s %6s %7s %6s %6s %5s   %-22s %9s %9s %17s   %s\n", "fault", "requests",
-              "whole", "refused", "failed", "broken", "wrong", "streams open/hit/<1s", "silence",
-              "success", "first token", "records lost/doubled/wrong");
+  std::printf("%-7s %8s %6s %7s %6s %6s %5s   %-22s %9s %9s %9s %17s %11s   %s\n", "fault",
+              "requests", "whole", "refused", "failed", "broken", "wrong", "streams open/hit/<1s",
+              "silence", "success", "recovery", "first token", "struck site",
+              "records lost/doubled/wrong");
   for (const FaultOutcome& o : outcomes) {
-    char streams[40], first[40];
+    char streams[40], first[40], struck[40];
     std::snprintf(streams, sizeof streams, "%llu / %llu / %llu",
                   static_cast<unsigned long long>(o.streams_open),
                   static_cast<unsigned long long>(o.streams_hit),
                   static_cast<unsigned long long>(o.streams_resumed_1s));
     std::snprintf(first, sizeof first, "%.0f / %.0f ms", o.first_token_ms_p50,
                   o.first_token_ms_p99);
+    std::snprintf(struck, sizeof struck, "%llu of %llu",
+                  static_cast<unsigned long long>(o.asked_at_struck),
+                  static_cast<unsigned long long>(o.asked_during));
     std::printf(
-        "%-7s %8llu %6llu %7llu %6llu %6llu %5llu   %-22s %6.0f ms %6.0f ms %17s   %llu of "
+        "%-7s %8llu %6llu %7llu %6llu %6llu %5llu   %-22s %6.0f ms %6.0f ms %6.0f ms %17s %11s   "
+        "%llu of "
         "%llu / %llu / %llu   (%s)\n",
         o.name.c_str(), static_cast<unsigned long long>(o.requests),
         static_cast<unsigned long long>(o.whole), static_cast<unsigned long long>(o.refused),
         static_cast<unsigned long long>(o.failed), static_cast<unsigned long long>(o.broken),
         static_cast<unsigned long long>(o.wrong), streams, o.silence_ms_max, o.first_success_ms,
-        first, static_cast<unsigned long long>(o.records_lost),
+        o.recovered_ms, first, struck, static_cast<unsigned long long>(o.records_lost),
         static_cast<unsigned long long>(o.records),
         static_cast<unsigned long long>(o.records_doubled),
         static_cast<unsigned long long>(o.tokens_wrong), o.note.c_str());
+    std::printf("        in the west %llu of %llu whole; all records stored %.1f s after the end\n",
+                static_cast<unsigned long long>(o.west_whole),
+                static_cast<unsigned long long>(o.west_asked), o.stored_s);
     if (!o.why.empty()) std::printf("        not whole: %s\n", o.why.c_str());
   }
 }

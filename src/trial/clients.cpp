@@ -151,6 +151,7 @@ net::awaitable<void> Clients::State::read_answer(beast::tcp_stream& stream, Chec
   }
   const auto& header = parser.get();
   one.id = std::string(header["X-Request-Id"]);
+  one.site = std::string(header["X-Noroshi-Site"]);
   const unsigned status = header.result_int();
   if (status != 200) {
     one.fate = status == 429 || status == 503 ? Fate::refused : Fate::failed;

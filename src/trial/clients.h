@@ -35,7 +35,8 @@ enum class Fate : std::uint8_t {
 
 struct Asked {
   Fate fate = Fate::failed;
-  std::string id = {};  // X-Request-Id
+  std::string id = {};    // X-Request-Id
+  std::string site = {};  // X-Noroshi-Site: where the answer began; empty: nowhere
   std::string why = {};
   std::int64_t asked_ns = 0;  // steady clock; all of them
   std::int64_t first_ns = 0;  // 0: nothing came

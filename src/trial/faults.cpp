@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "base/clock.h"
 #include "meter/store/store.h"
@@ -32,6 +34,8 @@ struct Fault {
   const char* name;
   std::function<Result<std::string>(Country&)> strike;  // returns the note
   std::function<Result<void>(Country&)> mend;
+  const char* struck = "";  // a site
+  double lasts = 1;         // times as long as the others
 };
 
 struct TemporaryFolder {
@@ -62,18 +66,37 @@ struct SmallDisk {
     path = folder;
     return {};
   }
+  SmallDisk() = default;
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
   ~SmallDisk() {
+    empty();
     if (!path.empty()) ::umount2(path.c_str(), MNT_DETACH);
   }
-  Result<void> fill() const {
-    const int fd = ::open((path + "/filler").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    const std::string page(4096, 'x');
-    while (::write(fd, page.data(), page.size()) > 0) {
-    }
-    ::close(fd);
-    return {};
+  // Takes every byte that is free, and what comes free later, until empty().
+  void fill() {
+    stop_ = false;
+    filler_ = std::thread([this] {
+      const int fd = ::open((path + "/filler").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+      const std::string page(4096, 'x');
+      MonotonicClock clock;
+      while (!stop_) {
+        if (::write(fd, page.data(), page.size()) > 0) continue;
+        clock.sleep_until_ns(clock.now_ns() + look_ns);
+      }
+      ::close(fd);
+      ::unlink((path + "/filler").c_str());
+    });
   }
-  void empty() const { ::unlink((path + "/filler").c_str()); }
+  void empty() {
+    stop_ = true;
+    if (filler_.joinable()) filler_.join();
+  }
+
+ private:
+  static constexpr std::int64_t look_ns = 2'000'000;
+  std::atomic<bool> stop_{false};
+  std::thread filler_;
 };
 
 void sleep_s(double seconds) {
@@ -90,7 +113,7 @@ std::vector<Fault> all_faults(SmallDisk& disk) {
                       country.kill_now("e1");
                       return Result<std::string>("kill -9 of site e1");
                     },
-                    [](Country& country) { return country.start("e1"); }});
+                    [](Country& country) { return country.start("e1"); }, "e1"});
   const auto killed = std::make_shared<std::string>();
   faults.push_back({"leader",
                     [killed](Country& country) -> Result<std::string> {
@@ -115,16 +138,17 @@ std::vector<Fault> all_faults(SmallDisk& disk) {
                       if (auto slow = country.set_slow("e1", 10); !slow) return slow.error();
                       return std::string("site e1 ten times slower");
                     },
-                    [](Country& country) { return country.set_slow("e1", 1); }});
+                    [](Country& country) { return country.set_slow("e1", 1); }, "e1"});
   faults.push_back({"disk",
-                    [&disk](Country&) -> Result<std::string> {
-                      if (auto full = disk.fill(); !full) return full.error();
-                      return std::string("the disk under the east gateway's spool full");
+                    [&disk](Country&) {
+                      disk.fill();
+                      return Result<std::string>("the disk under the east gateway's spool full");
                     },
                     [&disk](Country&) {
                       disk.empty();
                       return Result<void>();
-                    }});
+                    },
+                    "", 2});
   return faults;
 }
 
@@ -193,15 +217,23 @@ Result<FaultOutcome> run_one(Country& country, const Fault& fault, const FaultOp
   const std::int64_t fault_ns = clock.now_ns();
   const auto note = fault.strike(country);
   if (!note) return note.error();
-  sleep_s(options.fault_s);
+  sleep_s(fault.lasts * options.fault_s);
   const std::int64_t mended_ns = clock.now_ns();
   if (auto mended = fault.mend(country); !mended) return mended.error();
   sleep_s(after_s);
   std::vector<Asked> asked = in_east->finish(finish_s);
-  std::ranges::move(in_west->finish(finish_s), std::back_inserter(asked));
-  FaultOutcome outcome = outcome_of(fault.name, asked, fault_ns, mended_ns);
+  const std::vector<Asked> asked_west = in_west->finish(finish_s);
+  asked.insert(asked.end(), asked_west.begin(), asked_west.end());
+  FaultOutcome outcome = outcome_of(asked, {fault_ns, mended_ns}, fault.struck);
+  outcome.name = fault.name;
+  for (const Asked& one : asked_west) {
+    if (one.asked_ns < fault_ns || one.asked_ns > mended_ns) continue;
+    ++outcome.west_asked;
+    outcome.west_whole += one.fate == Fate::whole;
+  }
   outcome.note = *note;
   if (auto compared = compare(country, asked, known, outcome); !compared) return compared.error();
+  outcome.stored_s = static_cast<double>(clock.now_ns() - mended_ns) / 1e9;
   return outcome;
 }
 
@@ -211,13 +243,16 @@ bool chosen(const std::string& cases, const std::string& name) {
 
 }  // namespace
 
-FaultOutcome outcome_of(std::string name, const std::vector<Asked>& asked, std::int64_t fault_ns,
-                        std::int64_t mended_ns) {
+FaultOutcome outcome_of(const std::vector<Asked>& asked, FaultTimes times,
+                        const std::string& struck) {
   constexpr std::int64_t second_ns = 1'000'000'000;
   FaultOutcome outcome;
-  outcome.name = std::move(name);
   std::vector<double> first_token_ms;
-  std::int64_t first_success_ns = 0;
+  std::int64_t success_ns = 0;   // the first since the fault
+  std::int64_t recovery_ns = 0;  // the first since it was mended
+  const auto first_of = [](std::int64_t& earliest, std::int64_t at_ns) {
+    if (earliest == 0 || at_ns < earliest) earliest = at_ns;
+  };
   for (const Asked& one : asked) {
     ++outcome.requests;
     outcome.whole += one.fate == Fate::whole;
@@ -225,18 +260,24 @@ FaultOutcome outcome_of(std::string name, const std::vector<Asked>& asked, std::
     outcome.failed += one.fate == Fate::failed;
     outcome.broken += one.fate == Fate::broken;
     outcome.wrong += one.fate == Fate::wrong;
-    const bool open = one.first_ns != 0 && one.first_ns <= fault_ns && one.done_ns > fault_ns;
+    const bool open =
+        one.first_ns != 0 && one.first_ns <= times.fault_ns && one.done_ns > times.fault_ns;
     outcome.streams_open += open;
     if (open && (one.resumed || one.fate != Fate::whole)) {
       ++outcome.streams_hit;
       outcome.streams_resumed_1s += one.fate == Fate::whole && one.gap_ns_max < second_ns;
-      if (one.fate == Fate::whole) {
-        outcome.silence_ms_max = std::max(outcome.silence_ms_max, ms(one.gap_ns_max));
-      }
     }
-    if (one.asked_ns < fault_ns || one.first_ns == 0) continue;
-    if (one.asked_ns <= mended_ns) first_token_ms.push_back(ms(one.first_ns - one.asked_ns));
-    if (first_success_ns == 0 || one.first_ns < first_success_ns) first_success_ns = one.first_ns;
+    if (open && one.fate == Fate::whole) {
+      outcome.silence_ms_max = std::max(outcome.silence_ms_max, ms(one.gap_ns_max));
+    }
+    if (one.asked_ns < times.fault_ns || one.first_ns == 0) continue;
+    first_of(success_ns, one.first_ns);
+    if (one.asked_ns > times.mended_ns) {
+      first_of(recovery_ns, one.first_ns);
+    } else {
+      first_token_ms.push_back(ms(one.first_ns - one.asked_ns));
+      outcome.asked_at_struck += !struck.empty() && one.site == struck;
+    }
   }
   std::map<std::string, int> reasons;
   for (const Asked& one : asked) {
@@ -244,7 +285,9 @@ FaultOutcome outcome_of(std::string name, const std::vector<Asked>& asked, std::
   }
   const auto most = std::ranges::max_element(reasons, {}, [](const auto& r) { return r.second; });
   if (most != reasons.end()) outcome.why = most->first;
-  outcome.first_success_ms = first_success_ns == 0 ? -1 : ms(first_success_ns - fault_ns);
+  outcome.asked_during = first_token_ms.size();
+  outcome.first_success_ms = success_ns == 0 ? -1 : ms(success_ns - times.fault_ns);
+  outcome.recovered_ms = recovery_ns == 0 ? -1 : ms(recovery_ns - times.mended_ns);
   outcome.first_token_ms_p50 = quantile(first_token_ms, 0.5);
   outcome.first_token_ms_p99 = quantile(first_token_ms, 0.99);
   return outcome;

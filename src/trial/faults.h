@@ -36,10 +36,16 @@ struct FaultOutcome {
   std::uint64_t streams_open = 0;        // at the fault
   std::uint64_t streams_hit = 0;         // of these, broken or gone on elsewhere
   std::uint64_t streams_resumed_1s = 0;  // of these, whole and never silent for a second
-  double silence_ms_max = 0;             // of streams that were hit and became whole
+  double silence_ms_max = 0;             // of streams open at the fault that became whole
+  std::uint64_t asked_during = 0;        // while the fault was there, with a first word
+  std::uint64_t asked_at_struck = 0;     // of these, answered by the site that the fault struck
   double first_success_ms = 0;    // from the fault to the first word of a request asked after it
+  double recovered_ms = 0;        // the same from the mending on
+  std::uint64_t west_asked = 0;   // by users in the west while the fault was there
+  std::uint64_t west_whole = 0;   // of these, that came whole
   double first_token_ms_p50 = 0;  // of requests asked while the fault was there
   double first_token_ms_p99 = 0;
+  double stored_s = 0;                // from the mending until the last record was there
   std::uint64_t records = 0;          // in the store, of this case
   std::uint64_t records_lost = 0;     // an answer that came whole and is not there
   std::uint64_t records_doubled = 0;  // rows that belong to no request of a user
@@ -50,7 +56,12 @@ struct FaultOutcome {
 Result<std::vector<FaultOutcome>> run_faults(const FaultOptions& options);
 
 // Pure: what became of the requests. Times are of the steady clock.
-FaultOutcome outcome_of(std::string name, const std::vector<Asked>& asked, std::int64_t fault_ns,
-                        std::int64_t mended_ns);
+// struck: a site; empty: none.
+struct FaultTimes {
+  std::int64_t fault_ns = 0;
+  std::int64_t mended_ns = 0;
+};
+FaultOutcome outcome_of(const std::vector<Asked>& asked, FaultTimes times,
+                        const std::string& struck);
 
 }  // namespace noroshi::trial

@@ -22,8 +22,8 @@ struct RoleCommand {
   int tcp_port = 0;
   std::vector<std::string> nats_urls = {};
   std::string spool = {};  // gateway: its folder
-  std::uint64_t spool_segment_bytes = 64 << 10;
-  std::uint64_t spool_reserve_bytes = 48 << 10;
+  std::uint64_t spool_segment_bytes = 32 << 10;
+  std::uint64_t spool_reserve_bytes = 24 << 10;
   double rtt_ms_other = 20;  // gateway: to other regions
   StubConfig stub = {};
 };

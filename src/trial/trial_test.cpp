@@ -1,6 +1,6 @@
 // Catches: a measuring instrument that measures itself: a stub engine that is not as fast or as
 // slow as it was told, that says words its checker does not expect or lets wrong ones pass, caches
-// what it should not; a wire whose distances are not there.
+// what it should not; a wire whose distances are not there; a fault's outcome that counts wrongly.
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "trial/clients.h"
+#include "trial/faults.h"
 #include "trial/stub_engine.h"
 #include "trial/wire.h"
 
@@ -52,6 +53,53 @@ TEST(StubEngine, AStreamThatBreaksOffIsSeen) {
 TEST(StubEngine, RefusesSpeedsThatAreNone) {
   EXPECT_FALSE(StubEngine::start({.tokens_per_s = 0}));
   EXPECT_FALSE(StubEngine::start({.address = "nowhere"}));
+}
+
+// Times in ms.
+Asked asked_at(std::int64_t asked, std::int64_t first, std::int64_t done, std::int64_t gap,
+               const char* site, Fate fate = Fate::whole, bool resumed = false) {
+  constexpr std::int64_t ms = 1'000'000;
+  return {.fate = fate,
+          .site = site,
+          .why = fate == Fate::whole ? "" : name_of(fate),
+          .asked_ns = asked * ms,
+          .first_ns = first * ms,
+          .done_ns = done * ms,
+          .gap_ns_max = gap * ms,
+          .resumed = resumed};
+}
+
+TEST(Faults, WhatBecameOfRequestsIsCounted) {
+  const std::vector<Asked> asked = {
+      asked_at(10, 20, 90, 500, "e1"),                        // over before it
+      asked_at(10, 20, 200, 30, "e2"),                        // open, not hit
+      asked_at(10, 20, 300, 80, "e1", Fate::whole, true),     // hit, gone on soon
+      asked_at(10, 20, 4000, 1500, "e1", Fate::whole, true),  // hit, gone on late
+      asked_at(10, 20, 300, 10, "e1", Fate::broken),          // hit, lost
+      asked_at(110, 0, 120, 0, "", Fate::refused),            //
+      asked_at(120, 150, 400, 10, "e1"),
+      asked_at(130, 230, 400, 10, "e2"),  // during it
+      asked_at(1010, 1030, 1400, 9, "e1"),
+      asked_at(1020, 1025, 1400, 9, "e2"),  // after it
+  };
+  const FaultOutcome o = outcome_of(asked, {100'000'000, 1'000'000'000}, "e1");
+  EXPECT_EQ(o.requests, 10u);
+  EXPECT_EQ(o.whole, 8u);
+  EXPECT_EQ(o.refused, 1u);
+  EXPECT_EQ(o.broken, 1u);
+  EXPECT_EQ(o.failed + o.wrong, 0u);
+  EXPECT_EQ(o.streams_open, 4u);
+  EXPECT_EQ(o.streams_hit, 3u);
+  EXPECT_EQ(o.streams_resumed_1s, 1u);
+  EXPECT_DOUBLE_EQ(o.silence_ms_max, 1500);
+  EXPECT_EQ(o.asked_during, 2u);
+  EXPECT_EQ(o.asked_at_struck, 1u);
+  EXPECT_DOUBLE_EQ(o.first_success_ms, 50);
+  EXPECT_DOUBLE_EQ(o.recovered_ms, 25);
+  EXPECT_DOUBLE_EQ(o.first_token_ms_p50, 100);
+  const FaultOutcome none = outcome_of({}, {1, 2}, "");
+  EXPECT_EQ(none.first_success_ms, -1);
+  EXPECT_EQ(none.recovered_ms, -1);
 }
 
 TEST(Wire, PacketsTakeAsLongAsTheWayIsAndNoneCrossesACut) {
