@@ -41,6 +41,7 @@ class ReceiveWorkspace {
 };
 
 struct ReceiveOptions {
+  // mmse_irc rejects what the antennas hear of other cells, for a few microseconds more.
   Equalizer equalizer = Equalizer::mmse;
   Smoothing smoothing = Smoothing::wiener;
   // Blocks of a precoding resource block group, counted from CRB 0: the channel may jump at its

@@ -4,6 +4,7 @@
 // channel and noise of block i come from (seed, i) alone.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "air/grid_channel/grid_channel.h"
@@ -11,18 +12,27 @@
 
 namespace noroshi::air {
 
+// Another cell's handset in the same symbols.
+struct Interferer {
+  nr::SharedChannel pusch;    // of scrambling ids of its own; on blocks of its choice
+  GridChannelConfig channel;  // to the same antennas
+  double sir_db = 0;          // of a resource element, all layers and antennas on both sides
+};
+
 struct LinkConfig {
   nr::Carrier carrier;
   nr::SharedChannel pusch;  // layer i is sent on port i
   GridChannelConfig channel;
   fec::SchDecodeOptions decode;
+  phy::Equalizer equalizer = phy::Equalizer::mmse;
+  std::optional<Interferer> interferer;
   std::uint64_t seed = 1;
 };
 
 class Link {
  public:
-  // Preconditions: check_pusch_transmit and phy::check_pusch of the configuration; the channel has
-  // a port for each layer and the carrier's subcarriers.
+  // Preconditions: check_pusch_transmit and phy::check_pusch of the configuration; the channels
+  // have a port for each layer and the carrier's subcarriers, and the same antennas.
   explicit Link(const LinkConfig& config);
 
   // Whether the block is lost. sinr_db: what all antennas together receive of all layers in a
@@ -33,13 +43,18 @@ class Link {
   const phy::ReceiveResult& last() const { return last_; }
 
  private:
+  void add_interferer(int slot, std::uint64_t block);
+
   LinkConfig config_;
   GridChannel channel_;
+  std::optional<GridChannel> interferer_channel_;
   phy::TransmitWorkspace transmit_;
   phy::ReceiveWorkspace receive_;
   fec::HarqBuffer harq_;
   std::vector<std::uint8_t> sent_, received_;  // transport block
+  std::vector<std::uint8_t> interferer_sent_;
   std::vector<cf32> port_grid_, antenna_grid_;
+  std::vector<cf32> interferer_port_grid_, interferer_antenna_grid_;
   phy::ReceiveResult last_;
 };
 

@@ -8,8 +8,9 @@
 //   MMSE: b_i = 1 - (G^-1)_ii,  1 / noise_i = b_i / (1 - b_i)      zero forcing: b_i = 1,
 //                                                               1 / noise_i = 1 / (G^-1)_ii
 //
-// R is noise_power I here: white noise; one layer is then maximum ratio combining. Rejection of
-// interference would need another R. G = L D L^H is factored with subcarriers as vector lanes.
+// R is noise_power I: white noise; one layer is then maximum ratio combining. Or noise_power times
+// a matrix for each resource block (phy/covariance), whose inverse is given: MMSE-IRC, interference
+// rejection combining. G = L D L^H is factored with subcarriers as vector lanes.
 // Where H is 0 the symbol is 0 and 1 / noise = 0: the bits are unknown. Never fails; noise_power >
 // 0. What a lane does, no other lane feels, a NaN neither.
 
@@ -23,7 +24,11 @@
 
 namespace noroshi::phy {
 
-enum class Equalizer : std::uint8_t { zero_forcing, mmse };
+enum class Equalizer : std::uint8_t {
+  zero_forcing,
+  mmse,
+  mmse_irc,  // mmse, and a receiver measures R of every block
+};
 
 namespace ref {
 
@@ -49,11 +54,18 @@ struct LayerStreams {
 // Sums of 1 / noise over subcarriers, by layer.
 using InverseNoiseSums = std::array<double, nr::layers_max>;
 
+// (R / noise_power)^-1 of every resource block, as phy/covariance writes it: planes(plane, block),
+// with a block after that of the last subcarrier written. No planes: I.
+struct InverseCovariance {
+  View<const float, 2> planes;
+  std::size_t first_subcarrier = 0;  // that of the channel's first, a multiple of subcarrier_block
+};
+
 // channel: H of blocks of subcarriers, [block, antenna, layer, re / im, subcarrier of the block];
 // becomes W. subcarriers: how many of them count for `sums`.
-void equalizer_weights(Equalizer kind, float noise_power, std::size_t subcarriers,
-                       View<float, 5> channel, const LayerStreams<float>& inverse_noise,
-                       InverseNoiseSums& sums);
+void equalizer_weights(Equalizer kind, float noise_power, const InverseCovariance& covariance,
+                       std::size_t subcarriers, View<float, 5> channel,
+                       const LayerStreams<float>& inverse_noise, InverseNoiseSums& sums);
 
 // W y for so many subcarriers from the first of `weights` on. received: by antenna, that
 // subcarrier's element.

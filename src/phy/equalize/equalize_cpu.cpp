@@ -88,8 +88,87 @@ struct Factors {
   V inverse_noise[L];
 };
 
-// The Gram matrix of one vector of subcarriers, with `ridge` on its diagonal: below the diagonal
-// sum_a conj(h_ai) h_aj. h: [antenna, layer, re / im], block_size apart.
+// One plane of R^-1 for a vector of subcarriers. 16 of them lie in two resource blocks, and the
+// border is at a multiple of 4, so a vector's do too.
+class BlockPair {
+ public:
+  BlockPair(View<const float, 2> planes, std::size_t subcarrier)
+      : planes_(planes),
+        block_(subcarrier / nr::subcarriers_per_rb),
+        first_(hn::FirstN(D(), nr::subcarriers_per_rb - subcarrier % nr::subcarriers_per_rb)) {}
+  V at(int plane) const {
+    const float* x = &planes_(plane, block_);
+    return hn::IfThenElse(first_, hn::Set(D(), x[0]), hn::Set(D(), x[1]));
+  }
+
+ private:
+  View<const float, 2> planes_;
+  std::size_t block_;
+  hn::Mask<D> first_;
+};
+
+// t = R^-1 h of one vector of subcarriers. Both: [antenna, layer, re / im], block_size apart.
+template <int L>
+HWY_INLINE void whiten(const BlockPair& inverse, const float* h, int antennas, float* t) {
+  const D d;
+  for (int a = 0; a < antennas; ++a, t += 2 * L * block_size) {
+    V re[L], im[L];
+    NOROSHI_UNROLL
+    for (int i = 0; i < L; ++i) re[i] = im[i] = hn::Zero(d);
+    for (int b = 0; b < antennas; ++b) {
+      const int plane = b <= a ? a * a + 2 * b : b * b + 2 * a;
+      const V u = inverse.at(plane);
+      const V v = b == a  ? hn::Zero(d)
+                  : b < a ? inverse.at(plane + 1)
+                          : hn::Neg(inverse.at(plane + 1));
+      const float* x = h + static_cast<std::size_t>(2 * L * b) * block_size;
+      NOROSHI_UNROLL
+      for (int i = 0; i < L; ++i) {
+        const V p = hn::LoadU(d, x + static_cast<std::size_t>(2 * i) * block_size);
+        const V q = hn::LoadU(d, x + static_cast<std::size_t>(2 * i + 1) * block_size);
+        re[i] = hn::MulAdd(u, p, hn::NegMulAdd(v, q, re[i]));
+        im[i] = hn::MulAdd(u, q, hn::MulAdd(v, p, im[i]));
+      }
+    }
+    NOROSHI_UNROLL
+    for (int i = 0; i < L; ++i) {
+      hn::StoreU(re[i], d, t + static_cast<std::size_t>(2 * i) * block_size);
+      hn::StoreU(im[i], d, t + static_cast<std::size_t>(2 * i + 1) * block_size);
+    }
+  }
+}
+
+// The Gram matrix h^H t of one vector of subcarriers, with `ridge` on its diagonal: below the
+// diagonal sum_a conj(h_ai) t_aj. h, t: [antenna, layer, re / im], block_size apart.
+template <int L>
+HWY_INLINE void coloured_gram(const float* h, const float* t, int antennas, V ridge, V* diagonal,
+                              V (*re)[L], V (*im)[L]) {
+  const D d;
+  NOROSHI_UNROLL
+  for (int i = 0; i < L; ++i) {
+    diagonal[i] = ridge;
+    NOROSHI_UNROLL
+    for (int j = 0; j < i; ++j) re[i][j] = im[i][j] = hn::Zero(d);
+  }
+  for (int a = 0; a < antennas; ++a, h += 2 * L * block_size, t += 2 * L * block_size) {
+    V r[L], s[L];
+    NOROSHI_UNROLL
+    for (int i = 0; i < L; ++i) {
+      const V p = hn::LoadU(d, h + static_cast<std::size_t>(2 * i) * block_size);
+      const V q = hn::LoadU(d, h + static_cast<std::size_t>(2 * i + 1) * block_size);
+      r[i] = hn::LoadU(d, t + static_cast<std::size_t>(2 * i) * block_size);
+      s[i] = hn::LoadU(d, t + static_cast<std::size_t>(2 * i + 1) * block_size);
+      diagonal[i] = hn::MulAdd(p, r[i], hn::MulAdd(q, s[i], diagonal[i]));
+      NOROSHI_UNROLL
+      for (int j = 0; j < i; ++j) {
+        re[i][j] = hn::MulAdd(p, r[j], hn::MulAdd(q, s[j], re[i][j]));
+        im[i][j] = hn::MulAdd(p, s[j], hn::NegMulAdd(q, r[j], im[i][j]));
+      }
+    }
+  }
+}
+
+// The same without colour: sum_a conj(h_ai) h_aj.
 template <int L>
 HWY_INLINE void gram(const float* h, int antennas, V ridge, V* diagonal, V (*re)[L], V (*im)[L]) {
   const D d;
@@ -195,15 +274,16 @@ HWY_INLINE void unbias(const V* error, V noise_power, Factors<L>& f) {
   }
 }
 
+// From h, or R^-1 h, which may be where the weights go.
 template <int L>
-HWY_INLINE void write_weights(const Factors<L>& f, int antennas, float* h) {
+HWY_INLINE void write_weights(const Factors<L>& f, int antennas, const float* from, float* h) {
   const D d;
-  for (int a = 0; a < antennas; ++a, h += 2 * L * block_size) {
+  for (int a = 0; a < antennas; ++a, h += 2 * L * block_size, from += 2 * L * block_size) {
     V re[L], im[L];
     NOROSHI_UNROLL
     for (int i = 0; i < L; ++i) {
-      re[i] = hn::LoadU(d, h + static_cast<std::size_t>(2 * i) * block_size);
-      im[i] = hn::Neg(hn::LoadU(d, h + static_cast<std::size_t>(2 * i + 1) * block_size));
+      re[i] = hn::LoadU(d, from + static_cast<std::size_t>(2 * i) * block_size);
+      im[i] = hn::Neg(hn::LoadU(d, from + static_cast<std::size_t>(2 * i + 1) * block_size));
     }
     // t = D^-1 L^-1 x, from the bottom up in place.
     NOROSHI_UNROLL
@@ -231,13 +311,15 @@ HWY_INLINE void write_weights(const Factors<L>& f, int antennas, float* h) {
   }
 }
 
-template <int L, Equalizer kind>
-void weights_of(float noise_power, std::size_t subcarriers, View<float, 5> channel,
+template <int L, Equalizer kind, bool coloured>
+void weights_of(float noise_power, const cpu::InverseCovariance& covariance,
+                std::size_t subcarriers, View<float, 5> channel,
                 const cpu::LayerStreams<float>& streams, cpu::InverseNoiseSums& sums) {
   const D d;
   const int antennas = static_cast<int>(channel.extent(1));
   const V noise = hn::Set(d, noise_power);
-  const V ridge = kind == Equalizer::mmse ? noise : hn::Zero(d);
+  const V ridge = kind == Equalizer::zero_forcing ? hn::Zero(d) : noise;
+  alignas(64) float whitened[coloured ? 2 * L * nr::receive_antennas_max * block_size : 1];
   V total[L];
   for (int i = 0; i < L; ++i) total[i] = hn::Zero(d);
   for (std::size_t block = 0; block < channel.extent(0); ++block)
@@ -246,10 +328,16 @@ void weights_of(float noise_power, std::size_t subcarriers, View<float, 5> chann
       const std::size_t k = block * block_size + part;
       Factors<L> f;
       V diagonal[L], error[L];
-      gram<L>(h, antennas, ridge, diagonal, f.re, f.im);
+      if constexpr (coloured) {
+        whiten<L>(BlockPair(covariance.planes, covariance.first_subcarrier + k), h, antennas,
+                  whitened);
+        coloured_gram<L>(h, whitened, antennas, ridge, diagonal, f.re, f.im);
+      } else {
+        gram<L>(h, antennas, ridge, diagonal, f.re, f.im);
+      }
       factor<L>(diagonal, f, error);
       unbias<L, kind>(error, noise, f);
-      write_weights<L>(f, antennas, h);
+      write_weights<L>(f, antennas, coloured ? whitened : h, h);
       int layer = 0;
       for (int s = 0; s < streams.count; layer += streams.layers[s], ++s)
         store_real(streams.layers[s], f.inverse_noise + layer,
@@ -309,36 +397,41 @@ void combine_of(View<const float, 5> weights, const cf32* const* received, std::
 }
 
 template <int L>
-void weights_of_kind(Equalizer kind, float noise_power, std::size_t subcarriers,
-                     View<float, 5> channel, const cpu::LayerStreams<float>& streams,
-                     cpu::InverseNoiseSums& sums) {
-  if (kind == Equalizer::mmse)
-    return weights_of<L, Equalizer::mmse>(noise_power, subcarriers, channel, streams, sums);
-  weights_of<L, Equalizer::zero_forcing>(noise_power, subcarriers, channel, streams, sums);
+void weights_of_kind(Equalizer kind, float noise_power, const cpu::InverseCovariance& covariance,
+                     std::size_t subcarriers, View<float, 5> channel,
+                     const cpu::LayerStreams<float>& streams, cpu::InverseNoiseSums& sums) {
+  const auto run = [&](auto weights) {
+    weights(noise_power, covariance, subcarriers, channel, streams, sums);
+  };
+  const bool coloured = !covariance.planes.empty();
+  if (kind == Equalizer::zero_forcing)
+    return coloured ? run(weights_of<L, Equalizer::zero_forcing, true>)
+                    : run(weights_of<L, Equalizer::zero_forcing, false>);
+  coloured ? run(weights_of<L, Equalizer::mmse, true>) : run(weights_of<L, Equalizer::mmse, false>);
 }
 
 }  // namespace
 
-void equalizer_weights(Equalizer kind, float noise_power, std::size_t subcarriers,
-                       View<float, 5> channel, const cpu::LayerStreams<float>& streams,
-                       cpu::InverseNoiseSums& sums) {
+void equalizer_weights(Equalizer kind, float noise_power, const cpu::InverseCovariance& covariance,
+                       std::size_t subcarriers, View<float, 5> channel,
+                       const cpu::LayerStreams<float>& streams, cpu::InverseNoiseSums& sums) {
   switch (channel.extent(2)) {
     case 1:
-      return weights_of_kind<1>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<1>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
     case 2:
-      return weights_of_kind<2>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<2>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
     case 3:
-      return weights_of_kind<3>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<3>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
     case 4:
-      return weights_of_kind<4>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<4>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
     case 5:
-      return weights_of_kind<5>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<5>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
     case 6:
-      return weights_of_kind<6>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<6>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
     case 7:
-      return weights_of_kind<7>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<7>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
     default:
-      return weights_of_kind<8>(kind, noise_power, subcarriers, channel, streams, sums);
+      return weights_of_kind<8>(kind, noise_power, covariance, subcarriers, channel, streams, sums);
   }
 }
 
@@ -387,16 +480,23 @@ bool streams_fit(const LayerStreams<T>& streams, std::size_t layers) {
 
 }  // namespace
 
-void equalizer_weights(Equalizer kind, float noise_power, std::size_t subcarriers,
-                       View<float, 5> channel, const LayerStreams<float>& inverse_noise,
-                       InverseNoiseSums& sums) {
+void equalizer_weights(Equalizer kind, float noise_power, const InverseCovariance& covariance,
+                       std::size_t subcarriers, View<float, 5> channel,
+                       const LayerStreams<float>& inverse_noise, InverseNoiseSums& sums) {
   assert(noise_power > 0 && streams_fit(inverse_noise, channel.extent(2)));
   assert(channel.extent(1) >= 1 && channel.extent(1) <= nr::receive_antennas_max);
   assert(channel.extent(2) >= 1 && channel.extent(2) <= nr::layers_max);
   assert(channel.extent(3) == 2 && channel.extent(4) == subcarrier_block);
   assert(subcarriers <= channel.extent(0) * subcarrier_block);
+  assert(covariance.first_subcarrier % subcarrier_block == 0);
+  assert(covariance.planes.empty() ||
+         (covariance.planes.extent(0) >= channel.extent(1) * channel.extent(1) &&
+          covariance.planes.extent(1) >
+              (covariance.first_subcarrier + channel.extent(0) * subcarrier_block - 1) /
+                      nr::subcarriers_per_rb +
+                  1));
   HWY_DYNAMIC_DISPATCH(equalizer_weights)
-  (kind, noise_power, subcarriers, channel, inverse_noise, sums);
+  (kind, noise_power, covariance, subcarriers, channel, inverse_noise, sums);
 }
 
 void combine(View<const float, 5> weights,

@@ -53,7 +53,7 @@ void equalize(Equalizer kind, View<const cf64, 3> channel, View<const cf64, 2> r
     Matrix gram(layers, std::vector<cf64>(layers));
     for (std::size_t i = 0; i < layers; ++i)
       for (std::size_t j = 0; j < layers; ++j) {
-        gram[i][j] = i == j && kind == Equalizer::mmse ? 1 : 0;
+        gram[i][j] = i == j && kind != Equalizer::zero_forcing ? 1 : 0;
         for (std::size_t a = 0; a < antennas; ++a) gram[i][j] += matched[i][a] * channel(a, j, k);
       }
     const Matrix left = inverse(gram);
@@ -63,7 +63,7 @@ void equalize(Equalizer kind, View<const cf64, 3> channel, View<const cf64, 2> r
         for (std::size_t a = 0; a < antennas; ++a)
           symbol += left[i][j] * matched[j][a] * received(a, k);
       const double error = left[i][i].real();
-      const double bias = kind == Equalizer::mmse ? 1 - error : 1;
+      const double bias = kind == Equalizer::zero_forcing ? 1 : 1 - error;
       const bool dead = !(error > 0) || !(bias > 0);
       symbols(k, i) = dead ? 0 : symbol / bias;
       inverse_noise(k, i) = dead ? 0 : bias / error;

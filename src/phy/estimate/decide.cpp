@@ -134,6 +134,39 @@ SmootherGains smoother_gains(const Allocation& allocation, const Comb& comb,
   return gains;
 }
 
+void residual_freedom(const EstimateInput& input, const CombList& combs,
+                      const std::array<SmootherChoice, nr::layers_max>& choices, int references,
+                      View<float, 1> freedom) {
+  assert(freedom.size() == static_cast<std::size_t>(input.allocation->rb_count));
+  constexpr int edge = Smoother::window_rbs;  // blocks further in are all alike
+  const int times = pilot_times(input).count;
+  std::fill(freedom.begin(), freedom.end(), 0.0f);
+  for (int c = 0; c < combs.count; ++c) {
+    const CombKind kind = combs.comb[c].kind;
+    const int delta = combs.comb[c].delta, per_rb = kind.pilots_per_rb();
+    std::size_t at = 0;
+    for (const RbRun& run : *input.allocation) {
+      const Smoother::Filter& filter =
+          smoother().filter(kind, choices[c].spread_class, choices[c].snr_class, run.count);
+      const auto left = [&](int rb) {
+        double sum = 0;
+        for (int m = per_rb * rb; m < per_rb * (rb + 1); ++m) {
+          const SmootherRow row =
+              smoother_row(kind, filter.taps, run.count, delta, delta + kind.offset(m));
+          sum += static_cast<double>(filter.residual[row.p + kind.lead()]);
+        }
+        // One estimate of all times leaves of each what differs from their mean.
+        return references == 1 ? sum + (times - 1) * per_rb : sum * times;
+      };
+      double inside = 0;
+      for (int rb = 0; rb < run.count; ++rb, ++at) {
+        if (rb <= edge || rb >= run.count - edge) inside = left(rb);
+        freedom[at] += static_cast<float>(inside);
+      }
+    }
+  }
+}
+
 namespace {
 
 using Weights = std::array<double, estimate_times_max>;

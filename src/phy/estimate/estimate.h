@@ -20,6 +20,9 @@
 // noise_power is that of one data element: from what h leaves of z' on the pilots (and from z' less
 // its mean over time, where that was taken), divided by what these filters leave of white noise.
 // Amplitudes are relative to data: H is what data see.
+//
+// What h leaves of every pilot (e = z' - sum of w_f h, or of its mean over time and what that
+// scatters) can be kept: noise and interference, antenna by antenna, for phy/covariance.
 
 #include <complex>
 #include <vector>
@@ -53,6 +56,7 @@ struct EstimateInput {
   std::array<std::int8_t, nr::layers_max> handset{};  // that sends it, ascending from 0
   float amplitude = 1;                                // beta: of a pilot over a data element
   Smoothing smoothing = Smoothing::wiener;
+  bool keep_residuals = false;
 };
 
 struct ChannelInfo {
@@ -147,6 +151,12 @@ struct TimeSums {
   void add(const TimeSums& other);
 };
 
+// What h leaves of white noise of power 1 in all pilots of each block of the allocation, summed
+// over combs and times, for one antenna: the block's degrees of freedom.
+void residual_freedom(const EstimateInput& input, const CombList& combs,
+                      const std::array<SmootherChoice, nr::layers_max>& choices, int references,
+                      View<float, 1> freedom);
+
 // All that is decided between the first and the second pass over the pilots: fills references,
 // constant and each layer's turn and weights.
 struct EstimateSums {
@@ -172,6 +182,9 @@ namespace ref {
 struct ChannelEstimate {
   ChannelInfo info;
   std::vector<cf64> h;  // [antenna, layer, symbol 14, subcarrier of the allocation]
+  CombList combs;
+  std::array<SmootherChoice, nr::layers_max> choices{};
+  std::vector<cf64> residuals;  // e: [antenna, comb, time, pilot]
 };
 ChannelEstimate estimate(const EstimateInput& input);
 
@@ -192,8 +205,9 @@ struct EstimateWorkspace {
   std::size_t plane = 0;  // floats of one plane of subcarriers, with room for vectors
   int antennas_max = 0;
   int layers_max = 0;
-  CombList combs;              // of the last estimate
-  std::vector<float> ls;       // [antenna, comb, time, re / im, pilot]
+  CombList combs;  // of the last estimate
+  std::array<SmootherChoice, nr::layers_max> choices{};
+  std::vector<float> ls;       // [antenna, comb, time, re / im, pilot]; with keep_residuals: e
   std::vector<float> mean;     // [antenna, comb, re / im, pilot]
   std::vector<float> smooth;   // [antenna, layer, time, re / im, subcarrier]
   std::vector<float> ramp;     // [comb, re / im, subcarrier]

@@ -28,7 +28,6 @@ struct Job {
   cpu::EstimateWorkspace& workspace;
   PilotTimes times;
   std::array<AntennaSums, nr::receive_antennas_max> antenna;
-  std::array<SmootherChoice, nr::layers_max> choices;
 
   const CombList& combs() const { return workspace.combs; }
   std::size_t pilot_plane() const { return workspace.plane / 2; }
@@ -197,14 +196,16 @@ double average_times(const Job& job, int a, int c, double turn) {
     x[t] = job.ls(a, c, t);
   }
   return average_rows(back, x, job.times.count,
-                      job.pilots(job.combs().comb[static_cast<std::size_t>(c)]), job.mean(a, c));
+                      job.pilots(job.combs().comb[static_cast<std::size_t>(c)]),
+                      job.input.keep_residuals, job.mean(a, c));
 }
 
-// Smooths one row of pilots; returns the sum of what is left on the pilots.
+// Smooths one row of pilots; returns the sum of what is left on the pilots. With keep_residuals
+// that is what becomes of z.
 template <bool pair>
 double smooth_row(const Job& job, int a, int c, Planes z, int reference) {
   const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
-  const SmootherChoice choice = job.choices[static_cast<std::size_t>(c)];
+  const SmootherChoice choice = job.workspace.choices[static_cast<std::size_t>(c)];
   const int layers[2] = {comb.flipped() ? comb.layer[1] : comb.layer[0], comb.layer[1]};
   Planes h[2] = {job.smooth(a, layers[0], reference), {}};
   if constexpr (pair) h[1] = job.smooth(a, layers[1], reference);
@@ -213,12 +214,13 @@ double smooth_row(const Job& job, int a, int c, Planes z, int reference) {
     const Smoother::Filter& filter =
         smoother().filter(comb.kind, choice.spread_class, choice.snr_class, run.count);
     for (int part = 0; part < 2; ++part) {
-      const float* x = (part == 0 ? z.re : z.im) + first;
+      float* x = (part == 0 ? z.re : z.im) + first;
       float* out[2] = {part == 0 ? h[0].re : h[0].im, part == 0 ? h[1].re : h[1].im};
       smooth_run<pair>(filter, comb.delta, run.count, x, out);
       float* on[2] = {job.scratch(a, 0), job.scratch(a, 1)};
       for (int i = 0; i < (pair ? 2 : 1); ++i) pick_pilots(comb, out[i], count, on[i]);
-      residual += residual_sum<pair>(x, on[0], on[1], count, nullptr);
+      residual +=
+          residual_sum<pair>(x, on[0], on[1], count, job.input.keep_residuals ? x : nullptr);
     }
     const std::size_t subcarriers = static_cast<std::size_t>(12 * run.count);
     h[0] = h[0] + subcarriers;
@@ -240,6 +242,11 @@ void smooth_rows(Job& job, int a, const ChannelInfo& info) {
       sums.residuals.residual[i] += job.combs().comb[i].kind.pair
                                         ? smooth_row<true>(job, a, c, z, r)
                                         : smooth_row<false>(job, a, c, z, r);
+    }
+    if (!averaged || !job.input.keep_residuals) continue;
+    for (int t = 0; t < job.times.count; ++t) {
+      add_row(job.mean(a, c).re, job.pilots(job.combs().comb[i]), job.ls(a, c, t).re);
+      add_row(job.mean(a, c).im, job.pilots(job.combs().comb[i]), job.ls(a, c, t).im);
     }
   }
 }
@@ -265,8 +272,9 @@ void port_slopes(Job& job, int a, const ChannelInfo& info) {
 void choose_smoothers(Job& job, const EstimateSums& sums, int averaged,
                       std::array<SmootherGains, nr::layers_max>& gains) {
   for (std::size_t c = 0; c < static_cast<std::size_t>(job.combs().count); ++c) {
-    job.choices[c] = choose_smoother(job.input, job.combs().comb[c], sums.pilots[c], averaged);
-    gains[c] = smoother_gains(*job.input.allocation, job.combs().comb[c], job.choices[c]);
+    SmootherChoice& choice = job.workspace.choices[c];
+    choice = choose_smoother(job.input, job.combs().comb[c], sums.pilots[c], averaged);
+    gains[c] = smoother_gains(*job.input.allocation, job.combs().comb[c], choice);
   }
 }
 
@@ -289,7 +297,7 @@ void find_delays(Job& job, ChannelInfo& info) {
 ChannelInfo estimate(const EstimateInput& input, cpu::EstimateWorkspace& workspace,
                      const Workers& workers) {
   workspace.combs = make_combs(input);
-  Job job{input, workspace, pilot_times(input), {}, {}};
+  Job job{input, workspace, pilot_times(input), {}};
   const int combs = workspace.combs.count;
   ChannelInfo info;
   info.antennas = static_cast<int>(input.grid.extent(0));

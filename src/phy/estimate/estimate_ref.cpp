@@ -150,15 +150,15 @@ TimeSums time_sums(const std::vector<Row>& rows, const Allocation& allocation, c
   return sums;
 }
 
-// The mean over the times, each turned back to symbol 0.
-Row average(const std::vector<Row>& rows, const PilotTimes& times, double turn, double& scatter) {
+// The mean over the times, each turned back to symbol 0, which is what becomes of the rows.
+Row average(std::vector<Row>& rows, const PilotTimes& times, double turn, double& scatter) {
   Row mean(rows[0].size());
-  const auto back = [&](std::size_t t) { return std::polar(1.0, -turn * times.at[t]); };
   for (std::size_t m = 0; m < mean.size(); ++m) {
-    for (std::size_t t = 0; t < rows.size(); ++t)
-      mean[m] += rows[t][m] * back(t) / static_cast<double>(rows.size());
-    for (std::size_t t = 0; t < rows.size(); ++t)
-      scatter += std::norm(rows[t][m] * back(t) - mean[m]);
+    for (std::size_t t = 0; t < rows.size(); ++t) {
+      rows[t][m] *= std::polar(1.0, -turn * times.at[t]);
+      mean[m] += rows[t][m] / static_cast<double>(rows.size());
+    }
+    for (std::size_t t = 0; t < rows.size(); ++t) scatter += std::norm(rows[t][m] - mean[m]);
   }
   return mean;
 }
@@ -172,6 +172,7 @@ struct Estimator {
   std::vector<std::vector<std::vector<Row>>> z;  // [antenna][comb][time]
   std::vector<Row> ramps;                        // [comb]
   std::vector<std::vector<std::vector<Row>>> h;  // [antenna][layer][reference]
+  std::vector<cf64> left;                        // [antenna, comb, time, pilot]
 
   void first_pass(EstimateSums& sums, ChannelInfo& info);
   void second_pass(const std::array<SmootherChoice, nr::layers_max>& choices, int references,
@@ -222,8 +223,9 @@ void Estimator::second_pass(const std::array<SmootherChoice, nr::layers_max>& ch
       const std::vector<std::size_t> at = pilot_subcarriers(allocation, comb);
       std::vector<Row> rows = z[a][c];
       if (references == 1) rows = {average(z[a][c], times, turn, residuals.scatter[c])};
+      Row rest;
       for (const Row& row : rows) {
-        Row rest = row;
+        rest = row;
         for (std::size_t i = 0; i < 2; ++i) {
           if (comb.layer[i] < 0) continue;
           const bool second = i == 1 && comb.kind.pair;
@@ -233,7 +235,11 @@ void Estimator::second_pass(const std::array<SmootherChoice, nr::layers_max>& ch
           h[a][static_cast<std::size_t>(comb.layer[i])].push_back(smoothed);
         }
         for (const cf64& value : rest) residuals.residual[c] += std::norm(value);
+        if (references > 1) left.insert(left.end(), rest.begin(), rest.end());
       }
+      if (references > 1) continue;
+      for (const Row& row : z[a][c])
+        for (std::size_t m = 0; m < row.size(); ++m) left.push_back(row[m] - rows[0][m] + rest[m]);
     }
 }
 
@@ -262,16 +268,23 @@ void Estimator::port_delays(ChannelInfo& info) const {
 }  // namespace
 
 ChannelEstimate estimate(const EstimateInput& input) {
-  Estimator state{
-      input, *input.allocation, make_combs(input), pilot_times(input), input.grid.extent(0), {}, {},
-      {}};
+  Estimator state{input,
+                  *input.allocation,
+                  make_combs(input),
+                  pilot_times(input),
+                  input.grid.extent(0),
+                  {},
+                  {},
+                  {},
+                  {}};
   ChannelEstimate out;
+  out.combs = state.combs;
   out.info.antennas = static_cast<int>(state.antennas);
   out.info.layers = input.layers;
 
   EstimateSums sums;
   state.first_pass(sums, out.info);
-  std::array<SmootherChoice, nr::layers_max> choices;
+  std::array<SmootherChoice, nr::layers_max>& choices = out.choices;
   std::array<SmootherGains, nr::layers_max> gains;
   const auto choose = [&](int averaged) {
     for (std::size_t c = 0; c < static_cast<std::size_t>(state.combs.count); ++c) {
@@ -288,6 +301,7 @@ ChannelEstimate estimate(const EstimateInput& input) {
                     residuals);
   finish(input, state.combs, sums, gains, residuals, out.info);
   state.port_delays(out.info);
+  out.residuals = std::move(state.left);
 
   for (std::size_t a = 0; a < state.antennas; ++a)
     for (int layer = 0; layer < input.layers; ++layer) {

@@ -234,9 +234,10 @@ HWY_INLINE void run_time_sums(const Planes* z, std::size_t pilots, TimeSums* out
   }
 }
 
-// out = the mean of all x[t] back[t]; returns the sum of |x[t] back[t] - mean|^2.
+// out = the mean of all x[t] back[t]; returns the sum of |x[t] back[t] - mean|^2. keep: x[t]
+// becomes x[t] back[t] - mean.
 HWY_INLINE double average_rows(const std::complex<float>* back, const Planes* x, int rows,
-                               std::size_t count, Planes out) {
+                               std::size_t count, bool keep, Planes out) {
   const D d;
   const V scale = hn::Set(d, 1.0f / static_cast<float>(rows));
   V scatter = hn::Zero(d);
@@ -255,6 +256,9 @@ HWY_INLINE double average_rows(const std::complex<float>* back, const Planes* x,
     for (int i = 0; i < rows; ++i) {
       const V p = hn::Sub(re[i], mean_re), q = hn::Sub(im[i], mean_im);
       part = hn::MulAdd(p, p, hn::MulAdd(q, q, part));
+      if (!keep) continue;
+      hn::StoreU(p, d, x[i].re + m);
+      hn::StoreU(q, d, x[i].im + m);
     }
     if (m + lane_count() > count) part = hn::IfThenElseZero(hn::FirstN(d, count - m), part);
     scatter = hn::Add(scatter, part);
@@ -262,6 +266,13 @@ HWY_INLINE double average_rows(const std::complex<float>* back, const Planes* x,
     hn::StoreU(mean_im, d, out.im + m);
   }
   return sum_of(scatter);
+}
+
+// x += y
+HWY_INLINE void add_row(const float* y, std::size_t count, float* x) {
+  const D d;
+  for (std::size_t m = 0; m < count; m += lane_count())
+    hn::StoreU(hn::Add(hn::LoadU(d, x + m), hn::LoadU(d, y + m)), d, x + m);
 }
 
 // ---- smoothing: out[0], and of a pair out[1], the port with the signs c(m) = 1, -1, ... ----
@@ -400,7 +411,7 @@ HWY_INLINE void smooth_run(const Smoother::Filter& filter, int delta, int rbs, c
 }
 
 // sum |z(m) - h0(m) - c(m) h1(m)|^2 of one plane; `rest` keeps the differences where it is not
-// null.
+// null, exactly `count` of them: another run may follow.
 template <bool pair>
 HWY_INLINE double residual_sum(const float* z, const float* h0, const float* h1, std::size_t count,
                                float* rest) {
@@ -410,9 +421,10 @@ HWY_INLINE double residual_sum(const float* z, const float* h0, const float* h1,
   for (std::size_t m = 0; m < count; m += lane_count()) {
     V left = hn::Sub(hn::LoadU(d, z + m), hn::LoadU(d, h0 + m));
     if constexpr (pair) left = hn::NegMulAdd(sign.at(m), hn::LoadU(d, h1 + m), left);
-    if (m + lane_count() > count) left = hn::IfThenElseZero(hn::FirstN(d, count - m), left);
+    const auto counts = hn::FirstN(d, count - m);
+    if (m + lane_count() > count) left = hn::IfThenElseZero(counts, left);
     sum = hn::MulAdd(left, left, sum);
-    if (rest != nullptr) hn::StoreU(left, d, rest + m);
+    if (rest != nullptr) hn::BlendedStore(left, counts, d, rest + m);
   }
   return sum_of(sum);
 }

@@ -1,6 +1,7 @@
 // Catches: cpu against ref on any allocation, comb, antennas; a biased estimate of channel, noise,
 // delay or frequency offset; smoothing that does not smooth, or smears a frequency-selective or
-// moving channel.
+// moving channel; residuals that are not what is left of the pilots, or more or less than the
+// block's freedom says.
 
 #include "phy/estimate/estimate.h"
 
@@ -171,6 +172,36 @@ void draw_ports(Scene& scene, Prng& prng) {
     scene.input.handset[i] = static_cast<std::int8_t>(several ? i / 2 : 0);
 }
 
+// The kept residuals are ref's; their sum over the blocks' freedom is the noise that is reported.
+void compare_residuals(const Scene& scene, const ChannelInfo& info,
+                       const cpu::EstimateWorkspace& workspace,
+                       const ref::ChannelEstimate& expected) {
+  const int times = pilot_times(scene.input).count;
+  const View<const float, 5> kept(workspace.ls.data(), workspace.antennas_max, workspace.layers_max,
+                                  estimate_times_max, 2, workspace.plane / 2);
+  const int pilots = expected.combs.comb[0].kind.pilots_per_rb() * scene.allocation.rb_count;
+  double power = 0;
+  std::size_t i = 0;
+  for (int a = 0; a < info.antennas; ++a)
+    for (int c = 0; c < expected.combs.count; ++c)
+      for (int t = 0; t < times; ++t)
+        for (int m = 0; m < pilots; ++m, ++i) {
+          const cf64 value(static_cast<double>(kept(a, c, t, 0, m)),
+                           static_cast<double>(kept(a, c, t, 1, m)));
+          ASSERT_LT(std::abs(value - expected.residuals[i]), 1e-4) << "residual " << i;
+          power += std::norm(value);
+        }
+  ASSERT_EQ(i, expected.residuals.size());
+  std::vector<float> freedom(static_cast<std::size_t>(scene.allocation.rb_count));
+  residual_freedom(scene.input, expected.combs, expected.choices, info.references, freedom);
+  double all = 0;
+  for (const float value : freedom) all += static_cast<double>(value) * info.antennas;
+  const double beta = static_cast<double>(scene.input.amplitude);
+  ASSERT_NEAR(power / all * beta * beta * (scene.input.double_symbol ? 2 : 1) /
+                  static_cast<double>(info.noise_power),
+              1, 2e-3);
+}
+
 TEST(Estimate, CpuEqualsRefOnEveryTarget) {
   constexpr std::uint64_t seed = 31;
   SCOPED_TRACE(testing::Message() << "seed " << seed);
@@ -196,6 +227,7 @@ TEST(Estimate, CpuEqualsRefOnEveryTarget) {
       SCOPED_TRACE(testing::Message() << "round " << round << " type " << scene.channel.dmrs.type
                                       << " double " << scene.channel.dmrs.double_symbol
                                       << " layers " << scene.layers << " mask " << mask);
+      scene.input.keep_residuals = true;
       const ref::ChannelEstimate expected = ref::estimate(scene.input);
       const ChannelInfo info = cpu::estimate(scene.input, workspace);
       const auto h = cpu_channel(info, workspace, scene.allocation.subcarriers());
@@ -211,6 +243,8 @@ TEST(Estimate, CpuEqualsRefOnEveryTarget) {
       for (std::size_t i = 0; i < h.size(); ++i)
         ASSERT_LT(std::abs(h[i] - expected.h[i]), 1e-4 * (1 + std::abs(expected.h[i])))
             << "element " << i;
+      compare_residuals(scene, info, workspace, expected);
+      if (testing::Test::HasFatalFailure()) return;
     }
   });
 }

@@ -10,6 +10,7 @@
 #include "phy/dmrs/dmrs.h"
 #include "phy/ptrs/ptrs.h"
 #include "phy/receive/evm.h"
+#include "phy/receive/interference.h"
 
 namespace noroshi::phy {
 namespace {
@@ -32,6 +33,7 @@ struct Hop {
   bool ascending = true;
   std::array<std::uint16_t, nr::rb_max> place{};
   std::array<std::uint16_t, nr::rb_max> crb{};
+  View<const float, 2> inverse_covariance;  // of MMSE-IRC: see InverseCovariance
 };
 
 // Cuts runs at multiples of prg_rbs.
@@ -72,7 +74,36 @@ Hop make_hop(const nr::SharedChannel& channel, int index, int prg_rbs) {
   return hop;
 }
 
-ChannelInfo estimate_channel(const ReceiveGroup& group, const Hop& hop) {
+// Samples come from outside: silence, and what is not a number or too large for one, must not get
+// further.
+bool usable(const ChannelInfo& channel) {
+  double signal = 0;
+  for (int layer = 0; layer < channel.layers; ++layer) {
+    const ChannelInfo::Layer& it = channel.layer[static_cast<std::size_t>(layer)];
+    signal += static_cast<double>(it.signal_power);
+    if (!std::isfinite(it.signal_power) || !std::isfinite(it.delay_cycles)) return false;
+  }
+  // Powers whose products the equaliser's floats still hold.
+  constexpr float power_max = 1e24f;
+  return signal > 1e-29 * channel.layers && signal < double{power_max} &&
+         channel.noise_power < power_max && channel.error_power < power_max;
+}
+
+// No signal is cleaner than the numbers that hold it.
+float least_noise(const ChannelInfo& channel) {
+  float signal = 0;
+  for (int layer = 0; layer < channel.layers; ++layer)
+    signal += channel.layer[static_cast<std::size_t>(layer)].signal_power;
+  return 1e-9f * signal + 1e-30f;
+}
+
+// What the estimate misses of the channel is noise to the data.
+float equalizer_noise(const ChannelInfo& channel) {
+  return std::max(channel.noise_power + channel.error_power, least_noise(channel));
+}
+
+// The channel and, where it is wanted, the covariance of what disturbs it.
+ChannelInfo estimate_channel(const ReceiveGroup& group, Hop& hop) {
   const nr::Dmrs& dmrs = group.channel().dmrs;
   EstimateInput input;
   input.grid = group.grid;
@@ -84,6 +115,7 @@ ChannelInfo estimate_channel(const ReceiveGroup& group, const Hop& hop) {
   input.double_symbol = dmrs.double_symbol;
   input.amplitude = static_cast<float>(nr::dmrs_amplitude(dmrs));
   input.smoothing = group.options.smoothing;
+  input.keep_residuals = group.options.equalizer == Equalizer::mmse_irc;
   input.layers = 0;
   for (std::size_t handset = 0; handset < group.receptions.size(); ++handset)
     for (std::uint32_t ports = group.receptions[handset].channel->dmrs.port_mask; ports != 0;
@@ -105,31 +137,12 @@ ChannelInfo estimate_channel(const ReceiveGroup& group, const Hop& hop) {
     }
   }
   input.pilots = pilots;
-  return cpu::estimate(input, group.state.estimate, group.options.workers);
-}
-
-// Samples come from outside: silence, and what is not a number or too large for one, must not get
-// further.
-bool usable(const ChannelInfo& channel) {
-  double signal = 0;
-  for (int layer = 0; layer < channel.layers; ++layer) {
-    const ChannelInfo::Layer& it = channel.layer[static_cast<std::size_t>(layer)];
-    signal += static_cast<double>(it.signal_power);
-    if (!std::isfinite(it.signal_power) || !std::isfinite(it.delay_cycles)) return false;
-  }
-  // Powers whose products the equaliser's floats still hold.
-  constexpr float power_max = 1e24f;
-  return signal > 1e-29 * channel.layers && signal < double{power_max} &&
-         channel.noise_power < power_max && channel.error_power < power_max;
-}
-
-// What the estimate misses of the channel is noise to the data; no signal is cleaner than the
-// numbers that hold it.
-float equalizer_noise(const ChannelInfo& channel) {
-  float signal = 0;
-  for (int layer = 0; layer < channel.layers; ++layer)
-    signal += channel.layer[static_cast<std::size_t>(layer)].signal_power;
-  return std::max(channel.noise_power + channel.error_power, 1e-9f * signal + 1e-30f);
+  const ChannelInfo channel = cpu::estimate(input, group.state.estimate, group.options.workers);
+  if (input.keep_residuals && usable(channel))
+    hop.inverse_covariance =
+        measure_interference(input, channel, least_noise(channel), equalizer_noise(channel),
+                             group.state, group.options.workers);
+  return channel;
 }
 
 // Streams in memory for `plane` subcarriers of every layer, from a subcarrier on.
@@ -162,9 +175,9 @@ void make_weights(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& 
   const std::size_t first = first_block * cpu::subcarrier_block;
   const std::size_t all = static_cast<std::size_t>(hop.allocation.subcarriers());
   cpu::channel_at(channel, group.state.estimate, symbol, first_block, weights);
-  cpu::equalizer_weights(group.options.equalizer, equalizer_noise(channel),
-                         std::min(all - first, weights.extent(0) * cpu::subcarrier_block), weights,
-                         noise, sums);
+  cpu::equalizer_weights(
+      group.options.equalizer, equalizer_noise(channel), {hop.inverse_covariance, first},
+      std::min(all - first, weights.extent(0) * cpu::subcarrier_block), weights, noise, sums);
 }
 
 // The weights of a channel that stands still.
@@ -422,6 +435,10 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
     : layers_max(layers),
       antennas_max(antennas),
       estimate(carrier.rb_count, antennas, layers),
+      covariance(carrier.rb_count, antennas),
+      inverse_covariance(static_cast<std::size_t>(antennas * antennas) *
+                         (cpu::covariance_blocks(static_cast<std::size_t>(carrier.rb_count)) + 1)),
+      freedom(static_cast<std::size_t>(carrier.rb_count)),
       plane(padded_subcarriers(carrier)),
       pilots(nr::symbols_per_slot * plane / 2),
       weights(static_cast<std::size_t>(antennas * layers) * 2 * plane),
@@ -484,7 +501,7 @@ ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
 }
 
 HopReport receive_hop(const ReceiveGroup& group, int index) {
-  const Hop hop = make_hop(group.channel(), index, group.options.prg_rbs);
+  Hop hop = make_hop(group.channel(), index, group.options.prg_rbs);
   HopReport report;
   report.channel = estimate_channel(group, hop);
   report.usable = usable(report.channel);

@@ -9,6 +9,7 @@
 
 #include "fec/polar/polar.h"
 #include "fec/uci/pusch_uci.h"
+#include "phy/covariance/covariance.h"
 #include "phy/demap/demap.h"
 #include "phy/dft/dft.h"
 #include "phy/equalize/equalize.h"
@@ -38,6 +39,9 @@ struct ReceiveWorkspace::State {
 
   int layers_max, antennas_max;
   cpu::EstimateWorkspace estimate;
+  cpu::CovarianceWorkspace covariance;
+  std::vector<float> inverse_covariance;   // planes over blocks
+  std::vector<float> freedom;              // of each block: see phy/estimate
   std::size_t plane;                       // subcarriers of the carrier, padded
   std::vector<cf32> pilots;                // [DM-RS symbol, pilot]
   std::vector<float> weights;              // [block, antenna, layer, re / im, subcarrier]

@@ -47,7 +47,9 @@ void receive(const nr::Carrier& carrier, const nr::SharedChannel& channel, std::
   ReceiveOptions options;
   options.decode.iterations_max = 2;
   options.prg_rbs = kind % 3 == 0 ? 2 : 0;
-  options.equalizer = kind % 2 == 0 ? Equalizer::mmse : Equalizer::zero_forcing;
+  constexpr Equalizer equalizers[] = {Equalizer::mmse, Equalizer::mmse_irc,
+                                      Equalizer::zero_forcing};
+  options.equalizer = equalizers[kind / 2 % 3];
   options.smoothing = kind % 5 == 0 ? Smoothing::least_squares : Smoothing::wiener;
   ReceiveResult result;
   shared_channel_receive(
