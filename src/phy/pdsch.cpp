@@ -1,7 +1,5 @@
 #include "phy/pdsch.h"
 
-#include <string>
-
 #include "phy/precode/precode.h"
 #include "phy/shared_channel/transmit.h"
 
@@ -22,34 +20,31 @@ Result<void> check_pdsch(const nr::Carrier& carrier, const nr::SharedChannel& pd
   return check_downlink(carrier, pdsch);
 }
 
-Result<void> check_precoding(const nr::SharedChannel& channel, const Precoding& precoding,
-                             int ports) {
-  const auto wrong = [](const char* field, std::size_t value, const std::string& allowed) {
-    return Error{std::string(field) + " is " + std::to_string(value) + ", allowed: " + allowed};
-  };
-  if (ports < 1 || ports > static_cast<int>(ports_max))
-    return Error{"ports is " + std::to_string(ports) + ", allowed: 1..8"};
+Refusal refuse_precoding(const nr::SharedChannel& channel, const Precoding& precoding, int ports) {
+  if (ports < 1 || ports > static_cast<int>(ports_max)) return {"ports", double(ports), "1..8"};
   if (precoding.group_rbs < 0 || precoding.group_rbs > nr::rb_max)
-    return Error{"precoding.group_rbs is " + std::to_string(precoding.group_rbs) +
-                 ", allowed: 0.." + std::to_string(nr::rb_max)};
+    return {"precoding.group_rbs", double(precoding.group_rbs), "0..275"};
   if (precoding.group_rbs != 0 && channel.second_hop_rb != -1)
-    return Error{"precoding.group_rbs is " + std::to_string(precoding.group_rbs) +
-                 ", allowed: 0 with a second hop"};
+    return {"precoding.group_rbs", double(precoding.group_rbs), "0 with a second hop"};
   if (precoding.matrices.empty()) {
     if (channel.layers <= ports) return {};
-    return Error{"layers is " + std::to_string(channel.layers) + ", allowed: up to the " +
-                 std::to_string(ports) + " ports without a precoding matrix"};
+    return {"layers", double(channel.layers), "up to the ports without a precoding matrix"};
   }
   const auto& extents = precoding.matrices.extents();
-  const auto groups = static_cast<std::size_t>(Precoding::groups(channel, precoding.group_rbs));
-  if (extents[0] != groups)
-    return wrong("precoding.matrices extent 0", extents[0], std::to_string(groups) + " groups");
-  if (extents[1] != static_cast<std::size_t>(ports))
-    return wrong("precoding.matrices extent 1", extents[1], std::to_string(ports) + " ports");
-  if (extents[2] != static_cast<std::size_t>(channel.layers))
-    return wrong("precoding.matrices extent 2", extents[2],
-                 std::to_string(channel.layers) + " layers");
+  const std::array<std::size_t, 3> wanted = {
+      static_cast<std::size_t>(Precoding::groups(channel, precoding.group_rbs)),
+      static_cast<std::size_t>(ports), static_cast<std::size_t>(channel.layers)};
+  constexpr const char* what[] = {"the groups of the allocation", "the ports", "the layers"};
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (extents[i] != wanted[i])
+      return {"precoding.matrices extent #", static_cast<double>(extents[i]), what[i],
+              static_cast<int>(i)};
   return {};
+}
+
+Result<void> check_precoding(const nr::SharedChannel& channel, const Precoding& precoding,
+                             int ports) {
+  return as_result(refuse_precoding(channel, precoding, ports));
 }
 
 void pdsch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& pdsch,

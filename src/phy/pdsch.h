@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/refusal.h"
 #include "base/result.h"
 #include "base/view.h"
 #include "fec/sch/sch.h"
@@ -48,6 +49,7 @@ Result<void> check_pdsch(const nr::Carrier& carrier, const nr::SharedChannel& pd
 // Errors: not the groups, ports (1 to 8, of a grid) or layers that matrices must have.
 Result<void> check_precoding(const nr::SharedChannel& channel, const Precoding& precoding,
                              int ports);
+Refusal refuse_precoding(const nr::SharedChannel& channel, const Precoding& precoding, int ports);
 
 // grid: [port, symbol 14, subcarrier], 1 to 8 ports. Elements outside the allocation and reserved
 // ones stay as they are; the others are written, with 0 where a CDM group without data has no port.

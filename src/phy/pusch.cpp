@@ -5,11 +5,9 @@
 #include <cassert>
 #include <cmath>
 #include <numbers>
-#include <string>
 
 #include "nr/prbs/prbs.h"
 #include "phy/receive/front_end.h"
-#include "phy/shared_channel/transmit.h"
 
 namespace noroshi::phy {
 
@@ -41,14 +39,17 @@ void decode_uci(fec::PuschPart part, ReceiveWorkspace::State& state, UciPart& ou
   out = {};
   out.bits = state.layout.information_bits(part);
   if (out.bits == 0) return;
-  const auto code = fec::make_uci_code({.bits = out.bits,
-                                        .coded_bits = state.layout.coded_bits(part),
-                                        .bits_per_symbol = state.layout.bits_per_symbol()});
+  const Refusal no = fec::make_uci_code({.bits = out.bits,
+                                         .coded_bits = state.layout.coded_bits(part),
+                                         .bits_per_symbol = state.layout.bits_per_symbol()},
+                                        state.uci_code);
+  assert(!no);
+  static_cast<void>(no);
   const View<const SoftBit, 1> soft_bits(state.parts[static_cast<std::size_t>(part)].data(),
                                          state.layout.coded_bits(part));
   const View<std::uint8_t, 1> message(out.message.data(),
                                       bytes_for_bits(static_cast<std::size_t>(out.bits)));
-  out.ok = fec::uci_decode(code.value(), soft_bits, {}, message, state.polar).ok;
+  out.ok = fec::uci_decode(state.uci_code, soft_bits, {}, message, state.polar).ok;
 }
 
 // A codeword that UL-SCH and UCI share.
@@ -56,9 +57,12 @@ CodewordResult decode_with_uci(const ReceiveGroup& group, const Stream& stream) 
   ReceiveWorkspace::State& state = group.state;
   const Reception& reception = group.receptions[static_cast<std::size_t>(stream.handset)];
   const nr::SharedChannel& pusch = *reception.channel;
-  const auto made = fec::make_pusch_uci_layout(fec::pusch_uci_config(pusch).value(), state.layout);
-  assert(made.ok() && reception.uci != nullptr);
-  static_cast<void>(made);
+  fec::PuschUciConfig config_of;
+  const Refusal unknown = fec::pusch_uci_config(pusch, config_of);
+  const Refusal unplaced = fec::place_pusch_uci(config_of, state.layout);
+  assert(!unknown && !unplaced && reception.uci != nullptr);
+  static_cast<void>(unknown);
+  static_cast<void>(unplaced);
   const View<std::uint8_t, 1> scrambling(state.scrambling.data(),
                                          bytes_for_bits(stream.soft_bits.size()));
   nr::cpu::prbs_packed(stream.c_init, 0, scrambling);
@@ -111,86 +115,7 @@ void report_channel(const ReceiveGroup& group, const HopReport& hop, std::size_t
     result.evm += share * static_cast<float>(std::min(std::sqrt(evm / symbols), 100.0));
 }
 
-Error refused(const std::string& field, int value, const char* why) {
-  return Error{field + " is " + std::to_string(value) + ": " + why};
-}
-
-// What the standard's tables or TS 38.214 5.1.4 leave out: more DM-RS symbols than they have, and
-// reserved elements where DM-RS are.
-Result<void> check_receive(const nr::SharedChannel& channel) {
-  for (int i = 0; i < channel.reserved_count; ++i) {
-    const nr::ReservedElements& reserved = channel.reserved[static_cast<std::size_t>(i)];
-    if ((reserved.symbol_mask & channel.dmrs.symbol_mask) != 0 &&
-        (reserved.subcarrier_mask & nr::dmrs_subcarriers(channel.dmrs)) != 0 &&
-        (reserved.rbs & channel.rbs).any())
-      return refused("reserved[" + std::to_string(i) + "].symbol_mask", reserved.symbol_mask,
-                     "it takes elements of DM-RS");
-  }
-  const int middle = nr::hop_symbol(channel);
-  const std::uint32_t mask = channel.dmrs.symbol_mask;
-  for (const std::uint32_t symbols : {mask & ((1u << middle) - 1), mask >> middle}) {
-    const int times = std::popcount(symbols) / (channel.dmrs.double_symbol ? 2 : 1);
-    if (times > estimate_times_max)
-      return refused("dmrs.symbol_mask", channel.dmrs.symbol_mask,
-                     "more than 4 symbols, or pairs of them, a slot or hop");
-    if (channel.dmrs.double_symbol && std::popcount(symbols) % 2 != 0)
-      return refused("dmrs.symbol_mask", channel.dmrs.symbol_mask, "a pair lies in two hops");
-  }
-  return {};
-}
-
-// Empty, or the field in which two handsets on the same blocks must not differ but do.
-std::string unlike(const nr::SharedChannel& a, const nr::SharedChannel& b) {
-  if (a.rbs != b.rbs) return "rbs";
-  if (a.symbol_start != b.symbol_start) return "symbol_start";
-  if (a.symbol_count != b.symbol_count) return "symbol_count";
-  if (a.second_hop_rb != b.second_hop_rb) return "second_hop_rb";
-  if (a.transform_precoding != b.transform_precoding) return "transform_precoding";
-  if (a.dmrs.type != b.dmrs.type) return "dmrs.type";
-  if (a.dmrs.symbol_mask != b.dmrs.symbol_mask) return "dmrs.symbol_mask";
-  if (a.dmrs.double_symbol != b.dmrs.double_symbol) return "dmrs.double_symbol";
-  if (nr::dmrs_amplitude(a.dmrs) != nr::dmrs_amplitude(b.dmrs))
-    return "dmrs.cdm_groups_without_data";
-  if (a.dmrs.scrambling_id != b.dmrs.scrambling_id) return "dmrs.scrambling_id";
-  if (a.dmrs.n_scid != b.dmrs.n_scid) return "dmrs.n_scid";
-  if (a.dmrs.hopping != b.dmrs.hopping) return "dmrs.hopping";
-  return {};
-}
-
 }  // namespace
-
-Result<void> check_pusch(const nr::Carrier& carrier, const nr::SharedChannel& pusch) {
-  if (Result<void> r = check_uplink(carrier, pusch); !r) return r;
-  if (Result<void> r = check_uci_fits(pusch); !r) return r;
-  return check_receive(pusch);
-}
-
-Result<void> check_pdsch_receive(const nr::Carrier& carrier, const nr::SharedChannel& pdsch) {
-  if (Result<void> r = check_downlink(carrier, pdsch); !r) return r;
-  return check_receive(pdsch);
-}
-
-Result<void> check_pusch_group(const nr::Carrier& carrier,
-                               View<const nr::SharedChannel* const, 1> group) {
-  if (group.empty()) return Error{"no handset to receive"};
-  int layers = 0;
-  std::uint32_t ports = 0;
-  for (const nr::SharedChannel* const pusch : group) {
-    if (Result<void> r = check_pusch(carrier, *pusch); !r) return r;
-    const std::string rnti = " of RNTI " + std::to_string(pusch->rnti);
-    if (const std::string field = unlike(*group[0], *pusch); !field.empty())
-      return Error{field + rnti + " differs from that of RNTI " + std::to_string(group[0]->rnti) +
-                   " on the same blocks"};
-    if ((ports & pusch->dmrs.port_mask) != 0)
-      return refused("dmrs.port_mask" + rnti, pusch->dmrs.port_mask,
-                     "another handset on the same blocks has one of these ports");
-    ports |= pusch->dmrs.port_mask;
-    layers += pusch->layers;
-    if (layers > nr::layers_max)
-      return refused("layers of all handsets on the same blocks", layers, "allowed up to 8");
-  }
-  return {};
-}
 
 void shared_channel_receive(const nr::Carrier& carrier, int slot,
                             View<const Reception, 1> receptions, View<const cf32, 3> grid,

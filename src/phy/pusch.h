@@ -12,10 +12,12 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/refusal.h"
 #include "base/result.h"
 #include "base/view.h"
 #include "base/workers.h"
 #include "fec/sch/sch.h"
+#include "fec/uci/pusch_uci.h"
 #include "fec/uci/uci.h"
 #include "nr/shared_channel.h"
 #include "phy/equalize/equalize.h"
@@ -109,9 +111,14 @@ Result<void> check_pdsch_receive(const nr::Carrier& carrier, const nr::SharedCha
 Result<void> check_pusch_group(const nr::Carrier& carrier,
                                View<const nr::SharedChannel* const, 1> group);
 
+// The same without allocating, for the slot: each handset by itself, and whether the last of a
+// group goes with those before it.
+Refusal refuse_pusch(const nr::Carrier& carrier, const nr::SharedChannel& pusch,
+                     fec::PuschUciLayout& scratch);
+Refusal refuse_together(View<const nr::SharedChannel* const, 1> group);
+
 // grid: [antenna 1..8, symbol 14, subcarrier]. slot: in the frame. One result a reception.
-// With UCI of 12 bits and more it makes polar codes, which allocates. Precondition:
-// check_pusch_group (check_pdsch_receive).
+// Precondition: check_pusch_group (check_pdsch_receive).
 void shared_channel_receive(const nr::Carrier& carrier, int slot,
                             View<const Reception, 1> receptions, View<const cf32, 3> grid,
                             const ReceiveOptions& options, View<ReceiveResult, 1> results,

@@ -92,7 +92,9 @@ TEST(Dci, ErrorsNameFieldAndValue) {
   EXPECT_EQ(make_dci_code(0, 108).error().message, "DCI: payload_bits is 0, must be 1 to 140");
   EXPECT_EQ(make_dci_code(141, 1728).error().message, "DCI: payload_bits is 141, must be 1 to 140");
   EXPECT_EQ(make_dci_code(100, 108).error().message,
-            "DCI: polar code: coded_bits is 108, must be 124 to 8192 for 124 message bits");
+            "DCI: polar code: coded_bits is 108, allowed: as many as message and parity-check "
+            "bits, up to "
+            "8192");
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/refusal.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "base/view.h"
@@ -46,6 +47,7 @@ struct PolarConfig {
 // Errors name the field and the value: K not 12 ... 1023 (164), E below K + n_PC or above 8192,
 // n_max neither 9 nor 10, no room for K bits beside those that rate matching freezes.
 Result<void> check(const PolarConfig& config);
+Refusal refuse(const PolarConfig& config);  // the same, without allocating
 
 // How E bits come out of N.
 enum class PolarSelection : std::uint8_t { repeat, puncture, shorten };
@@ -101,6 +103,10 @@ struct PolarCode {
 };
 
 Result<PolarCode> make_polar_code(const PolarConfig& config);
+// The same in place. Allocates nothing where reserve(code) came before; the code is unusable where
+// it is refused.
+Refusal make_polar_code(const PolarConfig& config, PolarCode& code);
+void reserve(PolarCode& code);
 
 // The check that chooses among the paths of a list: the CRC of the message that follows
 // `leading_ones` ones (24 in DCI, TS 38.212 7.3.2), with its lowest bits XORed with mask.

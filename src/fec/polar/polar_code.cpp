@@ -1,9 +1,10 @@
 // The construction of TS 38.212 5.3.1.2 and 5.4.1.
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <bitset>
 #include <cassert>
-#include <string>
 
 #include "fec/polar/polar.h"
 #include "fec/polar/polar_steps.h"
@@ -30,10 +31,10 @@ int stages_of(const PolarConfig& c) {
 }
 
 // Bits of u that rate matching freezes: Q_F,tmp of 5.4.1.1.
-std::vector<bool> frozen_by_matching(const PolarCode& code) {
+std::bitset<polar_block_bits_max> frozen_by_matching(const PolarCode& code) {
   const int n = code.block_bits;
   const int e = code.config.coded_bits;
-  std::vector<bool> frozen(static_cast<std::size_t>(n));
+  std::bitset<polar_block_bits_max> frozen;
   if (code.selection == PolarSelection::puncture) {
     for (int i = 0; i < n - e; ++i) {
       frozen[code.subblock_position[static_cast<std::size_t>(i)]] = true;
@@ -51,9 +52,9 @@ std::vector<bool> frozen_by_matching(const PolarCode& code) {
 
 // Fills information and parity_position; false where there is no room.
 bool choose_information(PolarCode& code) {
-  const std::vector<bool> frozen = frozen_by_matching(code);
+  const std::bitset<polar_block_bits_max> frozen = frozen_by_matching(code);
   const auto wanted = static_cast<std::size_t>(code.config.message_bits + code.parity_bits);
-  std::vector<std::uint16_t> by_reliability;  // Q_I, the most reliable first
+  std::vector<std::uint16_t>& by_reliability = code.information;  // the most reliable first
   for (int i = polar_block_bits_max - 1; i >= 0 && by_reliability.size() < wanted; --i) {
     const std::uint16_t position = polar_sequence[i];
     if (position < code.block_bits && !frozen[position]) by_reliability.push_back(position);
@@ -71,7 +72,6 @@ bool choose_information(PolarCode& code) {
     std::ranges::sort(code.parity_position);
   }
   std::ranges::sort(by_reliability);
-  code.information = std::move(by_reliability);
   return true;
 }
 
@@ -81,21 +81,22 @@ bool is_parity(const PolarCode& code, std::uint16_t position) {
 
 void place_message(PolarCode& code) {
   const int k_bits = code.config.message_bits;
-  std::vector<std::uint16_t> order;  // c'(k) = c(order[k])
+  std::array<std::uint16_t, polar_block_bits_max> order;  // c'(k) = c(order[k])
+  std::size_t ordered = 0;
   for (const std::uint8_t m : polar_input_interleaver) {
     if (!code.config.interleave_input) break;
     const int from = m - (input_bits_max - k_bits);
-    if (from >= 0) order.push_back(static_cast<std::uint16_t>(from));
+    if (from >= 0) order[ordered++] = static_cast<std::uint16_t>(from);
   }
   for (int k = 0; !code.config.interleave_input && k < k_bits; ++k) {
-    order.push_back(static_cast<std::uint16_t>(k));
+    order[ordered++] = static_cast<std::uint16_t>(k);
   }
   code.message_position.resize(static_cast<std::size_t>(k_bits));
   std::size_t k = 0;
   for (const std::uint16_t position : code.information) {
     if (!is_parity(code, position)) code.message_position[order[k++]] = position;
   }
-  assert(k == order.size());
+  assert(k == ordered);
 }
 
 void gather_runs(PolarCode& code) {
@@ -114,10 +115,9 @@ void gather_runs(PolarCode& code) {
 }
 
 // The triangle of 5.4.1.3 is filled by rows and read by columns.
-std::vector<std::uint16_t> triangle_of(int e) {
+void fill_triangle(int e, std::vector<std::uint16_t>& order) {
   int side = 0;
   while (side * (side + 1) / 2 < e) ++side;
-  std::vector<std::uint16_t> order;
   for (int column = 0; column < side; ++column) {
     int at = column;
     for (int row = 0; row < side - column && at < e; ++row) {
@@ -125,7 +125,6 @@ std::vector<std::uint16_t> triangle_of(int e) {
       at += side - row;
     }
   }
-  return order;
 }
 
 void place_coded(PolarCode& code) {
@@ -137,7 +136,7 @@ void place_coded(PolarCode& code) {
                                                                : k;
     code.selected.push_back(static_cast<std::uint16_t>(y));
   }
-  if (code.config.interleave_coded) code.triangle = triangle_of(e);
+  if (code.config.interleave_coded) fill_triangle(e, code.triangle);
   for (std::size_t i = 0; i < static_cast<std::size_t>(e); ++i) {
     const std::size_t k = code.triangle.empty() ? i : code.triangle[i];
     code.coded_source.push_back(code.subblock_position[code.selected[k]]);
@@ -146,33 +145,53 @@ void place_coded(PolarCode& code) {
 
 }  // namespace
 
-Result<void> check(const PolarConfig& c) {
-  const auto wrong = [](const char* field, int value, const std::string& range) {
-    return Error{std::string("polar code: ") + field + " is " + std::to_string(value) +
-                 ", must be " + range};
-  };
-  if (c.n_max != 9 && c.n_max != 10) return wrong("n_max", c.n_max, "9 or 10");
+Refusal refuse(const PolarConfig& c) {
+  if (c.n_max != 9 && c.n_max != 10) return {"polar code: n_max", double(c.n_max), "9, 10"};
   const int k_max = c.interleave_input ? input_bits_max : polar_message_bits_max;
-  if (c.message_bits < polar_message_bits_min || c.message_bits > k_max) {
-    return wrong("message_bits", c.message_bits, "12 to " + std::to_string(k_max));
-  }
+  if (c.message_bits < polar_message_bits_min || c.message_bits > k_max)
+    return {"polar code: message_bits", double(c.message_bits),
+            c.interleave_input ? "12 to 164" : "12 to 1023"};
   const int e_min = c.message_bits + parity_bits_of(c);
-  if (c.coded_bits < e_min || c.coded_bits > polar_coded_bits_max) {
-    return wrong("coded_bits", c.coded_bits,
-                 std::to_string(e_min) + " to " + std::to_string(polar_coded_bits_max) + " for " +
-                     std::to_string(c.message_bits) + " message bits");
-  }
-  if (const int n = 1 << stages_of(c); e_min > n) {
-    return wrong("message_bits", c.message_bits,
-                 "at most " + std::to_string(n - parity_bits_of(c)) + " in a block of " +
-                     std::to_string(n) + " bits");
-  }
+  if (c.coded_bits < e_min || c.coded_bits > polar_coded_bits_max)
+    return {"polar code: coded_bits", double(c.coded_bits),
+            "as many as message and parity-check bits, up to 8192"};
+  if (const int n = 1 << stages_of(c); e_min > n)
+    return {"polar code: message_bits", double(c.message_bits),
+            "as many as the block has room for beside parity-check bits"};
   return {};
 }
 
+Result<void> check(const PolarConfig& c) { return as_result(refuse(c)); }
+
+void reserve(PolarCode& code) {
+  constexpr std::size_t n = polar_block_bits_max;
+  constexpr std::size_t e = polar_coded_bits_max;
+  // Each node of the tree adds at most 4 steps, a leaf 2.
+  constexpr std::size_t steps = 6 * n;
+  for (auto* of_block :
+       {&code.information, &code.parity_position, &code.message_position, &code.subblock_position})
+    of_block->reserve(n);
+  for (auto* of_coded : {&code.selected, &code.triangle, &code.coded_source}) of_coded->reserve(e);
+  code.message_runs.reserve(n);
+  code.single_steps.reserve(steps);
+  code.list_steps.reserve(steps);
+}
+
 Result<PolarCode> make_polar_code(const PolarConfig& config) {
-  if (auto ok = check(config); !ok) return ok.error();
   PolarCode code;
+  if (const Refusal no = make_polar_code(config, code)) return Error{words_of(no)};
+  return code;
+}
+
+Refusal make_polar_code(const PolarConfig& config, PolarCode& code) {
+  if (const Refusal no = refuse(config)) return no;
+  for (auto* positions :
+       {&code.information, &code.parity_position, &code.message_position, &code.selected,
+        &code.triangle, &code.coded_source, &code.subblock_position})
+    positions->clear();
+  code.message_runs.clear();
+  code.single_steps.clear();
+  code.list_steps.clear();
   code.config = config;
   code.stages = stages_of(config);
   code.block_bits = 1 << code.stages;
@@ -185,15 +204,14 @@ Result<PolarCode> make_polar_code(const PolarConfig& config) {
     code.subblock_position.push_back(
         static_cast<std::uint16_t>(polar_subblock_interleaver[i / block] * block + i % block));
   }
-  if (!choose_information(code)) {
-    return Error{"polar code: message_bits is " + std::to_string(config.message_bits) +
-                 ", more than coded_bits " + std::to_string(config.coded_bits) + " leave room for"};
-  }
+  if (!choose_information(code))
+    return {"polar code: message_bits", double(config.message_bits),
+            "as many as coded_bits leave room for"};
   place_message(code);
   gather_runs(code);
   place_coded(code);
   make_polar_steps(code);
-  return code;
+  return {};
 }
 
 }  // namespace noroshi::fec

@@ -13,8 +13,8 @@ namespace {
 using Kind = PolarStep::Kind;
 
 struct Walk {
-  std::vector<std::uint8_t> is_information;  // [N]
-  std::vector<std::uint8_t> is_check;        // [N]
+  std::array<std::uint8_t, polar_block_bits_max> is_information;  // [N]
+  std::array<std::uint8_t, polar_block_bits_max> is_check;        // [N]
   bool list;
   bool checks;  // there are parity-check bits: every information bit must be seen by itself
   std::vector<PolarStep>& steps;
@@ -100,23 +100,21 @@ struct Walk {
   }
 };
 
-std::vector<PolarStep> steps_of(const PolarCode& code, bool list) {
-  std::vector<PolarStep> steps;
-  const auto n = static_cast<std::size_t>(code.block_bits);
-  Walk walk{std::vector<std::uint8_t>(n), std::vector<std::uint8_t>(n), list, code.parity_bits != 0,
-            steps};
+void add_steps(const PolarCode& code, bool list, std::vector<PolarStep>& steps) {
+  Walk walk{{}, {}, list, code.parity_bits != 0, steps};
   for (const auto position : code.information) walk.is_information[position] = 1;
   for (const auto position : code.parity_position) walk.is_check[position] = 1;
   walk.shared.fill(list);
   walk.node(code.stages, 0);
-  return steps;
 }
 
 }  // namespace
 
 void make_polar_steps(PolarCode& code) {
-  code.single_steps = steps_of(code, false);
-  code.list_steps = steps_of(code, true);
+  code.single_steps.clear();
+  code.list_steps.clear();
+  add_steps(code, false, code.single_steps);
+  add_steps(code, true, code.list_steps);
 }
 
 }  // namespace noroshi::fec

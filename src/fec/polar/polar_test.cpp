@@ -164,19 +164,23 @@ TEST(PolarCode, ErrorsNameFieldAndValue) {
   };
   EXPECT_EQ(error({.message_bits = 64, .coded_bits = 432, .interleave_input = true}), "");
   EXPECT_EQ(error({.message_bits = 11, .coded_bits = 432}),
-            "polar code: message_bits is 11, must be 12 to 1023");
+            "polar code: message_bits is 11, allowed: 12 to 1023");
   EXPECT_EQ(error({.message_bits = 165, .coded_bits = 432, .interleave_input = true}),
-            "polar code: message_bits is 165, must be 12 to 164");
+            "polar code: message_bits is 165, allowed: 12 to 164");
   EXPECT_EQ(error({.message_bits = 64, .coded_bits = 63}),
-            "polar code: coded_bits is 63, must be 64 to 8192 for 64 message bits");
+            "polar code: coded_bits is 63, allowed: as many as message and parity-check bits, up "
+            "to 8192");
   EXPECT_EQ(error({.message_bits = 20, .coded_bits = 22}),
-            "polar code: coded_bits is 22, must be 23 to 8192 for 20 message bits");
+            "polar code: coded_bits is 22, allowed: as many as message and parity-check bits, up "
+            "to 8192");
   EXPECT_EQ(error({.message_bits = 64, .coded_bits = 8193}),
-            "polar code: coded_bits is 8193, must be 64 to 8192 for 64 message bits");
+            "polar code: coded_bits is 8193, allowed: as many as message and parity-check bits, up "
+            "to 8192");
   EXPECT_EQ(error({.message_bits = 64, .coded_bits = 100, .n_max = 11}),
-            "polar code: n_max is 11, must be 9 or 10");
+            "polar code: n_max is 11, allowed: 9, 10");
   EXPECT_EQ(error({.message_bits = 513, .coded_bits = 1000}),
-            "polar code: message_bits is 513, must be at most 512 in a block of 512 bits");
+            "polar code: message_bits is 513, allowed: as many as the block has room for beside "
+            "parity-check bits");
   EXPECT_FALSE(make_polar_code({.message_bits = 0, .coded_bits = 0}).ok());
 }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <cassert>
 #include <cstring>
-#include <string>
 #include <vector>
 
 #include "fec/bits/bits.h"
@@ -15,11 +14,6 @@
 
 namespace noroshi::fec {
 namespace {
-
-Error wrong(const char* field, int value, const std::string& why) {
-  return Error{"shared channel: " + std::string(field) + " is " + std::to_string(value) + "; " +
-               why};
-}
 
 Segmentation segmentation_of(const SchConfig& config) {
   const int bits = config.tb_bits + crc_bits(tb_crc(config.tb_bits));
@@ -68,41 +62,33 @@ constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-Result<void> check(const SchConfig& c) {
-  if (c.tb_bits <= 0 || c.tb_bits % 8 != 0 || c.tb_bits > sch_tb_bits_max) {
-    return wrong(
-        "tb_bits", c.tb_bits,
-        "a transport block has whole bytes, 8 to " + std::to_string(sch_tb_bits_max) + " bits");
-  }
-  if (c.code_rate_x10240 <= 0 || c.code_rate_x10240 > 10240) {
-    return wrong("code_rate_x10240", c.code_rate_x10240, "a code rate lies in 1 to 10240");
-  }
+Refusal refuse(const SchConfig& c) {
+  if (c.tb_bits <= 0 || c.tb_bits % 8 != 0 || c.tb_bits > sch_tb_bits_max)
+    return {"tb_bits", double(c.tb_bits), "whole bytes, 8 to 1573768 bits"};
+  if (c.code_rate_x10240 <= 0 || c.code_rate_x10240 > 10240)
+    return {"code_rate_x10240", double(c.code_rate_x10240), "1 to 10240"};
   const int qm = c.bits_per_symbol;
-  if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8 && qm != 10) {
-    return wrong("bits_per_symbol", qm, "a modulation carries 1, 2, 4, 6, 8 or 10 bits");
-  }
-  if (c.layers < 1 || c.layers > 4) {
-    return wrong("layers", c.layers, "one codeword lies on 1 to 4 layers");
-  }
-  if (c.rv < 0 || c.rv > 3) return wrong("rv", c.rv, "redundancy versions are 0 to 3");
-  if (c.limited_buffer_bits < 0) {
-    return wrong("limited_buffer_bits", c.limited_buffer_bits, "0 stands for no limit");
-  }
+  if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8 && qm != 10)
+    return {"bits_per_symbol", double(qm), "1, 2, 4, 6, 8, 10"};
+  if (c.layers < 1 || c.layers > 4) return {"layers", double(c.layers), "1 to 4 of one codeword"};
+  if (c.rv < 0 || c.rv > 3) return {"rv", double(c.rv), "0 to 3"};
+  if (c.limited_buffer_bits < 0)
+    return {"limited_buffer_bits", double(c.limited_buffer_bits), "0 (no limit) or more"};
   const int bits = c.tb_bits + crc_bits(tb_crc(c.tb_bits));
-  const auto segmentation =
-      make_segmentation(bits, choose_base_graph(c.tb_bits, c.code_rate_x10240));
-  if (!segmentation) return wrong("tb_bits", c.tb_bits, segmentation.error().message);
+  const int base_graph = choose_base_graph(c.tb_bits, c.code_rate_x10240);
+  if (!has_segmentation(bits, base_graph))
+    return {"tb_bits", double(c.tb_bits),
+            "sizes of TS 38.214 5.1.3.2, which divide into equal code blocks"};
   const int unit = c.layers * qm;
-  const int least = unit * segmentation->code_blocks;
-  if (c.coded_bits < least || c.coded_bits > sch_coded_bits_max || c.coded_bits % unit != 0) {
-    return wrong("coded_bits", c.coded_bits,
-                 "it takes whole symbols of " + std::to_string(unit) +
-                     " bits (layers * bits_per_symbol), at least one for each of " +
-                     std::to_string(segmentation->code_blocks) + " code blocks, at most " +
-                     std::to_string(sch_coded_bits_max) + " bits");
-  }
+  const int least = unit * segmentation_of(c).code_blocks;
+  if (c.coded_bits < least || c.coded_bits > sch_coded_bits_max || c.coded_bits % unit != 0)
+    return {"coded_bits", double(c.coded_bits),
+            "whole symbols of layers * bits_per_symbol bits, at least one for each code block, "
+            "at most 1848000 bits"};
   return {};
 }
+
+Result<void> check(const SchConfig& c) { return as_result(refuse(c)); }
 
 struct SchWorkspace::State {
   LdpcWorkspace ldpc;
@@ -144,27 +130,23 @@ HarqBuffer::~HarqBuffer() = default;
 HarqBuffer::HarqBuffer(HarqBuffer&&) noexcept = default;
 HarqBuffer& HarqBuffer::operator=(HarqBuffer&&) noexcept = default;
 
-Result<void> check_harq(const SchConfig& config, const HarqBuffer& buffer, bool new_data) {
+Refusal refuse_harq(const SchConfig& config, const HarqBuffer& buffer, bool new_data) {
   const HarqBuffer::State& held = buffer.state();
-  if (config.tb_bits > held.tb_bits_max) {
-    return wrong("tb_bits", config.tb_bits,
-                 "the HARQ buffer was made for " + std::to_string(held.tb_bits_max) + " bits");
-  }
+  if (config.tb_bits > held.tb_bits_max)
+    return {"tb_bits", double(config.tb_bits), "as many as the HARQ buffer was made for"};
   if (new_data) return {};
-  if (held.tb_bits == 0) {
-    return wrong("new_data", 0, "the HARQ buffer holds no earlier transmission to add to");
-  }
-  if (config.tb_bits != held.tb_bits) {
-    return wrong("tb_bits", config.tb_bits,
-                 "the HARQ buffer holds a transport block of " + std::to_string(held.tb_bits) +
-                     " bits; a retransmission has the same size");
-  }
-  if (choose_base_graph(config.tb_bits, config.code_rate_x10240) != held.base_graph) {
-    return wrong("code_rate_x10240", config.code_rate_x10240,
-                 "it chooses another base graph than the transmission in the HARQ buffer, " +
-                     std::to_string(held.base_graph));
-  }
+  if (held.tb_bits == 0)
+    return {"new_data", 0, "1, as the HARQ buffer holds no earlier transmission to add to"};
+  if (config.tb_bits != held.tb_bits)
+    return {"tb_bits", double(config.tb_bits), "that of the transmission in the HARQ buffer"};
+  if (choose_base_graph(config.tb_bits, config.code_rate_x10240) != held.base_graph)
+    return {"code_rate_x10240", double(config.code_rate_x10240),
+            "one that chooses the base graph of the transmission in the HARQ buffer"};
   return {};
+}
+
+Result<void> check_harq(const SchConfig& config, const HarqBuffer& buffer, bool new_data) {
+  return as_result(refuse_harq(config, buffer, new_data));
 }
 
 void sch_encode(const SchConfig& config, View<const std::uint8_t, 1> tb,

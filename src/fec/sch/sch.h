@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/refusal.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "base/view.h"
@@ -37,6 +38,7 @@ struct SchConfig {
 // or that does not divide into equal code blocks; a code rate outside (0, 1]; Qm, layers or rv that
 // do not exist; G too small for one symbol a code block, too large, or not whole symbols.
 Result<void> check(const SchConfig& config);
+Refusal refuse(const SchConfig& config);  // the same, without allocating
 
 // Scratch for one encoder or decoder at a time. Not shared between threads.
 class SchWorkspace {
@@ -75,6 +77,7 @@ class HarqBuffer {
 // another transport block size or base graph than what the buffer holds. Precondition:
 // check(config).
 Result<void> check_harq(const SchConfig& config, const HarqBuffer& buffer, bool new_data);
+Refusal refuse_harq(const SchConfig& config, const HarqBuffer& buffer, bool new_data);
 
 struct SchDecodeOptions {
   int iterations_max = 8;  // of the layered min-sum decoder, a code block

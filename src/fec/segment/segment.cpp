@@ -40,6 +40,13 @@ int choose_base_graph(int tb_bits, int code_rate_x10240) {
   return tb_bits <= 292 || (tb_bits <= 3824 && rate_at_most_067) || rate_at_most_025 ? 2 : 1;
 }
 
+bool has_segmentation(int bits, int base_graph) {
+  const int block_bits_max = base_graph == 1 ? 8448 : 3840;
+  if (bits <= block_bits_max) return bits > 0;
+  const int payload_max = block_bits_max - 24;
+  return bits % ((bits + payload_max - 1) / payload_max) == 0;
+}
+
 Result<Segmentation> make_segmentation(int bits, int base_graph) {
   if (bits <= 0) return Error{"a transport block of " + std::to_string(bits) + " bits has none"};
   if (base_graph != 1 && base_graph != 2) {

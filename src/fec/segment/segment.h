@@ -37,6 +37,8 @@ constexpr Crc tb_crc(int tb_bits) { return tb_bits > 3824 ? Crc::crc24a : Crc::c
 // bits: B > 0, the transport block's CRC included. Errors: no bits, no such base graph, or B does
 // not divide into equal code blocks (every size of TS 38.214 5.1.3.2 does).
 Result<Segmentation> make_segmentation(int bits, int base_graph);
+// Whether it has one, without allocating. Precondition: base_graph is 1 or 2.
+bool has_segmentation(int bits, int base_graph);
 
 // The K bits of one code block, packed, fillers as zeros. The B bits are `bits` bits of tb and then
 // the parity of its CRC (none when tb ends with it already). out: bytes_for_bits(K) bytes or more;

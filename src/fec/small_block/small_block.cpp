@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <string>
 
 #include "fec/small_block/small_block_tables.h"
 
@@ -42,20 +41,18 @@ double incomplete_beta(double x, double a, double b) {
 
 }  // namespace
 
-Result<void> check(const SmallBlock& block) {
-  if (block.bits < 1 || block.bits > small_block_bits_max) {
-    return Error{"bits " + std::to_string(block.bits) + " is not 1..11 (TS 38.212 5.3.3)"};
-  }
-  if (block.coded_bits < 1 || block.coded_bits > small_block_coded_bits_max) {
-    return Error{"coded_bits " + std::to_string(block.coded_bits) + " is not 1.." +
-                 std::to_string(small_block_coded_bits_max)};
-  }
+Refusal refuse(const SmallBlock& block) {
+  if (block.bits < 1 || block.bits > small_block_bits_max)
+    return {"bits", double(block.bits), "1..11 (TS 38.212 5.3.3)"};
+  if (block.coded_bits < 1 || block.coded_bits > small_block_coded_bits_max)
+    return {"coded_bits", double(block.coded_bits), "1 to what a slot has"};
   const int qm = block.bits_per_symbol;
-  if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8) {
-    return Error{"bits_per_symbol " + std::to_string(qm) + " is not 1, 2, 4, 6 or 8"};
-  }
+  if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8)
+    return {"bits_per_symbol", double(qm), "1, 2, 4, 6, 8"};
   return {};
 }
+
+Result<void> check(const SmallBlock& block) { return as_result(refuse(block)); }
 
 int small_block_codeword_bits(int bits, int bits_per_symbol) {
   if (bits == 1) return bits_per_symbol;

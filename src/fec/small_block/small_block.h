@@ -33,6 +33,7 @@
 
 #include <cstdint>
 
+#include "base/refusal.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "base/view.h"
@@ -50,6 +51,7 @@ struct SmallBlock {
 
 // Errors name the field and its value.
 Result<void> check(const SmallBlock& block);
+Refusal refuse(const SmallBlock& block);  // the same, without allocating
 
 enum class CodedBit : std::uint8_t {
   bit,

@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/refusal.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "base/view.h"
@@ -72,6 +73,7 @@ Result<int> csi_beta_offset_x8(int index);
 // alpha. Errors: a transport block that has no segmentation. Precondition: that of
 // nr::find_data_elements.
 Result<PuschUciConfig> pusch_uci_config(const nr::SharedChannel& pusch);
+Refusal pusch_uci_config(const nr::SharedChannel& pusch, PuschUciConfig& config);
 
 enum class PuschPart : std::uint8_t { ul_sch, harq, csi1, csi2 };
 inline constexpr int pusch_parts = 4;
@@ -123,6 +125,7 @@ class PuschUciLayout {
 // bits, beta or alpha out of range, CSI part 2 without part 1, a part that gets no element, a case
 // that the clause leaves undefined. The layout is unusable after an error.
 Result<void> make_pusch_uci_layout(const PuschUciConfig& config, PuschUciLayout& layout);
+Refusal place_pusch_uci(const PuschUciConfig& config, PuschUciLayout& layout);  // the same
 
 // The coded bits of the parts, coded_bits(part) each; packed, or soft bits.
 struct PuschCodedBits {

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cassert>
-#include <string>
 
 #include "fec/uci/pusch_uci.h"
 #include "fec/uci/pusch_uci_rates.h"
@@ -53,7 +52,7 @@ class PuschUciPlacing {
     layout.owners_.assign(static_cast<std::size_t>(first), 0);
   }
 
-  Result<void> place() {
+  Refusal place() {
     const bool few = config_.harq_bits <= 2;
     if (few && !reserve()) return undefined("harq_bits", config_.harq_bits);
     begin(PuschPart::harq);
@@ -71,8 +70,8 @@ class PuschUciPlacing {
     if (config_.code_block_bits > 0) fill();
     end(PuschPart::ul_sch);
     if (config_.code_block_bits > 0 && layout_.elements(PuschPart::ul_sch) == 0) {
-      return Error{"code_block_bits " + std::to_string(config_.code_block_bits) +
-                   ": UCI leaves no resource element for UL-SCH"};
+      return {"code_block_bits", double(config_.code_block_bits),
+              "0 where UCI leaves no resource element for UL-SCH"};
     }
     return {};
   }
@@ -80,9 +79,9 @@ class PuschUciPlacing {
  private:
   static std::size_t at(int l) { return static_cast<std::size_t>(l); }
 
-  static Error undefined(const char* field, int bits) {
-    return Error{std::string(field) + " " + std::to_string(bits) +
-                 ": the elements do not fit behind the DM-RS (TS 38.212 6.2.7 is undefined here)"};
+  static Refusal undefined(const char* field, int bits) {
+    return {field, double(bits),
+            "as many as fit behind the DM-RS (TS 38.212 6.2.7 is undefined here)"};
   }
 
   void begin(PuschPart part) {
@@ -238,10 +237,14 @@ class PuschUciPlacing {
   std::array<int, nr::symbols_per_slot> reserved_{};  // of them
 };
 
+Refusal place_pusch_uci(const PuschUciConfig& config, PuschUciLayout& layout) {
+  PuschRates rates;
+  if (const Refusal no = pusch_uci_rates(config, rates)) return no;
+  return PuschUciPlacing(config, rates, layout).place();
+}
+
 Result<void> make_pusch_uci_layout(const PuschUciConfig& config, PuschUciLayout& layout) {
-  const Result<PuschRates> rates = pusch_uci_rates(config);
-  if (!rates) return rates.error();
-  return PuschUciPlacing(config, *rates, layout).place();
+  return as_result(place_pusch_uci(config, layout));
 }
 
 }  // namespace noroshi::fec

@@ -1,7 +1,7 @@
 #include "fec/uci/pusch_uci_rates.h"
 
 #include <algorithm>
-#include <string>
+#include <tuple>
 
 #include "fec/segment/segment.h"
 #include "fec/uci/beta_offset_tables.h"
@@ -11,73 +11,60 @@
 namespace noroshi::fec {
 namespace {
 
-Error wrong(const char* field, std::int64_t value, const std::string& why) {
-  return Error{std::string(field) + " " + std::to_string(value) + " " + why};
+Refusal wrong(const char* field, std::int64_t value, const char* allowed, int index = -1) {
+  return {field, static_cast<double>(value), allowed, index};
 }
 
-Result<void> check_allocation(const PuschUciConfig& config) {
-  if (config.symbols < 1 || config.symbols > nr::symbols_per_slot) {
-    return wrong("symbols", config.symbols, "is not 1..14");
-  }
+Refusal refuse_allocation(const PuschUciConfig& config) {
+  if (config.symbols < 1 || config.symbols > nr::symbols_per_slot)
+    return wrong("symbols", config.symbols, "1..14");
   for (int l = 0; l < nr::symbols_per_slot; ++l) {
     const int elements = config.data_elements[static_cast<std::size_t>(l)];
-    if (elements < 0 || elements > nr::rb_max * 12) {
-      return wrong("data_elements", elements, "of symbol " + std::to_string(l) + " is not 0..3300");
-    }
+    if (elements < 0 || elements > nr::rb_max * 12)
+      return wrong("data_elements[#]", elements, "0..3300", l);
   }
-  if (config.dmrs_mask >> config.symbols != 0) {
-    return wrong("dmrs_mask", config.dmrs_mask, "has a symbol behind the PUSCH");
-  }
-  if (config.hop_symbol < 0 || config.hop_symbol >= config.symbols) {
-    return wrong("hop_symbol", config.hop_symbol, "is not inside the PUSCH");
-  }
+  if (config.dmrs_mask >> config.symbols != 0)
+    return wrong("dmrs_mask", config.dmrs_mask, "symbols of the PUSCH");
+  if (config.hop_symbol < 0 || config.hop_symbol >= config.symbols)
+    return wrong("hop_symbol", config.hop_symbol, "symbols of the PUSCH");
   const int first_hop = (1 << (config.hop_symbol == 0 ? config.symbols : config.hop_symbol)) - 1;
   if ((config.dmrs_mask & first_hop) == 0 ||
-      (config.hop_symbol != 0 && config.dmrs_mask >> config.hop_symbol == 0)) {
-    return wrong("dmrs_mask", config.dmrs_mask, "leaves a hop without DM-RS");
-  }
-  if (config.layers < 1 || config.layers > 4) return wrong("layers", config.layers, "is not 1..4");
+      (config.hop_symbol != 0 && config.dmrs_mask >> config.hop_symbol == 0))
+    return wrong("dmrs_mask", config.dmrs_mask, "a symbol in each hop");
+  if (config.layers < 1 || config.layers > 4) return wrong("layers", config.layers, "1..4");
   const int qm = config.bits_per_symbol;
-  if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8) {
-    return wrong("bits_per_symbol", qm, "is not 1, 2, 4, 6 or 8");
-  }
+  if (qm != 1 && qm != 2 && qm != 4 && qm != 6 && qm != 8)
+    return wrong("bits_per_symbol", qm, "1, 2, 4, 6, 8");
   return {};
 }
 
-Result<void> check_control(const PuschUciConfig& config) {
+Refusal refuse_control(const PuschUciConfig& config) {
   constexpr int code_block_bits_max = 200 * 8448;
-  if (config.code_block_bits < 0 || config.code_block_bits > code_block_bits_max) {
-    return wrong("code_block_bits", config.code_block_bits, "is not a sum of code block sizes");
-  }
+  if (config.code_block_bits < 0 || config.code_block_bits > code_block_bits_max)
+    return wrong("code_block_bits", config.code_block_bits, "a sum of code block sizes");
   if (config.code_block_bits == 0 &&
-      (config.code_rate_x10240 < 1 || config.code_rate_x10240 > 10240)) {
-    return wrong("code_rate_x10240", config.code_rate_x10240, "is not 1..10240");
-  }
+      (config.code_rate_x10240 < 1 || config.code_rate_x10240 > 10240))
+    return wrong("code_rate_x10240", config.code_rate_x10240, "1..10240");
   const auto in_range = [](int bits) { return bits >= 0 && bits <= uci_bits_max; };
-  const std::string limit = "is not 0.." + std::to_string(uci_bits_max);
+  constexpr const char* limit = "0..1706";
   if (!in_range(config.harq_bits)) return wrong("harq_bits", config.harq_bits, limit);
   if (!in_range(config.csi1_bits)) return wrong("csi1_bits", config.csi1_bits, limit);
   if (!in_range(config.csi2_bits)) return wrong("csi2_bits", config.csi2_bits, limit);
-  if (config.csi2_bits > 0 && config.csi1_bits == 0) {
-    return wrong("csi2_bits", config.csi2_bits, "without CSI part 1");
-  }
+  if (config.csi2_bits > 0 && config.csi1_bits == 0)
+    return wrong("csi2_bits", config.csi2_bits, "0 without CSI part 1");
   const bool control = config.harq_bits + config.csi1_bits > 0;
-  if (!control && config.code_block_bits == 0) {
-    return Error{"code_block_bits, harq_bits and csi1_bits are 0: nothing to send"};
-  }
+  if (!control && config.code_block_bits == 0)
+    return wrong("code_block_bits", 0, "above 0 with neither HARQ-ACK nor CSI: nothing to send");
   const auto beta_wrong = [](int beta) { return beta < 8 || beta > 8 * 126; };
-  if (control && beta_wrong(config.harq_beta_x8)) {
-    return wrong("harq_beta_x8", config.harq_beta_x8, "is not 8..1008");
-  }
-  if (config.csi1_bits > 0 && beta_wrong(config.csi1_beta_x8)) {
-    return wrong("csi1_beta_x8", config.csi1_beta_x8, "is not 8..1008");
-  }
-  if (config.csi2_bits > 0 && beta_wrong(config.csi2_beta_x8)) {
-    return wrong("csi2_beta_x8", config.csi2_beta_x8, "is not 8..1008");
-  }
-  if (config.alpha_x100 < 1 || config.alpha_x100 > 100) {
-    return wrong("alpha_x100", config.alpha_x100, "is not 1..100");
-  }
+  constexpr const char* betas = "8..1008";
+  if (control && beta_wrong(config.harq_beta_x8))
+    return wrong("harq_beta_x8", config.harq_beta_x8, betas);
+  if (config.csi1_bits > 0 && beta_wrong(config.csi1_beta_x8))
+    return wrong("csi1_beta_x8", config.csi1_beta_x8, betas);
+  if (config.csi2_bits > 0 && beta_wrong(config.csi2_beta_x8))
+    return wrong("csi2_beta_x8", config.csi2_beta_x8, betas);
+  if (config.alpha_x100 < 1 || config.alpha_x100 > 100)
+    return wrong("alpha_x100", config.alpha_x100, "1..100");
   return {};
 }
 
@@ -174,20 +161,28 @@ void split(const PuschUciConfig& config, const Amounts& amounts, PuschRates& rat
 
 Result<int> harq_beta_offset_x8(int index) {
   if (index < 0 || index >= static_cast<int>(harq_beta_offsets_x8.size())) {
-    return wrong("beta offset index", index, "is reserved (TS 38.213 table 9.3-1)");
+    return Error{
+        words_of(wrong("beta offset index", index, "not reserved, TS 38.213 table 9.3-1"))};
   }
   return harq_beta_offsets_x8[static_cast<std::size_t>(index)];
 }
 
 Result<int> csi_beta_offset_x8(int index) {
   if (index < 0 || index >= static_cast<int>(csi_beta_offsets_x8.size())) {
-    return wrong("beta offset index", index, "is reserved (TS 38.213 table 9.3-2)");
+    return Error{
+        words_of(wrong("beta offset index", index, "not reserved, TS 38.213 table 9.3-2"))};
   }
   return csi_beta_offsets_x8[static_cast<std::size_t>(index)];
 }
 
 Result<PuschUciConfig> pusch_uci_config(const nr::SharedChannel& pusch) {
   PuschUciConfig config;
+  if (const Refusal no = pusch_uci_config(pusch, config)) return Error{words_of(no)};
+  return config;
+}
+
+Refusal pusch_uci_config(const nr::SharedChannel& pusch, PuschUciConfig& config) {
+  config = {};
   config.symbols = pusch.symbol_count;
   nr::DataElements elements;
   nr::find_data_elements(pusch, elements);
@@ -201,9 +196,10 @@ Result<PuschUciConfig> pusch_uci_config(const nr::SharedChannel& pusch) {
   config.code_rate_x10240 = pusch.code_rate_x10240;
   if (pusch.tb_bits > 0) {
     const int base_graph = choose_base_graph(pusch.tb_bits, pusch.code_rate_x10240);
-    const auto segmentation =
-        make_segmentation(pusch.tb_bits + crc_bits(tb_crc(pusch.tb_bits)), base_graph);
-    if (!segmentation) return segmentation.error();
+    const int bits = pusch.tb_bits + crc_bits(tb_crc(pusch.tb_bits));
+    if (!has_segmentation(bits, base_graph))
+      return wrong("tb_bits", pusch.tb_bits, "sizes of TS 38.214 5.1.3.2");
+    const auto segmentation = make_segmentation(bits, base_graph);
     config.code_block_bits = segmentation->code_blocks * segmentation->block_bits;
   }
   const nr::PuschUci& uci = pusch.uci;
@@ -215,13 +211,13 @@ Result<PuschUciConfig> pusch_uci_config(const nr::SharedChannel& pusch) {
   config.csi1_beta_x8 = uci.csi1_beta_x8;
   config.csi2_beta_x8 = uci.csi2_beta_x8;
   config.alpha_x100 = uci.alpha_x100;
-  return config;
+  return {};
 }
 
-Result<PuschRates> pusch_uci_rates(const PuschUciConfig& config) {
-  if (auto checked = check_allocation(config); !checked) return checked.error();
-  if (auto checked = check_control(config); !checked) return checked.error();
-  PuschRates rates;
+Refusal pusch_uci_rates(const PuschUciConfig& config, PuschRates& rates) {
+  if (const Refusal no = refuse_allocation(config)) return no;
+  if (const Refusal no = refuse_control(config)) return no;
+  rates = {};
   rates.hops = config.hop_symbol == 0 ? 1 : 2;
   for (int hop = 0; hop < rates.hops; ++hop) {
     const int from = hop == 0 ? 0 : config.hop_symbol;
@@ -235,28 +231,27 @@ Result<PuschRates> pusch_uci_rates(const PuschUciConfig& config) {
   const Amounts amounts = amounts_of(config, rates.harq_symbol[0]);
   const auto none = [](int bits, int elements) { return bits > 0 && elements <= 0; };
   if (none(config.harq_bits, amounts.harq)) {
-    return wrong("harq_bits", config.harq_bits, "get no resource element");
+    return wrong("harq_bits", config.harq_bits, "as many as get a resource element");
   }
   if (none(config.csi1_bits, amounts.csi1)) {
-    return wrong("csi1_bits", config.csi1_bits, "get no resource element");
+    return wrong("csi1_bits", config.csi1_bits, "as many as get a resource element");
   }
   if (none(config.csi2_bits, amounts.csi2)) {
-    return wrong("csi2_bits", config.csi2_bits, "get no resource element");
+    return wrong("csi2_bits", config.csi2_bits, "as many as get a resource element");
   }
   rates.harq.of[0] = amounts.harq;
   rates.reserved.of[0] = amounts.reserved;
   rates.csi1.of[0] = amounts.csi1;
   rates.csi2.of[0] = amounts.csi2;
   if (rates.hops == 2) split(config, amounts, rates);
-  for (const auto& [field, hops] :
-       {std::pair{"harq_bits", &rates.harq}, std::pair{"csi1_bits", &rates.csi1},
-        std::pair{"csi2_bits", &rates.csi2}}) {
+  for (const auto& [field, bits, hops] : {std::tuple{"harq_bits", config.harq_bits, &rates.harq},
+                                          std::tuple{"csi1_bits", config.csi1_bits, &rates.csi1},
+                                          std::tuple{"csi2_bits", config.csi2_bits, &rates.csi2}}) {
     if (hops->of[0] < 0 || hops->of[1] < 0) {
-      return Error{std::string(field) + ": hop_symbol " + std::to_string(config.hop_symbol) +
-                   " leaves a hop too small (TS 38.212 6.2.7)"};
+      return wrong(field, bits, "as many as fit into each hop (TS 38.212 6.2.7)");
     }
   }
-  return rates;
+  return {};
 }
 
 }  // namespace noroshi::fec

@@ -29,7 +29,7 @@ inline int uci_elements(const PuschUciConfig& config, int l) {
   return (config.dmrs_mask >> l & 1) != 0 ? 0 : config.data_elements[static_cast<std::size_t>(l)];
 }
 
-// Errors: see make_pusch_uci_layout.
-Result<PuschRates> pusch_uci_rates(const PuschUciConfig& config);
+// Refuses what make_pusch_uci_layout names.
+Refusal pusch_uci_rates(const PuschUciConfig& config, PuschRates& rates);
 
 }  // namespace noroshi::fec

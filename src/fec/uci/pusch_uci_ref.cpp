@@ -72,7 +72,11 @@ std::vector<std::pair<int, int>> lay(State& state, const std::array<int, 2>& bit
 }  // namespace
 
 std::array<std::vector<int>, pusch_parts> pusch_uci_elements(const PuschUciConfig& config) {
-  const auto rates = pusch_uci_rates(config);
+  PuschRates made;
+  const Refusal refused = pusch_uci_rates(config, made);
+  assert(!refused);
+  static_cast<void>(refused);
+  const PuschRates* const rates = &made;
   assert(rates);
   State state;
   state.symbols = config.symbols;

@@ -384,29 +384,29 @@ TEST(PuschUci, RefusesWithTheFieldAndItsValue) {
     ASSERT_FALSE(made.ok()) << text;
     EXPECT_NE(made.error().message.find(text), std::string::npos) << made.error().message;
   };
-  expect("symbols 15", [](auto& c) { c.symbols = 15; });
-  expect("symbols 0", [](auto& c) { c.symbols = 0; });
-  expect("data_elements 3301", [](auto& c) { c.data_elements[3] = 3301; });
-  expect("dmrs_mask 16384", [](auto& c) { c.dmrs_mask = 1 << 14; });
-  expect("dmrs_mask 0", [](auto& c) { c.dmrs_mask = 0; });
-  expect("dmrs_mask 4", [](auto& c) { c.hop_symbol = 7; });
-  expect("hop_symbol 14", [](auto& c) { c.hop_symbol = 14; });
-  expect("layers 5", [](auto& c) { c.layers = 5; });
-  expect("bits_per_symbol 3", [](auto& c) { c.bits_per_symbol = 3; });
-  expect("code_block_bits -1", [](auto& c) { c.code_block_bits = -1; });
-  expect("code_rate_x10240 0", [](auto& c) { c.code_block_bits = 0; });
-  expect("harq_bits 1707", [](auto& c) { c.harq_bits = 1707; });
-  expect("csi1_bits -1", [](auto& c) { c.csi1_bits = -1; });
-  expect("csi2_bits 8 without CSI part 1", [](auto& c) { c.csi1_bits = 0; });
+  expect("symbols is 15", [](auto& c) { c.symbols = 15; });
+  expect("symbols is 0", [](auto& c) { c.symbols = 0; });
+  expect("data_elements[3] is 3301", [](auto& c) { c.data_elements[3] = 3301; });
+  expect("dmrs_mask is 16384", [](auto& c) { c.dmrs_mask = 1 << 14; });
+  expect("dmrs_mask is 0", [](auto& c) { c.dmrs_mask = 0; });
+  expect("dmrs_mask is 4", [](auto& c) { c.hop_symbol = 7; });
+  expect("hop_symbol is 14", [](auto& c) { c.hop_symbol = 14; });
+  expect("layers is 5", [](auto& c) { c.layers = 5; });
+  expect("bits_per_symbol is 3", [](auto& c) { c.bits_per_symbol = 3; });
+  expect("code_block_bits is -1", [](auto& c) { c.code_block_bits = -1; });
+  expect("code_rate_x10240 is 0", [](auto& c) { c.code_block_bits = 0; });
+  expect("harq_bits is 1707", [](auto& c) { c.harq_bits = 1707; });
+  expect("csi1_bits is -1", [](auto& c) { c.csi1_bits = -1; });
+  expect("csi2_bits is 8, allowed: 0 without CSI part 1", [](auto& c) { c.csi1_bits = 0; });
   expect("nothing to send", [](auto& c) {
     c.harq_bits = c.csi1_bits = c.csi2_bits = c.code_block_bits = 0;
     c.code_rate_x10240 = 5000;
   });
-  expect("harq_beta_x8 7", [](auto& c) { c.harq_beta_x8 = 7; });
-  expect("csi1_beta_x8 1009", [](auto& c) { c.csi1_beta_x8 = 1009; });
-  expect("csi2_beta_x8 0", [](auto& c) { c.csi2_beta_x8 = 0; });
-  expect("alpha_x100 101", [](auto& c) { c.alpha_x100 = 101; });
-  expect("csi2_bits 8 get no", [](auto& c) {
+  expect("harq_beta_x8 is 7", [](auto& c) { c.harq_beta_x8 = 7; });
+  expect("csi1_beta_x8 is 1009", [](auto& c) { c.csi1_beta_x8 = 1009; });
+  expect("csi2_beta_x8 is 0", [](auto& c) { c.csi2_beta_x8 = 0; });
+  expect("alpha_x100 is 101", [](auto& c) { c.alpha_x100 = 101; });
+  expect("csi2_bits is 8, allowed: as many as get", [](auto& c) {
     c.csi1_bits = 1700;
     c.csi1_beta_x8 = 1008;
   });

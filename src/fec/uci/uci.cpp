@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <string>
 
 #include "fec/bits/bits.h"
 
@@ -33,42 +32,50 @@ SmallBlock small_block_of(const UciConfig& config) {
   return {config.bits, config.coded_bits, config.bits_per_symbol};
 }
 
+// Of each code block.
+PolarConfig polar_of(const UciConfig& config) {
+  const int blocks = uci_code_blocks(config.bits, config.coded_bits);
+  const int bits = (config.bits + config.bits % blocks) / blocks;
+  return {.message_bits = bits + crc_bits(uci_crc_bits(config.bits) == 6 ? Crc::crc6 : Crc::crc11),
+          .coded_bits = config.coded_bits / blocks,
+          .n_max = 10,
+          .interleave_input = false,
+          .interleave_coded = true};
+}
+
 }  // namespace
 
-Result<UciCode> make_uci_code(const UciConfig& config) {
-  if (config.bits < 1 || config.bits > uci_bits_max) {
-    return Error{"bits " + std::to_string(config.bits) + " is not 1.." +
-                 std::to_string(uci_bits_max) + " (TS 38.212 6.3.1)"};
+Refusal refuse(const UciConfig& config) {
+  if (config.bits < 1 || config.bits > uci_bits_max)
+    return {"bits", double(config.bits), "1..1706 (TS 38.212 6.3.1)"};
+  if (config.bits <= small_block_bits_max) {
+    if (const Refusal no = refuse(small_block_of(config))) return no;
+    if (!(config.false_alarm > 0 && config.false_alarm <= 1))
+      return {"false_alarm", config.false_alarm, "above 0 up to 1"};
+    return {};
   }
+  if (config.coded_bits < 1) return {"coded_bits", double(config.coded_bits), "1 or more"};
+  return refuse(polar_of(config));
+}
+
+Result<UciCode> make_uci_code(const UciConfig& config) {
   UciCode code;
+  if (const Refusal no = make_uci_code(config, code)) return Error{words_of(no)};
+  return code;
+}
+
+Refusal make_uci_code(const UciConfig& config, UciCode& code) {
+  if (const Refusal no = refuse(config)) return no;
   code.config = config;
   if (config.bits <= small_block_bits_max) {
-    const SmallBlock small = small_block_of(config);
-    if (auto checked = check(small); !checked) return checked.error();
-    if (!(config.false_alarm > 0 && config.false_alarm <= 1)) {
-      return Error{"false_alarm " + std::to_string(config.false_alarm) + " is not in (0, 1]"};
-    }
-    code.threshold = small_block_threshold(small, config.false_alarm);
-    return code;
-  }
-  if (config.coded_bits < 1) {
-    return Error{"coded_bits " + std::to_string(config.coded_bits) + " is not positive"};
+    code.threshold = small_block_threshold(small_block_of(config), config.false_alarm);
+    return {};
   }
   code.code_blocks = uci_code_blocks(config.bits, config.coded_bits);
   code.leading_zeros = config.bits % code.code_blocks;
   code.block_bits = (config.bits + code.leading_zeros) / code.code_blocks;
   code.crc = uci_crc_bits(config.bits) == 6 ? Crc::crc6 : Crc::crc11;
-  auto polar = make_polar_code({.message_bits = code.block_bits + crc_bits(code.crc),
-                                .coded_bits = config.coded_bits / code.code_blocks,
-                                .n_max = 10,
-                                .interleave_input = false,
-                                .interleave_coded = true});
-  if (!polar) {
-    return Error{"bits " + std::to_string(config.bits) + ", coded_bits " +
-                 std::to_string(config.coded_bits) + ": " + polar.error().message};
-  }
-  code.polar = *std::move(polar);
-  return code;
+  return make_polar_code(polar_of(config), code.polar);
 }
 
 void uci_code_block(const UciCode& code, View<const std::uint8_t, 1> message, int block,

@@ -11,8 +11,8 @@
 //   number
 //                     of bits gets a zero in front
 //
-// Bits are packed, soft bits one SoftBit each. A code is made once a configuration, outside of the
-// slot; nothing after that allocates.
+// Bits are packed, soft bits one SoftBit each. A code is made once a configuration; nothing after
+// that allocates.
 
 #include <cstddef>
 #include <cstdint>
@@ -59,6 +59,9 @@ struct UciCode {
 // Errors name the field and its value: bits, coded_bits, Qm or false_alarm out of range, a polar
 // code that does not exist (E_r below K or above 8192).
 Result<UciCode> make_uci_code(const UciConfig& config);
+// The same in place, for the slot: allocates nothing where reserve(code.polar) came before.
+Refusal make_uci_code(const UciConfig& config, UciCode& code);
+Refusal refuse(const UciConfig& config);
 
 // message: A bits. Bits out_bit ... out_bit + E - 1 of out are written, the others stay.
 void uci_encode(const UciCode& code, View<const std::uint8_t, 1> message, View<std::uint8_t, 1> out,

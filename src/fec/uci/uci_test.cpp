@@ -271,14 +271,16 @@ TEST(Uci, RefusesWithTheFieldAndItsValue) {
     const auto code = make_uci_code(config);
     return code.ok() ? std::string() : code.error().message;
   };
-  EXPECT_NE(message({.bits = 0, .coded_bits = 100}).find("bits 0"), std::string::npos);
-  EXPECT_NE(message({.bits = 1707, .coded_bits = 4000}).find("bits 1707"), std::string::npos);
-  EXPECT_NE(message({.bits = 20, .coded_bits = 0}).find("coded_bits 0"), std::string::npos);
-  EXPECT_NE(message({.bits = 20, .coded_bits = 30}).find("coded_bits 30"), std::string::npos);
-  EXPECT_NE(message({.bits = 20, .coded_bits = 9000}).find("coded_bits 9000"), std::string::npos);
-  EXPECT_NE(message({.bits = 2, .coded_bits = 30, .bits_per_symbol = 5}).find("bits_per_symbol 5"),
+  EXPECT_NE(message({.bits = 0, .coded_bits = 100}).find("bits is 0"), std::string::npos);
+  EXPECT_NE(message({.bits = 1707, .coded_bits = 4000}).find("bits is 1707"), std::string::npos);
+  EXPECT_NE(message({.bits = 20, .coded_bits = 0}).find("coded_bits is 0"), std::string::npos);
+  EXPECT_NE(message({.bits = 20, .coded_bits = 30}).find("coded_bits is 30"), std::string::npos);
+  EXPECT_NE(message({.bits = 20, .coded_bits = 9000}).find("coded_bits is 9000"),
             std::string::npos);
-  EXPECT_NE(message({.bits = 2, .coded_bits = 30, .false_alarm = 0}).find("false_alarm 0"),
+  EXPECT_NE(
+      message({.bits = 2, .coded_bits = 30, .bits_per_symbol = 5}).find("bits_per_symbol is 5"),
+      std::string::npos);
+  EXPECT_NE(message({.bits = 2, .coded_bits = 30, .false_alarm = 0}).find("false_alarm is 0"),
             std::string::npos);
 }
 

@@ -463,6 +463,7 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
   // One handset's PUSCH, up to 256QAM; each part may have all of it.
   const std::size_t bits =
       static_cast<std::size_t>(nr::symbols_per_slot * nr::codeword_layers_max) * plane * 8;
+  fec::reserve(uci_code.polar);
   scrambling.resize(bits / 8);
   for (std::vector<SoftBit>& part : parts) part.resize(bits);
 }

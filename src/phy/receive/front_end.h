@@ -9,6 +9,7 @@
 
 #include "fec/polar/polar.h"
 #include "fec/uci/pusch_uci.h"
+#include "fec/uci/uci.h"
 #include "phy/covariance/covariance.h"
 #include "phy/demap/demap.h"
 #include "phy/dft/dft.h"
@@ -55,6 +56,7 @@ struct ReceiveWorkspace::State {
   fec::PuschUciLayout layout;
   std::vector<std::uint8_t> scrambling;  // packed
   std::array<std::vector<SoftBit>, fec::pusch_parts> parts;
+  fec::UciCode uci_code;
   fec::PolarWorkspace polar;
 };
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "base/refusal.h"
 #include "base/result.h"
 #include "fec/sch/sch.h"
 #include "nr/data_elements.h"
@@ -70,5 +71,10 @@ Result<void> check_shared_channel(const nr::Carrier& carrier, const nr::SharedCh
 // check_shared_channel, and no field of the other link.
 Result<void> check_downlink(const nr::Carrier& carrier, const nr::SharedChannel& pdsch);
 Result<void> check_uplink(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
+
+// The same without allocating, for the slot.
+Refusal refuse_shared_channel(const nr::Carrier& carrier, const nr::SharedChannel& channel);
+Refusal refuse_downlink(const nr::Carrier& carrier, const nr::SharedChannel& pdsch);
+Refusal refuse_uplink(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
 
 }  // namespace noroshi::phy

@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cmath>
-#include <string>
 
 #include "phy/dmrs/dmrs.h"
 #include "phy/shared_channel/allocation.h"
@@ -10,9 +9,11 @@
 namespace noroshi::phy {
 namespace {
 
-Error out_of_range(const char* field, int value, const std::string& allowed) {
-  return Error{std::string(field) + " is " + std::to_string(value) + ", allowed: " + allowed};
+Refusal out_of_range(const char* field, double value, const char* allowed, int index = -1) {
+  return {field, value, allowed, index};
 }
+
+int rbs_of(const nr::SharedChannel& channel) { return static_cast<int>(channel.rbs.count()); }
 
 bool contiguous(const std::bitset<nr::rb_max>& blocks) {
   bool ended = false, begun = false;
@@ -24,8 +25,8 @@ bool contiguous(const std::bitset<nr::rb_max>& blocks) {
   return begun;
 }
 
-Result<void> check_place(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
-  if (channel.rbs.none()) return Error{"rbs is empty: allocate at least one resource block"};
+Refusal check_place(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
+  if (channel.rbs.none()) return out_of_range("rbs", 0, "at least one resource block");
   for (int rb = carrier.rb_count; rb < nr::rb_max; ++rb)
     if (channel.rbs[static_cast<std::size_t>(rb)])
       return out_of_range("rbs", rb, "blocks of the carrier");
@@ -37,7 +38,7 @@ Result<void> check_place(const nr::Carrier& carrier, const nr::SharedChannel& ch
   return {};
 }
 
-Result<void> check_modulation(const char* field, nr::Modulation modulation) {
+Refusal check_modulation(const char* field, nr::Modulation modulation) {
   switch (modulation) {
     case nr::Modulation::pi2_bpsk:
     case nr::Modulation::qpsk:
@@ -53,7 +54,7 @@ Result<void> check_modulation(const char* field, nr::Modulation modulation) {
 }
 
 // One codeword has 1 to 4 layers, two have 5 to 8 and both carry a transport block.
-Result<void> check_layers(const nr::SharedChannel& channel) {
+Refusal check_layers(const nr::SharedChannel& channel) {
   if (channel.layers < 1 || channel.layers > nr::layers_max)
     return out_of_range("layers", channel.layers, "1..8");
   const bool two = nr::codewords(channel) == 2;
@@ -66,7 +67,7 @@ Result<void> check_layers(const nr::SharedChannel& channel) {
   return {};
 }
 
-Result<void> check_dmrs_ports(const nr::SharedChannel& channel) {
+Refusal check_dmrs_ports(const nr::SharedChannel& channel) {
   const nr::Dmrs& dmrs = channel.dmrs;
   const int ports_max = dmrs_ports(dmrs.type, dmrs.double_symbol);
   if (dmrs.port_mask >> ports_max != 0)
@@ -80,10 +81,11 @@ Result<void> check_dmrs_ports(const nr::SharedChannel& channel) {
   return {};
 }
 
-Result<void> check_dmrs_symbols(const nr::SharedChannel& channel) {
+Refusal check_dmrs_symbols(const nr::SharedChannel& channel) {
   const nr::Dmrs& dmrs = channel.dmrs;
   const std::uint32_t allocated = ((1u << channel.symbol_count) - 1) << channel.symbol_start;
-  if (dmrs.symbol_mask == 0) return Error{"dmrs.symbol_mask is 0: no symbol carries DM-RS"};
+  if (dmrs.symbol_mask == 0)
+    return out_of_range("dmrs.symbol_mask", 0, "a symbol that carries DM-RS");
   if ((dmrs.symbol_mask & ~allocated) != 0)
     return out_of_range("dmrs.symbol_mask", dmrs.symbol_mask, "symbols of the allocation only");
   if (!dmrs.double_symbol) return {};
@@ -96,7 +98,7 @@ Result<void> check_dmrs_symbols(const nr::SharedChannel& channel) {
   return {};
 }
 
-Result<void> check_dmrs(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
+Refusal check_dmrs(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
   const nr::Dmrs& dmrs = channel.dmrs;
   if (dmrs.type != 1 && dmrs.type != 2) return out_of_range("dmrs.type", dmrs.type, "1, 2");
   const int groups_max = dmrs.type == 1 ? 2 : 3;
@@ -111,8 +113,8 @@ Result<void> check_dmrs(const nr::Carrier& carrier, const nr::SharedChannel& cha
       return out_of_range("dmrs.reference_rb", dmrs.reference_rb, "up to the first block of rbs");
   // Above this the sum of layers would leave what half a float's exponent holds.
   if (!(dmrs.amplitude_override >= 0.0f) || dmrs.amplitude_override > 1e6f)
-    return Error{"dmrs.amplitude_override is " + std::to_string(dmrs.amplitude_override) +
-                 ", allowed: 0 (none) up to 1e6"};
+    return out_of_range("dmrs.amplitude_override", double{dmrs.amplitude_override},
+                        "0 (none) up to 1e6");
   switch (dmrs.hopping) {
     case nr::SequenceHopping::none:
       break;
@@ -126,11 +128,11 @@ Result<void> check_dmrs(const nr::Carrier& carrier, const nr::SharedChannel& cha
       return out_of_range("dmrs.hopping", static_cast<int>(dmrs.hopping),
                           "0 (none), 1 (group), 2 (sequence)");
   }
-  if (Result<void> symbols = check_dmrs_symbols(channel); !symbols) return symbols;
+  if (const Refusal no = check_dmrs_symbols(channel)) return no;
   return check_dmrs_ports(channel);
 }
 
-Result<void> check_ptrs_ports(const nr::SharedChannel& channel) {
+Refusal check_ptrs_ports(const nr::SharedChannel& channel) {
   const nr::PtRs& ptrs = channel.ptrs;
   // Ports that PT-RS can go with (TS 38.211 tables 6.4.1.2.2.1-1 and 7.4.1.2.2-1); with the others
   // there is no PT-RS (TS 38.214 5.1.6.2, 6.2.2).
@@ -155,7 +157,7 @@ Result<void> check_ptrs_ports(const nr::SharedChannel& channel) {
   return {};
 }
 
-Result<void> check_ptrs(const nr::SharedChannel& channel) {
+Refusal check_ptrs(const nr::SharedChannel& channel) {
   const nr::PtRs& ptrs = channel.ptrs;
   if (!ptrs.present) return {};
   const bool dft = channel.transform_precoding;
@@ -163,8 +165,7 @@ Result<void> check_ptrs(const nr::SharedChannel& channel) {
   if (l != 1 && l != 2 && (l != 4 || dft))
     return out_of_range("ptrs.time_density", l, dft ? "1, 2 (transform precoding)" : "1, 2, 4");
   if (!(ptrs.amplitude > 0.0f) || ptrs.amplitude > 1e6f)
-    return Error{"ptrs.amplitude is " + std::to_string(ptrs.amplitude) +
-                 ", allowed: above 0 up to 1e6"};
+    return out_of_range("ptrs.amplitude", double{ptrs.amplitude}, "above 0 up to 1e6");
   if (dft) {
     // TS 38.211 table 6.4.1.2.2.2-1.
     if (ptrs.groups != 2 && ptrs.groups != 4 && ptrs.groups != 8)
@@ -184,24 +185,20 @@ Result<void> check_ptrs(const nr::SharedChannel& channel) {
   return check_ptrs_ports(channel);
 }
 
-Result<void> check_reserved(const nr::SharedChannel& channel) {
+Refusal check_reserved(const nr::SharedChannel& channel) {
   if (channel.reserved_count < 0 || channel.reserved_count > nr::reserved_max)
-    return out_of_range("reserved_count", channel.reserved_count,
-                        "0.." + std::to_string(nr::reserved_max));
+    return out_of_range("reserved_count", channel.reserved_count, "0..16");
   for (int i = 0; i < channel.reserved_count; ++i) {
     const nr::ReservedElements& reserved = channel.reserved[static_cast<std::size_t>(i)];
-    const auto refuse = [&](const char* field, int value, const char* allowed) {
-      return out_of_range(("reserved[" + std::to_string(i) + "]." + field).c_str(), value, allowed);
-    };
     if (reserved.symbol_mask >> nr::symbols_per_slot != 0)
-      return refuse("symbol_mask", reserved.symbol_mask, "14 bits");
+      return out_of_range("reserved[#].symbol_mask", reserved.symbol_mask, "14 bits", i);
     if ((reserved.subcarrier_mask & ~all_subcarriers) != 0)
-      return refuse("subcarrier_mask", reserved.subcarrier_mask, "12 bits");
+      return out_of_range("reserved[#].subcarrier_mask", reserved.subcarrier_mask, "12 bits", i);
   }
   return {};
 }
 
-Result<void> check_interleaver(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
+Refusal check_interleaver(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
   const nr::VrbInterleaver& vrb = channel.vrb;
   if (vrb.bundle_rbs == 0) return {};
   if (vrb.bundle_rbs != 2 && vrb.bundle_rbs != 4)
@@ -217,7 +214,7 @@ Result<void> check_interleaver(const nr::Carrier& carrier, const nr::SharedChann
   return {};
 }
 
-Result<void> check_hopping(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
+Refusal check_hopping(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
   if (channel.second_hop_rb == -1) return {};
   const int rbs = static_cast<int>(channel.rbs.count());
   if (channel.second_hop_rb < 0 || channel.second_hop_rb > carrier.rb_count - rbs)
@@ -235,7 +232,7 @@ Result<void> check_hopping(const nr::Carrier& carrier, const nr::SharedChannel& 
   return {};
 }
 
-Result<void> check_transform_precoding(const nr::SharedChannel& channel) {
+Refusal check_transform_precoding(const nr::SharedChannel& channel) {
   const bool pi2_bpsk =
       channel.modulation == nr::Modulation::pi2_bpsk ||
       (nr::codewords(channel) == 2 && channel.second.modulation == nr::Modulation::pi2_bpsk);
@@ -248,19 +245,18 @@ Result<void> check_transform_precoding(const nr::SharedChannel& channel) {
     return out_of_range("modulation", 10, "1, 2, 4, 6, 8 with transform precoding");
   if (channel.layers != 1)
     return out_of_range("layers", channel.layers, "1 with transform precoding");
-  if (!contiguous(channel.rbs)) return Error{"rbs has gaps: not with transform precoding"};
+  if (!contiguous(channel.rbs))
+    return out_of_range("rbs", rbs_of(channel), "blocks without a gap with transform precoding");
   if (channel.vrb.bundle_rbs != 0)
     return out_of_range("vrb.bundle_rbs", channel.vrb.bundle_rbs, "0 with transform precoding");
   if (channel.reserved_count != 0)
     return out_of_range("reserved_count", channel.reserved_count, "0 with transform precoding");
   // TS 38.211 6.3.1.4.
-  const int rbs = static_cast<int>(channel.rbs.count());
+  const int rbs = rbs_of(channel);
   int rest = rbs;
   for (const int prime : {2, 3, 5})
     while (rest % prime == 0) rest /= prime;
-  if (rest != 1)
-    return Error{"rbs has " + std::to_string(rbs) +
-                 " blocks, allowed with transform precoding: 2^a 3^b 5^c"};
+  if (rest != 1) return out_of_range("blocks of rbs", rbs, "2^a 3^b 5^c with transform precoding");
   // TS 38.211 6.4.1.1.3, TS 38.214 6.2.2: type 1, nothing beside DM-RS.
   if (channel.dmrs.type != 1)
     return out_of_range("dmrs.type", channel.dmrs.type, "1 with transform precoding");
@@ -275,7 +271,7 @@ Result<void> check_transform_precoding(const nr::SharedChannel& channel) {
   return {};
 }
 
-Result<void> check_uci(const nr::SharedChannel& channel) {
+Refusal check_uci(const nr::SharedChannel& channel) {
   const nr::PuschUci& uci = channel.uci;
   // TS 38.212 5.2.1: up to 1706 bits; what fits is for the multiplexing to say.
   for (const auto& [field, bits] :
@@ -289,27 +285,27 @@ Result<void> check_uci(const nr::SharedChannel& channel) {
 
 }  // namespace
 
-Result<void> check_shared_channel(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
-  if (Result<void> r = check_place(carrier, channel); !r) return r;
-  if (Result<void> r = check_modulation("modulation", channel.modulation); !r) return r;
+Refusal refuse_shared_channel(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
+  if (const Refusal no = check_place(carrier, channel)) return no;
+  if (const Refusal no = check_modulation("modulation", channel.modulation)) return no;
   if (channel.scrambling_id > 1023)
     return out_of_range("scrambling_id", channel.scrambling_id, "0..1023");
-  if (Result<void> r = check_layers(channel); !r) return r;
-  if (Result<void> r = check_transform_precoding(channel); !r) return r;
-  if (Result<void> r = check_dmrs(carrier, channel); !r) return r;
-  if (Result<void> r = check_ptrs(channel); !r) return r;
-  if (Result<void> r = check_reserved(channel); !r) return r;
-  if (Result<void> r = check_interleaver(carrier, channel); !r) return r;
-  if (Result<void> r = check_hopping(carrier, channel); !r) return r;
-  if (Result<void> r = check_uci(channel); !r) return r;
+  if (const Refusal no = check_layers(channel)) return no;
+  if (const Refusal no = check_transform_precoding(channel)) return no;
+  if (const Refusal no = check_dmrs(carrier, channel)) return no;
+  if (const Refusal no = check_ptrs(channel)) return no;
+  if (const Refusal no = check_reserved(channel)) return no;
+  if (const Refusal no = check_interleaver(carrier, channel)) return no;
+  if (const Refusal no = check_hopping(carrier, channel)) return no;
+  if (const Refusal no = check_uci(channel)) return no;
   if (channel.tb_bits == 0 && channel.uci.any()) return {};  // UCI without UL-SCH
   const int elements = nr::data_resource_elements(channel);
   for (int codeword = 0; codeword < nr::codewords(channel); ++codeword)
-    if (Result<void> r = fec::check(sch_config(channel, codeword, elements)); !r) return r;
+    if (const Refusal no = fec::refuse(sch_config(channel, codeword, elements))) return no;
   return {};
 }
 
-Result<void> check_downlink(const nr::Carrier& carrier, const nr::SharedChannel& pdsch) {
+Refusal refuse_downlink(const nr::Carrier& carrier, const nr::SharedChannel& pdsch) {
   if (pdsch.transform_precoding) return out_of_range("transform_precoding", 1, "0 for PDSCH");
   if (pdsch.second_hop_rb != -1)
     return out_of_range("second_hop_rb", pdsch.second_hop_rb, "-1 for PDSCH");
@@ -319,10 +315,10 @@ Result<void> check_downlink(const nr::Carrier& carrier, const nr::SharedChannel&
     return out_of_range("uci.csi1_bits", pdsch.uci.csi1_bits, "0 for PDSCH");
   if (pdsch.ptrs.present && pdsch.ptrs.dmrs_port[1] != -1)
     return out_of_range("ptrs.dmrs_port[1]", pdsch.ptrs.dmrs_port[1], "-1 for PDSCH");
-  return check_shared_channel(carrier, pdsch);
+  return refuse_shared_channel(carrier, pdsch);
 }
 
-Result<void> check_uplink(const nr::Carrier& carrier, const nr::SharedChannel& pusch) {
+Refusal refuse_uplink(const nr::Carrier& carrier, const nr::SharedChannel& pusch) {
   if (pusch.layers > nr::codeword_layers_max)
     return out_of_range("layers", pusch.layers, "1..4 for PUSCH");
   if (pusch.modulation == nr::Modulation::qam1024)
@@ -333,7 +329,17 @@ Result<void> check_uplink(const nr::Carrier& carrier, const nr::SharedChannel& p
     return out_of_range("reserved_count", pusch.reserved_count, "0 for PUSCH");
   if (pusch.dmrs.reference_rb != 0)
     return out_of_range("dmrs.reference_rb", pusch.dmrs.reference_rb, "0 for PUSCH");
-  return check_shared_channel(carrier, pusch);
+  return refuse_shared_channel(carrier, pusch);
+}
+
+Result<void> check_shared_channel(const nr::Carrier& carrier, const nr::SharedChannel& channel) {
+  return as_result(refuse_shared_channel(carrier, channel));
+}
+Result<void> check_downlink(const nr::Carrier& carrier, const nr::SharedChannel& pdsch) {
+  return as_result(refuse_downlink(carrier, pdsch));
+}
+Result<void> check_uplink(const nr::Carrier& carrier, const nr::SharedChannel& pusch) {
+  return as_result(refuse_uplink(carrier, pusch));
 }
 
 }  // namespace noroshi::phy

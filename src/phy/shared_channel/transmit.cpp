@@ -26,6 +26,7 @@ State::State(const nr::Carrier& carrier)
       samples(subcarriers),
       spectrum(subcarriers),
       dft(carrier.rb_count) {
+  fec::reserve(uci_code.polar);
   weights.resize(static_cast<std::size_t>(carrier.rb_count) * ports_max * nr::layers_max);
   const std::size_t bits = nr::codeword_layers_max * nr::symbols_per_slot * subcarriers * 10;
   for (auto& bytes : codeword) bytes.resize(bytes_for_bits(bits));

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 
+#include "fec/uci/pusch_uci.h"
 #include "phy/pdsch.h"
 #include "phy/shared_channel/allocation.h"
 
@@ -28,9 +29,11 @@ struct Payload {
 // UCI that TS 38.212 6.2.7 cannot place, or that leaves UL-SCH too little. Allocates. Precondition:
 // check_uplink.
 Result<void> check_uci_fits(const nr::SharedChannel& pusch);
+// The same without allocating.
+Refusal refuse_uci(const nr::SharedChannel& pusch, fec::PuschUciLayout& scratch);
 
-// grid: [port, symbol 14, subcarrier]; see pdsch_transmit. With UCI it makes polar codes, which
-// allocates. Preconditions: check_downlink or check_uplink, check_precoding, check_uci_fits.
+// grid: [port, symbol 14, subcarrier]; see pdsch_transmit. Preconditions: check_downlink or
+// check_uplink, check_precoding, check_uci_fits.
 void shared_channel_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChannel& channel,
                              const Payload& payload, const Precoding& precoding, View<cf32, 3> grid,
                              TransmitWorkspace& workspace);

@@ -28,10 +28,13 @@ void encode_uci(PuschPart part, View<const std::uint8_t, 1> bits, int bits_given
   // HARQ-ACK may be sent with zeros behind the bits given (fec::pusch_harq_bits).
   std::uint8_t message[bytes_for_bits(fec::uci_bits_max)] = {};
   std::copy_n(bits.data(), bits.size(), message);
-  const auto code = fec::make_uci_code({.bits = count,
-                                        .coded_bits = state.layout.coded_bits(part),
-                                        .bits_per_symbol = state.layout.bits_per_symbol()});
-  fec::uci_encode(code.value(), {message, bytes_for_bits(static_cast<std::size_t>(count))},
+  const Refusal no = fec::make_uci_code({.bits = count,
+                                         .coded_bits = state.layout.coded_bits(part),
+                                         .bits_per_symbol = state.layout.bits_per_symbol()},
+                                        state.uci_code);
+  assert(!no);
+  static_cast<void>(no);
+  fec::uci_encode(state.uci_code, {message, bytes_for_bits(static_cast<std::size_t>(count))},
                   state.parts[static_cast<std::size_t>(part)], 0);
 }
 
@@ -74,23 +77,29 @@ void make_codeword(const nr::SharedChannel& channel, int codeword, const Payload
   nr::cpu::scramble(data_scrambling_init(channel, codeword), bytes, bits);
 }
 
-Result<void> check_uci_fits(const nr::SharedChannel& pusch) {
+Refusal refuse_uci(const nr::SharedChannel& pusch, fec::PuschUciLayout& scratch) {
   if (!pusch.uci.any()) return {};
-  const auto config = fec::pusch_uci_config(pusch);
-  if (!config) return config.error();
-  fec::PuschUciLayout layout;
-  if (auto made = fec::make_pusch_uci_layout(*config, layout); !made) return made;
+  fec::PuschUciConfig config;
+  if (const Refusal no = fec::pusch_uci_config(pusch, config)) return no;
+  if (const Refusal no = fec::place_pusch_uci(config, scratch)) return no;
   if (pusch.tb_bits > 0)
-    if (auto sch = fec::check(ul_sch_config(pusch, layout)); !sch) return sch;
+    if (const Refusal no = fec::refuse(ul_sch_config(pusch, scratch))) return no;
   for (const PuschPart part : {PuschPart::harq, PuschPart::csi1, PuschPart::csi2}) {
-    const int bits = layout.information_bits(part);
+    const int bits = scratch.information_bits(part);
     if (bits == 0) continue;
-    const auto code = fec::make_uci_code({.bits = bits,
-                                          .coded_bits = layout.coded_bits(part),
-                                          .bits_per_symbol = layout.bits_per_symbol()});
-    if (!code) return code.error();
+    if (const Refusal no =
+            fec::refuse(fec::UciConfig{.bits = bits,
+                                       .coded_bits = scratch.coded_bits(part),
+                                       .bits_per_symbol = scratch.bits_per_symbol()}))
+      return no;
   }
   return {};
+}
+
+Result<void> check_uci_fits(const nr::SharedChannel& pusch) {
+  if (!pusch.uci.any()) return {};
+  fec::PuschUciLayout layout;
+  return as_result(refuse_uci(pusch, layout));
 }
 
 }  // namespace noroshi::phy

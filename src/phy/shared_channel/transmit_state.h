@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fec/uci/pusch_uci.h"
+#include "fec/uci/uci.h"
 #include "phy/dft/dft.h"
 #include "phy/precode/precode.h"
 #include "phy/shared_channel/transmit.h"
@@ -41,6 +42,7 @@ struct TransmitWorkspace::State {
   std::vector<cf32> spectrum;
   fec::SchWorkspace sch;
   fec::PuschUciLayout layout;
+  fec::UciCode uci_code;
   std::array<std::vector<std::uint8_t>, fec::pusch_parts> parts;  // coded, packed
   DftPlans dft;
 };

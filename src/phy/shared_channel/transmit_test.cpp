@@ -182,7 +182,7 @@ TEST(Transmit, RefusalsNameFieldAndValue) {
   refused(false, "second_hop_rb is 15", [](auto& c) { c.second_hop_rb = 15; });
   refused(false, "dmrs.symbol_mask is 4",
           [](auto& c) { c.second_hop_rb = 5, c.dmrs.symbol_mask = 1 << 2; });
-  refused(false, "rbs has 7 blocks", [](auto& c) {
+  refused(false, "blocks of rbs is 7", [](auto& c) {
     c.transform_precoding = true;
     c.rbs.reset();
     for (std::size_t rb = 0; rb < 7; ++rb) c.rbs.set(rb);
