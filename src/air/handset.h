@@ -3,6 +3,7 @@
 // The handset's physical layer: the inverse chains of the cell's. It knows its grants from inside
 // the process until PDCCH exists.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -17,7 +18,7 @@ namespace noroshi::air {
 inline constexpr int harq_processes = 16;
 
 // A PUSCH of the standard: 1 to 4 layers, DM-RS of both types, both waveforms, hopping, PT-RS, UCI
-// that has room. Errors name the field and its value. With UCI it allocates.
+// that has room. Errors name the field and its value.
 Result<void> check_pusch_transmit(const nr::Carrier& carrier, const nr::SharedChannel& pusch);
 
 // PUSCH transmit. grid: [port, symbol 14, subcarrier]. precoding: [port, layer], empty for
@@ -38,6 +39,14 @@ phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
                                  fec::HarqBuffer& harq, View<std::uint8_t, 1> tb,
                                  phy::ReceiveWorkspace& workspace);
 
+// What a handset can do; sizes its memory.
+struct HandsetLimits {
+  int transmit_antennas = 1;
+  int receive_antennas = nr::receive_antennas_max;
+  int uplink_layers = 1;
+  int downlink_layers = 1;  // two codewords from 5 on
+};
+
 // One handset: OFDM both ways, its HARQ buffers, its transport blocks. All memory at construction.
 //
 // Samples are in the scale of a unitary transform: a resource element of power 1 gives the time
@@ -48,28 +57,39 @@ class Handset {
  public:
   // seed: of the uplink's transport blocks, together with rnti.
   Handset(const nr::Carrier& carrier, std::uint16_t rnti, std::uint64_t seed = 1,
-          const fec::SchDecodeOptions& options = {});
+          const fec::SchDecodeOptions& options = {}, const HandsetLimits& limits = {});
   ~Handset();
   Handset(Handset&&) noexcept;
   Handset& operator=(Handset&&) noexcept;
 
   struct DownlinkReport {
     phy::ReceiveResult phy;
-    View<const std::uint8_t, 1> tb;  // valid until the next call
+    std::array<View<const std::uint8_t, 1>, 2> tb;  // by codeword; valid until the next call
   };
 
-  // samples: [antenna, sample] of one slot, 1 to 4 antennas. new_data = false for a process that
-  // holds no transport block of this size and base graph (its first transmission never came)
-  // counts as new data. Precondition: phy::check_pdsch.
+  // samples: [antenna, sample] of one slot. new_data = false for a process that holds no transport
+  // blocks of these sizes and base graphs (its first transmission never came) counts as new data.
+  // prg_rbs: blocks that were precoded alike (phy::ReceiveOptions). Precondition:
+  // phy::check_pdsch_receive; layers and antennas within the limits.
   DownlinkReport receive_pdsch(std::int64_t slot, const nr::SharedChannel& pdsch, int harq_id,
-                               bool new_data, View<const cf32, 2> samples);
+                               bool new_data, View<const cf32, 2> samples, int prg_rbs = 0);
 
-  // Writes one slot of samples (silence outside the allocation's symbols). A new transport block
-  // is drawn from the handset's own seeded stream and kept for retransmissions of harq_id; the
-  // view of it is returned so that the site can compare what arrives; it is valid until the next
-  // new transport block of harq_id. Precondition: phy::check_pusch.
+  // Writes one slot of samples, [antenna, sample] (silence outside the allocation's symbols). A new
+  // transport block is drawn from the handset's own seeded stream and kept for retransmissions of
+  // harq_id; the view of it is returned so that the site can compare what arrives; it is valid
+  // until the next new transport block of harq_id. precoding: [antenna, layer]; empty: layer i on
+  // antenna i. uci: as much as the channel says. Precondition: phy::check_pusch; layers and
+  // antennas within the limits.
   View<const std::uint8_t, 1> transmit_pusch(std::int64_t slot, const nr::SharedChannel& pusch,
-                                             int harq_id, bool new_data, View<cf32, 1> samples);
+                                             int harq_id, bool new_data,
+                                             View<const cf32, 2> precoding,
+                                             const phy::UciPayload& uci, View<cf32, 2> samples);
+  // One antenna, no UCI.
+  View<const std::uint8_t, 1> transmit_pusch(std::int64_t slot, const nr::SharedChannel& pusch,
+                                             int harq_id, bool new_data, View<cf32, 1> samples) {
+    return transmit_pusch(slot, pusch, harq_id, new_data, {}, {},
+                          View<cf32, 2>(samples.data(), 1, samples.size()));
+  }
 
   std::uint16_t rnti() const;
 

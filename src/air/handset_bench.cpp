@@ -57,7 +57,7 @@ void receive_case(Bench& bench, int bandwidth_mhz, int mcs, int antennas, const 
   bench.time_us(name, [&] {
     const auto report = handset.receive_pdsch(
         0, pdsch, 0, true, View<const cf32, 2>(received.data(), antennas, sent.size()));
-    return report.phy.crc_ok ? hash_bytes(report.tb.data(), report.tb.size()) : 0;
+    return report.phy.crc_ok ? hash_bytes(report.tb[0].data(), report.tb[0].size()) : 0;
   });
 }
 

@@ -118,7 +118,7 @@ TEST(Handset, ReceivesWhatTheCellSends) {
           handset.receive_pdsch(slot, pdsch, static_cast<int>(slot), true,
                                 View<const cf32, 2>(received.data(), 2, samples.size()));
       EXPECT_TRUE(report.phy.crc_ok);
-      EXPECT_TRUE(std::equal(tb.begin(), tb.end(), report.tb.begin(), report.tb.end()));
+      EXPECT_TRUE(std::equal(tb.begin(), tb.end(), report.tb[0].begin(), report.tb[0].end()));
       if (profile[0] == 'a') {
         // Two antennas at 30 dB each; noise of power p a sample has power p a resource element.
         EXPECT_NEAR(report.phy.sinr_db, 33, 1.5);
@@ -157,7 +157,8 @@ TEST(Handset, CombinesRetransmissionsOfTheSameBlockOnly) {
   const auto report = handset.receive_pdsch(
       5, other, 3, false, View<const cf32, 2>(received.data(), 1, samples.size()));
   EXPECT_TRUE(report.phy.crc_ok);
-  EXPECT_TRUE(std::equal(other_tb.begin(), other_tb.end(), report.tb.begin(), report.tb.end()));
+  EXPECT_TRUE(
+      std::equal(other_tb.begin(), other_tb.end(), report.tb[0].begin(), report.tb[0].end()));
 }
 
 TEST(Handset, SendsWhatTheCellReceives) {

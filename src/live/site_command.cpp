@@ -189,6 +189,21 @@ class Display {
     lines_ = 0;
   }
 
+  // PDUs that a cell refused, the first few of each look; all are counted.
+  void refused(const std::string& cell, site::Site& site, std::size_t index) {
+    constexpr int shown_max = 3;
+    site::RefusedPdu pdu;
+    int count = 0;
+    for (; site.take_refused(index, pdu); ++count) {
+      if (count < shown_max)
+        std::fprintf(stderr, "noroshi site: %s: refused: %s\n", cell.c_str(),
+                     words_of(pdu).c_str());
+    }
+    if (count > shown_max)
+      std::fprintf(stderr, "noroshi site: %s: %d more refused\n", cell.c_str(), count - shown_max);
+    if (count > 0) lines_ = 0;
+  }
+
   void fleet(const std::string& warning) {
     if (warning.empty()) return;
     std::fprintf(stderr, "noroshi site: warning: %s\n", warning.c_str());
@@ -250,13 +265,15 @@ std::vector<std::vector<int>> homes_of(const site::SiteFile& file, const std::ve
 }
 
 // Looks once a second until a signal comes, from a person or from the end of the run.
-void watch(const Signals& signals, const site::Site& site, Observer& observer, Display& display,
-           Service* service, FleetMember* member, const site::AiSection* ai, std::uint64_t seed) {
+void watch(const Signals& signals, const site::SiteConfig& config, site::Site& site,
+           Observer& observer, Display& display, Service* service, FleetMember* member,
+           const site::AiSection* ai, std::uint64_t seed) {
   bool announced = service == nullptr;
   while (!signals.wait(1.0)) {
     display.warn(site.warnings());
     if (member != nullptr) display.fleet(member->warning());
     display.lease(site.lease_in_words());
+    for (std::size_t i = 0; i < site.cells(); ++i) display.refused(config.cells[i].name, site, i);
     if (!announced && service->engines->status().state == engine::EngineState::ready) {
       announced = true;
       service->model = service->engines->status().model_name;
@@ -327,7 +344,7 @@ int run_site(const SiteCommand& command) {
     pthread_kill(main_thread, SIGUSR1);
   });
   Display display(isatty(STDOUT_FILENO) != 0);
-  watch(signals, *site, observer, display, service.get(), member.get(),
+  watch(signals, file->site, *site, observer, display, service.get(), member.get(),
         file->ai ? &*file->ai : nullptr, command.seed);
   member.reset();  // gateways go elsewhere before anything ends
   site->stop();

@@ -43,13 +43,15 @@ int free_process(const Harq& harq) {
   return -1;
 }
 
-int due_process(const Harq& harq, SlotCount slot, double effective_sinr_db, int transmissions_max) {
+int due_process(const Harq& harq, SlotCount slot, View<const double, 1> effective_sinr_db,
+                int transmissions_max) {
   int due = -1;
   for (int id = 0; id < harq_processes; ++id) {
     const HarqProcess& process = harq.processes[id];
     if (process.state != HarqProcess::State::failed) continue;
     if (due >= 0 && harq.processes[due].first_slot <= process.first_slot) continue;
-    if (worth_sending(process, slot, effective_sinr_db, transmissions_max)) due = id;
+    const double sinr_db = effective_sinr_db[static_cast<std::size_t>(process.layers - 1)];
+    if (worth_sending(process, slot, sinr_db, transmissions_max)) due = id;
   }
   return due;
 }

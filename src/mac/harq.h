@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/slot.h"
+#include "base/view.h"
 
 namespace noroshi::mac {
 
@@ -19,12 +20,15 @@ inline constexpr std::array<int, 4> rv_order = {0, 2, 3, 1};
 struct HarqProcess {
   enum class State : std::uint8_t { idle, in_flight, failed };
   State state = State::idle;
-  bool restart = false;  // send the next one as new data: the last had no feedback
+  bool ack_asked = false;  // downlink: a PUSCH is to bring its HARQ-ACK
+  bool restart = false;    // send the next one as new data: the last had no feedback
   bool mcs_at_lowest = false;
   bool mcs_at_highest = false;
   int mcs_index = 0;
-  int tb_bytes = 0;
+  int tb_bytes = 0;         // of all codewords
+  int second_tb_bytes = 0;  // of these, of the second
   int rbs = 0;
+  int layers = 1;
   int shape = 0;                   // of the slot that it was made for
   int transmissions = 0;           // of this transport block
   int transmissions_combined = 0;  // since the receiver last started afresh
@@ -35,7 +39,7 @@ struct HarqProcess {
   SlotCount first_slot = 0;
   SlotCount slot = 0;  // of the last transmission
   SlotCount failed_slot = 0;
-  std::vector<std::uint8_t> data;  // downlink: the largest transport block of the carrier
+  std::vector<std::uint8_t> data;  // downlink: the largest transport blocks of the carrier
 };
 
 struct Harq {
@@ -49,6 +53,8 @@ int free_process(const Harq& harq);
 // The failed process that has waited longest among those worth sending again now, or -1. A
 // retransmission waits, within limits, while the link is so bad that it would likely be wasted:
 // each transport block has only transmissions_max of them.
-int due_process(const Harq& harq, SlotCount slot, double effective_sinr_db, int transmissions_max);
+// effective_sinr_db: by layers, from 1 on.
+int due_process(const Harq& harq, SlotCount slot, View<const double, 1> effective_sinr_db,
+                int transmissions_max);
 
 }  // namespace noroshi::mac

@@ -4,6 +4,7 @@
 // link adaptation, 16 HARQ processes a handset and direction. It speaks FAPI to the cell. Pure in
 // the slot: no clock, no allocation, no I/O; chance comes from its seed.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -31,6 +32,8 @@ Result<std::vector<std::pair<double, std::int64_t>>> read_traffic_csv(const std:
 
 struct HandsetConfig {
   std::uint16_t rnti = 0;
+  int transmit_antennas = 1;
+  int receive_antennas = 1;
   Traffic downlink;
   Traffic uplink;
 };
@@ -42,6 +45,16 @@ struct MacConfig {
   nr::DuplexPattern pattern;
   int transmit_antennas = 1;
   int receive_antennas = 2;
+  // Layers of one handset: as many as these, its antennas and the cell's allow; each slot as many
+  // as carry most. Downlink up to 8, uplink up to 4.
+  int downlink_layers_max = 1;
+  int uplink_layers_max = 1;
+  // Handsets that send on the same blocks (uplink MU-MIMO) have at most so many layers together,
+  // up to 4; 1: they never do.
+  int uplink_group_layers = 1;
+  int precoding_group_rbs = 0;  // blocks of a downlink precoding matrix; 0: one for all
+  // HARQ-ACK and the downlink's SINR come as UCI on PUSCH, beside data or alone; else by on_uci().
+  bool uci_on_pusch = false;
   nr::McsTable mcs_table = nr::McsTable::qam256;
   int dmrs_additional_positions = 1;
   int dmrs_type_a_position = 2;
@@ -54,6 +67,8 @@ struct MacConfig {
   std::uint64_t seed = 1;
 };
 
+inline constexpr int acks_max = 16;  // of one PUSCH: as many as there are HARQ processes
+
 // Stands in for the DCI until PDCCH exists: what a handset must know of its PDU.
 struct Grant {
   std::uint16_t rnti = 0;
@@ -61,7 +76,21 @@ struct Grant {
   int pdu = 0;  // index in DL_TTI.request or UL_TTI.request of the slot
   std::uint8_t harq_id = 0;
   bool new_data = true;
+  int tpmi = 0;  // uplink
+  // Uplink with UCI: the PDSCH processes whose HARQ-ACK it carries, in this order, each of so many
+  // bits.
+  int n_acks = 0;
+  struct Ack {
+    std::uint8_t harq_id = 0;
+    std::uint8_t codewords = 1;
+  };
+  std::array<Ack, acks_max> acks{};
 };
+
+// CSI part 1 as the built-in MAC and its handsets understand it: the SINR of the last PDSCH.
+inline constexpr int csi_bits = 7;
+int sinr_to_csi(double sinr_db);  // steps of 0.5 dB from -12 dB on
+double csi_to_sinr_db(int csi);
 
 // All of one slot's requests. Large: made once, filled again and again.
 struct SlotPlan {
@@ -73,6 +102,7 @@ struct SlotPlan {
   Grant grants[2 * fapi::pdus_per_slot_max];
 };
 
+// Two codewords of one PDSCH count as one transport block.
 struct MacCounters {           // since the start, a direction
   std::uint64_t tb_first = 0;  // first transmissions
   std::uint64_t tb_first_failed = 0;
@@ -83,6 +113,10 @@ struct MacCounters {           // since the start, a direction
   std::uint64_t bits_delivered = 0;     // uplink: of RX_DATA.indication
   std::uint64_t feedback_timeouts = 0;  // transmissions whose feedback never came
   std::uint64_t feedback_stale = 0;     // feedback that answers nothing in flight; ignored
+  std::uint64_t layers = 0;             // of all transmissions, summed
+  std::uint64_t uci_pdus = 0;           // uplink: PUSCH that carry UCI ...
+  std::uint64_t uci_lost = 0;           // ... and whose HARQ-ACK was not detected
+  std::uint64_t paired = 0;             // transmissions on blocks that another handset had first
 };
 
 // A transmission whose feedback has not come after this many slots is sent again, as new data and
@@ -108,6 +142,7 @@ class Mac {
   void on_crc(const fapi::CrcIndication& indication);
   void on_rx_data(const fapi::RxDataIndication& indication);
   void on_uci(const fapi::UciIndication& indication);
+  void on_pusch_uci(const fapi::PuschUciIndication& indication);
 
   const MacCounters& downlink() const;
   const MacCounters& uplink() const;

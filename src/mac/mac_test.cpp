@@ -20,11 +20,6 @@ std::int64_t allocation_count();  // allocation_count_test.cpp
 
 namespace {
 
-const fapi::SharedChannelPdu& shared_pdu(const SlotPlan& plan, const Grant& grant) {
-  if (grant.uplink) return plan.ul_tti.pdus[grant.pdu];
-  return plan.dl_tti.pdus[grant.pdu];
-}
-
 // Answers one grant at once.
 void answer(Mac& mac, const SlotPlan& plan, const Grant& grant, bool ok, double sinr_db) {
   if (grant.uplink) {
@@ -42,7 +37,9 @@ void answer(Mac& mac, const SlotPlan& plan, const Grant& grant, bool ok, double 
   uci.sfn = plan.dl_tti.sfn;
   uci.slot = plan.dl_tti.slot;
   uci.n_ucis = 1;
-  uci.ucis[0] = {grant.rnti, grant.harq_id, static_cast<std::uint8_t>(ok ? 1 : 0),
+  const int codewords = plan.dl_tti.pdus[static_cast<std::size_t>(grant.pdu)].nr_of_codewords;
+  uci.ucis[0] = {grant.rnti, grant.harq_id,
+                 static_cast<std::uint8_t>(ok ? (1 << codewords) - 1 : 0),
                  static_cast<float>(sinr_db)};
   mac.on_uci(uci);
 }
@@ -73,6 +70,17 @@ MacConfig random_config(Prng& prng) {
   config.dmrs_additional_positions = static_cast<int>(prng.below(4));
   config.transmissions_max = 1 + static_cast<int>(prng.below(5));
   config.handsets_per_slot_max = 1 + static_cast<int>(prng.below(5));
+  config.transmit_antennas = 1 + static_cast<int>(prng.below(8));
+  config.receive_antennas = 1 + static_cast<int>(prng.below(8));
+  config.downlink_layers_max = 1 + static_cast<int>(prng.below(config.transmit_antennas));
+  config.uplink_layers_max = 1 + static_cast<int>(prng.below(std::min(config.receive_antennas, 4)));
+  config.uplink_group_layers =
+      1 + static_cast<int>(prng.below(std::min(config.receive_antennas, 4)));
+  config.precoding_group_rbs = static_cast<int>(prng.below(3)) * 4;
+  for (HandsetConfig& handset : config.handsets) {
+    handset.transmit_antennas = 1 << prng.below(3);
+    handset.receive_antennas = 1 + static_cast<int>(prng.below(8));
+  }
   for (HandsetConfig& handset : config.handsets) {
     for (Traffic* traffic : {&handset.downlink, &handset.uplink}) {
       const auto kind = prng.below(4);
@@ -88,6 +96,21 @@ MacConfig random_config(Prng& prng) {
 }
 
 // Checks everything about a slot's plan that does not depend on the past.
+// Of a block: who has it.
+struct Owner {
+  int group = -1;
+  std::uint16_t ports = 0;
+};
+
+int group_of(const fapi::UlTtiRequest& request, int pdu) {
+  for (int g = 0; g < request.n_groups; ++g) {
+    const auto& group = request.groups[static_cast<std::size_t>(g)];
+    for (int i = 0; i < group.n_ue; ++i)
+      if (group.pdu_idx[static_cast<std::size_t>(i)] == pdu) return g;
+  }
+  return -1;
+}
+
 void check_plan(const MacConfig& config, const SlotPlan& plan, SlotCount slot) {
   const SlotName name = slot_name(slot, config.carrier.scs_khz);
   ASSERT_EQ(plan.slot, slot);
@@ -96,7 +119,8 @@ void check_plan(const MacConfig& config, const SlotPlan& plan, SlotCount slot) {
   ASSERT_EQ(plan.tx_data.n_pdus, plan.dl_tti.n_pdus);
   ASSERT_EQ(plan.n_grants, plan.dl_tti.n_pdus + plan.ul_tti.n_pdus);
   ASSERT_LE(plan.dl_tti.n_pdus, config.handsets_per_slot_max);
-  ASSERT_LE(plan.ul_tti.n_pdus, config.handsets_per_slot_max);
+  ASSERT_LE(plan.ul_tti.n_pdus, fapi::pdus_per_slot_max);
+  ASSERT_LE(plan.ul_tti.n_pdus - plan.ul_tti.n_groups, config.handsets_per_slot_max);
   const nr::SlotKind kind = config.pattern.kind(slot);
   if (kind == nr::SlotKind::uplink) {
     ASSERT_EQ(plan.dl_tti.n_pdus, 0);
@@ -104,35 +128,53 @@ void check_plan(const MacConfig& config, const SlotPlan& plan, SlotCount slot) {
   if (kind == nr::SlotKind::downlink || kind == nr::SlotKind::special) {
     ASSERT_EQ(plan.ul_tti.n_pdus, 0);
   }
-  std::bitset<nr::rb_max> taken[2];
+  std::array<std::array<Owner, nr::rb_max>, 2> owners{};
   for (int g = 0; g < plan.n_grants; ++g) {
     const Grant& grant = plan.grants[g];
-    const fapi::SharedChannelPdu& pdu = shared_pdu(plan, grant);
-    ASSERT_EQ(pdu.rnti, grant.rnti);
-    ASSERT_GE(pdu.rb_size, 1);
-    ASSERT_LE(pdu.rb_start + pdu.rb_size, config.carrier.rb_count);
-    for (int rb = pdu.rb_start; rb < pdu.rb_start + pdu.rb_size; ++rb) {
-      ASSERT_FALSE(taken[grant.uplink][rb]) << "slot " << slot << " block " << rb;
-      taken[grant.uplink].set(rb);
+    const toy::Block pdu = toy::block_of(plan, grant);
+    const auto at = static_cast<std::size_t>(grant.pdu);
+    ASSERT_EQ(grant.uplink ? plan.ul_tti.pdus[at].rnti : plan.dl_tti.pdus[at].rnti, grant.rnti);
+    ASSERT_GE(pdu.allocation.rb_size, 1);
+    const int rb_end = pdu.allocation.rb_start + pdu.allocation.rb_size;
+    ASSERT_LE(rb_end, config.carrier.rb_count);
+    ASSERT_LE(pdu.layers, grant.uplink ? config.uplink_layers_max : config.downlink_layers_max);
+    ASSERT_EQ(__builtin_popcount(pdu.dmrs.dmrs_ports), pdu.layers);
+    ASSERT_EQ(pdu.codewords, pdu.layers > 4 ? 2 : 1);
+    // Blocks that another one has only in its group, with ports of one's own.
+    const int group = grant.uplink ? group_of(plan.ul_tti, grant.pdu) : -1;
+    for (int rb = pdu.allocation.rb_start; rb < rb_end; ++rb) {
+      Owner& owner = owners[grant.uplink ? 1 : 0][static_cast<std::size_t>(rb)];
+      ASSERT_TRUE(owner.ports == 0 || (group >= 0 && owner.group == group))
+          << "slot " << slot << " block " << rb;
+      ASSERT_EQ(owner.ports & pdu.dmrs.dmrs_ports, 0);
+      owner.group = group;
+      owner.ports |= pdu.dmrs.dmrs_ports;
+      ASSERT_LE(__builtin_popcount(owner.ports),
+                grant.uplink ? std::max(config.uplink_group_layers, config.uplink_layers_max)
+                             : config.downlink_layers_max);
     }
-    const int end = pdu.start_symbol_index + pdu.nr_of_symbols;
+    const int end = pdu.allocation.start_symbol_index + pdu.allocation.nr_of_symbols;
     ASSERT_LE(end, kind == nr::SlotKind::special ? config.pattern.special_downlink_symbols : 14);
-    ASSERT_NE(pdu.dmrs_symb_pos, 0);
-    ASSERT_EQ(pdu.dmrs_symb_pos >> end, 0);
-    ASSERT_EQ(pdu.dmrs_symb_pos & ((1 << pdu.start_symbol_index) - 1), 0);
+    ASSERT_NE(pdu.dmrs.dmrs_symb_pos, 0);
+    ASSERT_EQ(pdu.dmrs.dmrs_symb_pos >> end, 0);
+    ASSERT_EQ(pdu.dmrs.dmrs_symb_pos & ((1 << pdu.allocation.start_symbol_index) - 1), 0);
     if (!grant.uplink) {
       const auto& data = plan.tx_data.pdus[grant.pdu];
       ASSERT_EQ(data.pdu_index, plan.dl_tti.pdus[grant.pdu].pdu_index);
-      ASSERT_EQ(data.data.size(), pdu.tb_size);
+      ASSERT_EQ(data.data[0].size() + data.data[1].size(), pdu.tb_size);
     }
     // An index that names a code rate also gives the size, TS 38.214 5.1.3.2.
     const auto table = static_cast<nr::McsTable>(pdu.mcs_table + 1);
     const auto mcs = nr::mcs(table, pdu.mcs_index);
     if (mcs) {
-      const int data_symbols = pdu.nr_of_symbols - __builtin_popcount(pdu.dmrs_symb_pos);
-      ASSERT_EQ(pdu.tb_size * 8u, static_cast<unsigned>(nr::transport_block_bits(
-                                      12 * data_symbols, pdu.rb_size, *mcs, 1)));
-      ASSERT_EQ(mcs->code_rate_x10240, pdu.target_code_rate);
+      const int data_symbols =
+          pdu.allocation.nr_of_symbols - __builtin_popcount(pdu.dmrs.dmrs_symb_pos);
+      int bits = 0;
+      for (int q = 0; q < pdu.codewords; ++q)
+        bits += nr::transport_block_bits(12 * data_symbols, pdu.allocation.rb_size, *mcs,
+                                         (pdu.layers + q) / pdu.codewords);
+      ASSERT_EQ(pdu.tb_size * 8u, static_cast<unsigned>(bits));
+      ASSERT_EQ(mcs->code_rate_x10240, pdu.rate);
     } else {
       ASSERT_FALSE(grant.new_data && pdu.mcs_index <= nr::mcs_index_max(table));
       ASSERT_LE(pdu.mcs_index, 31);
@@ -161,7 +203,7 @@ TEST(Mac, RequestsAreLawfulWhateverTheFeedback) {
       if (HasFatalFailure()) return;
       for (int g = 0; g < plan->n_grants; ++g) {
         const Grant& grant = plan->grants[g];
-        const fapi::SharedChannelPdu& pdu = shared_pdu(*plan, grant);
+        const toy::Block pdu = toy::block_of(*plan, grant);
         Seen& process = seen[{grant.uplink, grant.rnti, grant.harq_id}];
         if (process.in_flight) {  // only after its time-out, and then as new data
           ASSERT_GE(slot - process.slot, feedback_timeout_slots);
@@ -171,8 +213,8 @@ TEST(Mac, RequestsAreLawfulWhateverTheFeedback) {
           ++retransmissions;
           ASSERT_TRUE(process.answered_nack);
           ASSERT_EQ(pdu.tb_size, process.tb_size);
-          ASSERT_EQ(pdu.target_code_rate, process.rate);
-          ASSERT_EQ(pdu.qam_mod_order, process.order);
+          ASSERT_EQ(pdu.rate, process.rate);
+          ASSERT_EQ(pdu.order, process.order);
           ++process.transmissions;
           ASSERT_LE(process.transmissions, config.transmissions_max);
         } else {
@@ -183,15 +225,16 @@ TEST(Mac, RequestsAreLawfulWhateverTheFeedback) {
         ASSERT_EQ(pdu.rv_index, rvs[process.rv_next++ % 4]);
         if (!grant.uplink) {
           const auto& data = plan->tx_data.pdus[grant.pdu].data;
-          const std::uint64_t hash = hash_bytes(data.data(), data.size());
+          const std::uint64_t hash = hash_bytes(data[1].data(), data[1].size(),
+                                                hash_bytes(data[0].data(), data[0].size()));
           if (!grant.new_data) {
             ASSERT_EQ(hash, process.hash);
           }
           process.hash = hash;
         }
         process.tb_size = pdu.tb_size;
-        process.rate = pdu.target_code_rate;
-        process.order = pdu.qam_mod_order;
+        process.rate = pdu.rate;
+        process.order = pdu.order;
         process.slot = slot;
         process.in_flight = true;
         process.answered_nack = false;
@@ -264,6 +307,67 @@ TEST(Mac, FeedbackOfAnEarlierTransmissionIsIgnored) {
   }
 }
 
+// Each PDSCH is asked for once, its HARQ-ACK counts once, and one that is not detected times out.
+TEST(Mac, HarqAckComesOnPusch) {
+  MacConfig config = toy::config(3);
+  config.uci_on_pusch = true;
+  config.handsets[2].uplink.kind = Traffic::Kind::none;  // its UCI goes alone
+  config.handsets[2].transmit_antennas = 2;
+  Mac mac(config);
+  auto plan = std::make_unique<SlotPlan>();
+  Prng prng(12);
+  std::map<std::tuple<int, int>, SlotCount> waiting;
+  std::uint64_t acks = 0, alone = 0, lost = 0;
+  for (SlotCount slot = 0; slot < 2000; ++slot) {
+    mac.on_slot(slot, *plan);
+    for (int g = 0; g < plan->n_grants; ++g) {
+      const Grant& grant = plan->grants[g];
+      if (!grant.uplink) {
+        waiting[{grant.rnti, grant.harq_id}] = slot;
+        continue;
+      }
+      const fapi::PuschPdu& pdu = plan->ul_tti.pdus[static_cast<std::size_t>(grant.pdu)];
+      const bool data = (pdu.pdu_bitmap & fapi::pusch_bitmap_data) != 0;
+      if (data) answer(mac, *plan, grant, true, 20);
+      const bool uci = (pdu.pdu_bitmap & fapi::pusch_bitmap_uci) != 0;
+      ASSERT_EQ(uci, grant.n_acks > 0);
+      ASSERT_TRUE(data || uci);
+      if (!uci) continue;
+      ASSERT_EQ(pdu.uci.harq_ack_bit_length, grant.n_acks);  // one codeword each
+      ASSERT_EQ(pdu.uci.csi_part1_bit_length, csi_bits);
+      alone += data ? 0 : 1;
+      fapi::PuschUciIndication indication;
+      indication.n_ucis = 1;
+      auto& heard = indication.ucis[0];
+      heard.handle = pdu.handle;
+      heard.rnti = grant.rnti;
+      heard.harq.bit_len = pdu.uci.harq_ack_bit_length;
+      const bool detected = prng.below(20) != 0;
+      heard.harq.detection = detected ? fapi::UciDetection::no_dtx : fapi::UciDetection::dtx;
+      heard.harq.payload.fill(0xff);
+      heard.csi_part1.bit_len = csi_bits;
+      heard.csi_part1.detection = fapi::UciDetection::no_dtx;
+      heard.csi_part1.payload[0] = static_cast<std::uint8_t>(sinr_to_csi(20) << 1);
+      for (int a = 0; a < grant.n_acks; ++a) {
+        const std::tuple key{grant.rnti, grant.acks[static_cast<std::size_t>(a)].harq_id};
+        ASSERT_TRUE(waiting.contains(key)) << "asked for twice";
+        ASSERT_GE(slot - waiting[key], 3);
+        waiting.erase(key);
+      }
+      (detected ? acks : lost) += static_cast<std::uint64_t>(grant.n_acks);
+      mac.on_pusch_uci(indication);
+      mac.on_pusch_uci(indication);  // twice: the second answers nothing
+    }
+  }
+  EXPECT_EQ(mac.downlink().tb_ok, acks);
+  EXPECT_GT(acks, 1000u);
+  EXPECT_GT(alone, 50u);
+  EXPECT_GT(lost, 10u);
+  EXPECT_GT(mac.uplink().uci_lost, 0u);
+  EXPECT_GE(mac.downlink().feedback_timeouts, lost - 16 * 3);
+  EXPECT_NEAR(csi_to_sinr_db(sinr_to_csi(17.3)), 17.3, 0.26);
+}
+
 TEST(Mac, ForeignFeedbackIsIgnored) {
   Mac mac(toy::config(1));
   auto plan = std::make_unique<SlotPlan>();
@@ -287,6 +391,11 @@ TEST(Mac, NothingAllocatesInTheSlot) {
   config.handsets[0].downlink.kind = Traffic::Kind::poisson;
   config.handsets[1].uplink.kind = Traffic::Kind::replay;
   config.handsets[1].uplink.arrivals = {{0.0, 1000}, {0.01, 100}};
+  config.transmit_antennas = config.receive_antennas = 8;
+  config.downlink_layers_max = 8;
+  config.uplink_layers_max = config.uplink_group_layers = 4;
+  for (HandsetConfig& handset : config.handsets)
+    handset.receive_antennas = 8, handset.transmit_antennas = 2;
   Mac mac(config);
   auto plan = std::make_unique<SlotPlan>();
   Prng prng(3);
@@ -315,12 +424,16 @@ TEST(Mac, ASeedRepeatsTheRun) {
       cell.run(1);
       for (int g = 0; g < cell.plan->n_grants; ++g) {
         const Grant& grant = cell.plan->grants[g];
-        const auto& pdu = shared_pdu(*cell.plan, grant);
-        const std::uint32_t facts[] = {pdu.rnti,    pdu.rb_start, pdu.rb_size,
-                                       pdu.tb_size, pdu.rv_index, grant.harq_id};
+        const toy::Block pdu = toy::block_of(*cell.plan, grant);
+        const std::uint32_t facts[] = {grant.rnti,
+                                       pdu.allocation.rb_start,
+                                       pdu.allocation.rb_size,
+                                       pdu.tb_size,
+                                       pdu.rv_index,
+                                       grant.harq_id};
         hash = hash_bytes(facts, sizeof facts, hash);
         if (grant.uplink) continue;
-        const auto& data = cell.plan->tx_data.pdus[grant.pdu].data;
+        const auto& data = cell.plan->tx_data.pdus[grant.pdu].data[0];
         hash = hash_bytes(data.data(), data.size(), hash);
       }
     }

@@ -148,5 +148,48 @@ TEST(Harq, LosesNothingInWalkingFades) {
   }
 }
 
+// The number of layers that carries most is found, whatever it is, and kept.
+TEST(Rank, FindsWhatCarriesMost) {
+  struct Case {
+    double sinr_db, mixing_db;
+    int least, most;
+  };
+  for (const Case& c : {Case{5, 3, 1, 1}, Case{20, 3, 2, 3}, Case{38, 0.5, 4, 4}}) {
+    SCOPED_TRACE(testing::Message() << c.sinr_db << " dB, mixing " << c.mixing_db << " dB");
+    MacConfig config = toy::config(1);
+    config.transmit_antennas = config.receive_antennas = 4;
+    config.downlink_layers_max = config.uplink_layers_max = 4;
+    config.handsets[0].transmit_antennas = config.handsets[0].receive_antennas = 4;
+    toy::Cell cell(config, {{.rnti = 100, .sinr_db = c.sinr_db, .mixing_db = c.mixing_db}}, 5);
+    cell.run(2000);
+    const MacCounters before = cell.mac.downlink();
+    cell.run(4000);
+    const MacCounters& after = cell.mac.downlink();
+    const double layers = static_cast<double>(after.layers - before.layers) /
+                          static_cast<double>(after.tb_first + after.tb_retransmissions -
+                                              before.tb_first - before.tb_retransmissions);
+    EXPECT_GT(layers, c.least - 0.1);
+    EXPECT_LT(layers, c.most + 0.1);
+    EXPECT_LT(first_bler(after, before), 0.15);
+    EXPECT_EQ(after.tb_lost, 0u);
+  }
+}
+
+// Handsets of one antenna share blocks, so that both send more often than by turns.
+TEST(Pairing, SharesBlocks) {
+  std::uint64_t bits[2];
+  for (const int layers : {1, 2}) {
+    MacConfig config = toy::config(4);
+    config.handsets_per_slot_max = 1;
+    config.receive_antennas = 4;
+    config.uplink_group_layers = layers;
+    toy::Cell cell(config, {{100, 20}, {101, 20}, {102, 20}, {103, 20}}, 5);
+    cell.run(3000);
+    bits[layers - 1] = cell.mac.uplink().bits_ok;
+    EXPECT_EQ(cell.mac.uplink().paired > 0, layers == 2);
+  }
+  EXPECT_GT(static_cast<double>(bits[1]), 1.7 * static_cast<double>(bits[0]));
+}
+
 }  // namespace
 }  // namespace noroshi::mac

@@ -21,8 +21,43 @@ struct Radio {
   double sinr_db = 20;          // mean
   double doppler_hz = 0;        // 0: no fading
   int branches = 1;             // of maximum-ratio combining; the mean stays
+  double mixing_db = 0;         // that each layer beyond the first takes from all
   double receiver_loss_db = 0;  // block errors come at this much more SINR than Shannon and 3 dB
 };
+
+// What PDSCH and PUSCH PDUs have in common.
+struct Block {
+  std::uint16_t rate = 0;
+  std::uint8_t order = 0;
+  std::uint8_t mcs_index = 0, mcs_table = 0, rv_index = 0;
+  std::uint32_t tb_size = 0;  // of all codewords
+  int layers = 1, codewords = 1;
+  fapi::DmrsFields dmrs;
+  fapi::Allocation allocation;
+};
+
+inline Block block_of(const SlotPlan& plan, const Grant& grant) {
+  const auto at = static_cast<std::size_t>(grant.pdu);
+  if (grant.uplink) {
+    const fapi::PuschPdu& pdu = plan.ul_tti.pdus[at];
+    return {pdu.target_code_rate,
+            pdu.qam_mod_order,
+            pdu.mcs_index,
+            pdu.mcs_table,
+            pdu.data.rv_index,
+            pdu.data.tb_size,
+            pdu.nr_of_layers,
+            1,
+            pdu.dmrs,
+            pdu.allocation};
+  }
+  const fapi::PdschPdu& pdu = plan.dl_tti.pdus[at];
+  const fapi::CodewordFields& first = pdu.codewords[0];
+  return {first.target_code_rate, first.qam_mod_order, first.mcs_index,
+          first.mcs_table,        first.rv_index,      first.tb_size + pdu.codewords[1].tb_size,
+          pdu.nr_of_layers,       pdu.nr_of_codewords, pdu.dmrs,
+          pdu.allocation};
+}
 
 class Cell {
  public:
@@ -90,16 +125,16 @@ class Cell {
   };
 
   void transmit(SlotCount slot, const Grant& grant) {
-    const fapi::SharedChannelPdu& pdu =
-        grant.uplink ? static_cast<const fapi::SharedChannelPdu&>(plan->ul_tti.pdus[grant.pdu])
-                     : plan->dl_tti.pdus[grant.pdu];
+    const Block pdu = block_of(*plan, grant);
     std::size_t handset = 0;
-    while (radios_[handset].rnti != pdu.rnti) ++handset;
-    const double sinr = sinr_db(handset, slot);
+    while (radios_[handset].rnti != grant.rnti) ++handset;
+    // Layers share the power, and each further one costs what their mixing costs a receiver.
+    const double sinr = sinr_db(handset, slot) - 10 * std::log10(pdu.layers) -
+                        radios_[handset].mixing_db * (pdu.layers - 1);
     double& gathered = gathered_[handset][grant.harq_id + (grant.uplink ? 16 : 0)];
     if (grant.new_data) gathered = 0;
     gathered += std::pow(10.0, sinr / 10);
-    const double efficiency = pdu.qam_mod_order * pdu.target_code_rate / 10240.0;
+    const double efficiency = pdu.order * pdu.rate / 10240.0;
     const double needed_db =
         10 * std::log10(std::exp2(efficiency) - 1) + 3 + radios_[handset].receiver_loss_db;
     const double excess_db = 10 * std::log10(gathered) - needed_db;
@@ -112,17 +147,17 @@ class Cell {
     answer.name = slot_name(slot, config_.carrier.scs_khz);
     if (grant.uplink) {
       answer.crc.handle = plan->ul_tti.pdus[grant.pdu].handle;
-      answer.crc.rnti = pdu.rnti;
+      answer.crc.rnti = grant.rnti;
       answer.crc.harq_id = grant.harq_id;
       answer.crc.tb_crc_status = ok ? 0 : 1;
       answer.crc.ul_sinr_db = static_cast<float>(report);
     } else {
-      answer.uci.rnti = pdu.rnti;
+      answer.uci.rnti = grant.rnti;
       answer.uci.harq_id = grant.harq_id;
-      answer.uci.harq_value = ok ? 1 : 0;
+      answer.uci.harq_value = ok ? static_cast<std::uint8_t>((1 << pdu.codewords) - 1) : 0;
       answer.uci.dl_sinr_db = static_cast<float>(report);
       ok_bits[handset] += ok ? 8.0 * pdu.tb_size : 0.0;
-      rbs[handset] += pdu.rb_size;
+      rbs[handset] += pdu.allocation.rb_size;
     }
     answers_.push_back(answer);
   }

@@ -73,6 +73,15 @@ Result<std::unique_ptr<CellRun>> CellRun::make(const CellSurroundings& around, s
   mac.pattern = cell.pattern;
   mac.transmit_antennas = cell.transmit_antennas;
   mac.receive_antennas = cell.receive_antennas;
+  mac.downlink_layers_max = cell.downlink_layers_max;
+  mac.uplink_layers_max = cell.uplink_layers_max;
+  mac.uplink_group_layers = cell.uplink_group_layers;
+  mac.precoding_group_rbs = cell.precoding_group_rbs;
+  mac.uci_on_pusch = cell.uci_on_pusch;
+  for (std::size_t i = 0; i < mac.handsets.size(); ++i) {
+    mac.handsets[i].transmit_antennas = cell.channels[i].transmit_antennas;
+    mac.handsets[i].receive_antennas = cell.channels[i].receive_antennas;
+  }
   mac.seed = seed;
   const SlotLoop::Surroundings surroundings{
       .counters = run->counters_,

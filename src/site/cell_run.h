@@ -63,6 +63,7 @@ class CellRun {
   Result<void> finish();  // closes the recording; keeps the cost model, of a run at real pace
 
   bool take_late(LateSlot& late) { return loop_->take_late(late); }
+  bool take_refused(RefusedPdu& refused) { return loop_->take_refused(refused); }
   bool take_trace(SlotTrace& trace);
   bool take_stall(HostStall& stall);
 

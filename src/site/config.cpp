@@ -1,5 +1,6 @@
 #include "site/config.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -24,6 +25,7 @@ struct Parser {
   void cells(const YAML::Node& node);
   void cell(const YAML::Node& node, const std::string& path, CellConfig& cell);
   void carrier(YamlSection& section, CellConfig& cell);
+  void antennas(YamlSection& section, CellConfig& cell);
   void handsets(YamlSection& section, const std::string& path, const mac::HandsetConfig& common,
                 CellConfig& cell);
   void handset(const YAML::Node& node, const std::string& path, const mac::HandsetConfig& common,
@@ -76,17 +78,39 @@ void Parser::cells(const YAML::Node& node) {
 }
 
 void Parser::cell(const YAML::Node& node, const std::string& path, CellConfig& cell) {
-  YamlSection section(
-      reader, node, path,
-      {"name", "start", "processors", "bandwidth_mhz", "subcarrier_spacing_khz", "frequency_mhz",
-       "physical_cell_id", "duplex", "special_downlink_symbols", "special_uplink_symbols",
-       "receive_antennas", "mcs_table", "dmrs_additional_positions", "ldpc_iterations_max",
-       "harq_transmissions_max", "target_bler", "handsets_per_slot_max", "traffic", "handsets"});
+  YamlSection section(reader, node, path,
+                      {"name",
+                       "start",
+                       "processors",
+                       "bandwidth_mhz",
+                       "subcarrier_spacing_khz",
+                       "frequency_mhz",
+                       "physical_cell_id",
+                       "duplex",
+                       "special_downlink_symbols",
+                       "special_uplink_symbols",
+                       "receive_antennas",
+                       "transmit_antennas",
+                       "downlink_layers_max",
+                       "uplink_layers_max",
+                       "uplink_group_layers",
+                       "precoding_group_rbs",
+                       "uci_on_pusch",
+                       "uci_on_pusch",
+                       "equalizer",
+                       "mcs_table",
+                       "dmrs_additional_positions",
+                       "ldpc_iterations_max",
+                       "harq_transmissions_max",
+                       "target_bler",
+                       "handsets_per_slot_max",
+                       "traffic",
+                       "handsets"});
   section.text("name", cell.name);
   section.boolean("start", cell.starts);
   section.integers("processors", cell.processors, 0, processor_max, 2);
   carrier(section, cell);
-  section.integer("receive_antennas", cell.receive_antennas, 1, nr::receive_antennas_max);
+  antennas(section, cell);
   section.choice<nr::McsTable>("mcs_table", cell.mac.mcs_table,
                                {{"64qam", nr::McsTable::qam64},
                                 {"256qam", nr::McsTable::qam256},
@@ -100,6 +124,22 @@ void Parser::cell(const YAML::Node& node, const std::string& path, CellConfig& c
   mac::HandsetConfig common;
   if (section.has("traffic")) traffic(section.child("traffic"), path + ".traffic", common);
   handsets(section, path, common, cell);
+}
+
+void Parser::antennas(YamlSection& section, CellConfig& cell) {
+  section.integer("receive_antennas", cell.receive_antennas, 1, nr::receive_antennas_max);
+  section.integer("transmit_antennas", cell.transmit_antennas, 1, fapi::ports_max);
+  section.integer("downlink_layers_max", cell.downlink_layers_max, 1, cell.transmit_antennas);
+  // DM-RS of one symbol, as the MAC sends them, have 4 ports.
+  const int uplink_most = std::min(cell.receive_antennas, nr::codeword_layers_max);
+  section.integer("uplink_layers_max", cell.uplink_layers_max, 1, uplink_most);
+  section.integer("uplink_group_layers", cell.uplink_group_layers, 1, uplink_most);
+  section.integer("precoding_group_rbs", cell.precoding_group_rbs, 0, nr::rb_max);
+  section.boolean("uci_on_pusch", cell.uci_on_pusch);
+  section.choice<phy::Equalizer>("equalizer", cell.equalizer,
+                                 {{"zf", phy::Equalizer::zero_forcing},
+                                  {"mmse", phy::Equalizer::mmse},
+                                  {"mmse_irc", phy::Equalizer::mmse_irc}});
 }
 
 void Parser::carrier(YamlSection& section, CellConfig& cell) {
@@ -147,7 +187,7 @@ void Parser::handset(const YAML::Node& node, const std::string& path,
                      const mac::HandsetConfig& common, CellConfig& cell) {
   YamlSection section(reader, node, path,
                       {"rnti", "profile", "delay_spread_ns", "doppler_hz", "snr_db",
-                       "timing_offset_ns", "receive_antennas", "traffic"});
+                       "timing_offset_ns", "receive_antennas", "transmit_antennas", "traffic"});
   HandsetChannel channel;
   int rnti = 0x4601 + static_cast<int>(cell.channels.size());
   section.integer("rnti", rnti, 1, 65519);  // C-RNTI: TS 38.321 table 7.1-1
@@ -165,6 +205,9 @@ void Parser::handset(const YAML::Node& node, const std::string& path,
   section.number("snr_db", channel.snr_db, -20, 60);
   section.number("timing_offset_ns", channel.timing_offset_ns, 0, 2000);
   section.integer("receive_antennas", channel.receive_antennas, 1, nr::receive_antennas_max);
+  section.integer("transmit_antennas", channel.transmit_antennas, 1, 4);
+  if (channel.transmit_antennas == 3)
+    section.fail("transmit_antennas", "has no codebook (allowed: 1, 2, 4)");
   mac::HandsetConfig config = common;
   config.rnti = channel.rnti;
   if (section.has("traffic")) traffic(section.child("traffic"), path + ".traffic", config);

@@ -57,6 +57,15 @@ TEST(Config, DocumentedDefaultsAreTheDefaults) {
   EXPECT_EQ(a.cells[0].mac.dmrs_additional_positions, b.cells[0].mac.dmrs_additional_positions);
   EXPECT_EQ(a.cells[0].channels[0].rnti, b.cells[0].channels[0].rnti);
   EXPECT_EQ(a.cells[0].channels[0].receive_antennas, b.cells[0].channels[0].receive_antennas);
+  EXPECT_EQ(a.cells[0].channels[0].transmit_antennas, b.cells[0].channels[0].transmit_antennas);
+  EXPECT_EQ(a.cells[0].receive_antennas, b.cells[0].receive_antennas);
+  EXPECT_EQ(a.cells[0].transmit_antennas, b.cells[0].transmit_antennas);
+  EXPECT_EQ(a.cells[0].downlink_layers_max, b.cells[0].downlink_layers_max);
+  EXPECT_EQ(a.cells[0].uplink_layers_max, b.cells[0].uplink_layers_max);
+  EXPECT_EQ(a.cells[0].uplink_group_layers, b.cells[0].uplink_group_layers);
+  EXPECT_EQ(a.cells[0].precoding_group_rbs, b.cells[0].precoding_group_rbs);
+  EXPECT_EQ(a.cells[0].uci_on_pusch, b.cells[0].uci_on_pusch);
+  EXPECT_EQ(a.cells[0].equalizer, b.cells[0].equalizer);
   EXPECT_EQ(a.realtime_priority, b.realtime_priority);
   EXPECT_EQ(a.keep_awake, b.keep_awake);
   EXPECT_EQ(a.cells[0].light_air, b.cells[0].light_air);

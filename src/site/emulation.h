@@ -3,21 +3,24 @@
 // The emulated air: handsets and their radio channels, both ways. Pure: no thread, no clock, chance
 // from the seed; nothing allocates after construction.
 //
-//   uplink    y_a = sum over handsets h of  g_h (c_ha * x_h) + n_a      per receive antenna a
-//   downlink  y_h = c_h * x + n_h                                       per handset with a grant
+//   uplink    y_a = sum over handsets h, their antennas p of  g_h (c_hap * x_hp) + n_a
+//   downlink  y_b = sum over the cell's T antennas p of  (c_bp * x_p) / sqrt(T) + n_b
 //
-// Channels have mean power 1. snr_db is the mean signal power of a resource element over its noise
-// power, at one receive antenna: all handsets meet the same uplink noise with their own gain, and
-// each downlink has its own noise.
+// at receive antenna a of the cell and b of a handset with a grant. Channels have mean power 1 and
+// fade by themselves. snr_db is the mean signal power of a resource element over its noise power,
+// at one receive antenna, when all transmit antennas of the cell have power 1 or the handset's one
+// together: all handsets meet the same uplink noise with their own gain, and each downlink has its
+// own noise.
 //
-// Light air (CellConfig::light_air) costs a tenth: c_ha is 1 or -1, the noise of the uplink
-// recurs, and handsets acknowledge every downlink block without looking.
+// Light air (CellConfig::light_air) costs a tenth: c_hap is a root of unity, the noise of the
+// uplink recurs, and handsets acknowledge every downlink block without looking.
 
 #include <vector>
 
 #include "air/channel.h"
 #include "air/handset.h"
 #include "fapi/messages.h"
+#include "nr/pusch_precoding.h"
 #include "site/site.h"
 #include "site/slot_data.h"
 
@@ -41,24 +44,33 @@ class Emulation {
  private:
   struct User {
     air::Handset handset;
-    air::Channel uplink, downlink;
+    std::vector<air::Channel> uplink, downlink;  // of each antenna that transmits
+    std::vector<cf32> light;                     // [antenna, antenna of the cell]: c in light air
     float uplink_gain;
     float downlink_noise_power;
     float snr_db;
-    int antennas;
+    int receive_antennas, transmit_antennas;
+    // What it made of the last PDSCH of each process, a bit a codeword, and of the last of all.
+    std::array<std::uint8_t, air::harq_processes> acks{};
+    float last_sinr_db = 0;
   };
   Emulation(const CellConfig& cell, std::uint64_t seed);
   User* find(std::uint16_t rnti);
-  void light_uplink(const User& user, View<const cf32, 1> transmit, View<cf32, 2> receive);
+  void light_uplink(const User& user, std::size_t antenna, View<const cf32, 1> transmit,
+                    View<cf32, 2> receive);
+  static phy::UciPayload make_uci(const User& user, const Grant& grant,
+                                  std::array<std::uint8_t, 8>& bytes);
+  void receive_pdsch(const DownlinkSlot& slot, const Grant& grant, User& user,
+                     fapi::UciIndication::Uci& uci, int& mismatches);
   void add_recurring_noise(View<cf32, 1> samples);
 
   nr::Carrier carrier_;
-  int antennas_;
+  int receive_antennas_, transmit_antennas_;
   std::vector<User> users_;
   Prng uplink_noise_, downlink_noise_;
   bool light_;
   std::vector<cf32> recurring_noise_;  // [two slots of samples], in light air
-  std::vector<cf32> transmit_;         // [sample]
+  std::vector<cf32> transmit_;         // [antenna of a handset, sample]
   std::vector<cf32> receive_;          // [antenna of a handset, sample]
 };
 

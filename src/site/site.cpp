@@ -45,6 +45,41 @@ Result<Processors> choose_processors(const SiteConfig& config) {
   return chosen;
 }
 
+Result<void> check_antennas(const CellConfig& cell) {
+  const auto wrong = [&](const char* field, int value, const std::string& allowed) {
+    return Error{"cell " + cell.name + ": " + field + " is " + std::to_string(value) +
+                 ", allowed: " + allowed};
+  };
+  const auto up_to = [](int most) { return "1.." + std::to_string(most); };
+  const auto outside = [](int value, int most) { return value < 1 || value > most; };
+  const int rx = cell.receive_antennas, tx = cell.transmit_antennas;
+  if (outside(rx, nr::receive_antennas_max))
+    return wrong("receive_antennas", rx, up_to(nr::receive_antennas_max));
+  if (outside(tx, fapi::ports_max)) return wrong("transmit_antennas", tx, up_to(fapi::ports_max));
+  if (outside(cell.downlink_layers_max, tx))
+    return wrong("downlink_layers_max", cell.downlink_layers_max,
+                 up_to(tx) + ", as transmit_antennas");
+  const int up_most = std::min(rx, nr::codeword_layers_max);
+  if (outside(cell.uplink_layers_max, up_most))
+    return wrong("uplink_layers_max", cell.uplink_layers_max,
+                 up_to(up_most) + ", as receive_antennas");
+  // DM-RS of one symbol has 4 ports.
+  if (outside(cell.uplink_group_layers, up_most))
+    return wrong("uplink_group_layers", cell.uplink_group_layers,
+                 up_to(up_most) + ", as receive_antennas");
+  if (cell.precoding_group_rbs < 0 || cell.precoding_group_rbs > nr::rb_max)
+    return wrong("precoding_group_rbs", cell.precoding_group_rbs, "0..275");
+  for (const HandsetChannel& handset : cell.channels) {
+    const int ports = handset.transmit_antennas;
+    if (ports != 1 && ports != 2 && ports != 4)
+      return wrong("handsets: transmit_antennas", ports, "1, 2, 4");
+    if (outside(handset.receive_antennas, nr::receive_antennas_max))
+      return wrong("handsets: receive_antennas", handset.receive_antennas,
+                   up_to(nr::receive_antennas_max));
+  }
+  return {};
+}
+
 Result<void> check_cell(const CellConfig& cell) {
   if (cell.processors.size() > 2)
     return Error{"cell " + cell.name + ": processors: " + std::to_string(cell.processors.size()) +
@@ -62,9 +97,7 @@ Result<void> check_cell(const CellConfig& cell) {
                      std::to_string(cell.channels[i].rnti)};
     }
   }
-  if (cell.receive_antennas < 1 || cell.receive_antennas > nr::receive_antennas_max)
-    return Error{"cell " + cell.name + ": 1 to 4 receive antennas"};
-  return {};
+  return check_antennas(cell);
 }
 
 Result<void> check_config(const SiteConfig& config) {
@@ -311,6 +344,9 @@ bool Site::runs(std::size_t cell) const { return state_->cells[cell]->runs(); }
 const std::vector<int>& Site::radio_processors() const { return state_->around.radio_processors; }
 bool Site::take_late(std::size_t cell, LateSlot& late) {
   return state_->cells[cell]->take_late(late);
+}
+bool Site::take_refused(std::size_t cell, RefusedPdu& refused) {
+  return state_->cells[cell]->take_refused(refused);
 }
 bool Site::take_trace(std::size_t cell, SlotTrace& trace) {
   return state_->cells[cell]->take_trace(trace);

@@ -21,9 +21,11 @@
 #include "base/slot.h"
 #include "mac/mac.h"
 #include "nr/carrier.h"
+#include "phy/equalize/equalize.h"
 #include "site/lease/keeper.h"
 #include "site/lease/lease.h"
 #include "site/lease/stall.h"
+#include "site/pdu.h"
 
 namespace noroshi::site {
 
@@ -35,6 +37,7 @@ struct HandsetChannel {
   double snr_db = 25;           // a receive antenna, mean, both directions
   double timing_offset_ns = 0;  // by which its uplink comes late
   int receive_antennas = 1;     // of the handset
+  int transmit_antennas = 1;    // 1, 2, 4
 };
 
 struct CellConfig {
@@ -45,7 +48,13 @@ struct CellConfig {
   nr::DuplexPattern pattern;
   int transmit_antennas = 1;
   int receive_antennas = 2;
+  int downlink_layers_max = 1;  // of one handset, 1 to 8
+  int uplink_layers_max = 1;    // of one handset, 1 to 4
+  int uplink_group_layers = 1;  // of handsets on the same blocks; above 1 the MAC pairs them
+  int precoding_group_rbs = 0;  // blocks of a precoding matrix; 0: one for all
+  bool uci_on_pusch = false;    // HARQ-ACK and CSI over the air, on PUSCH
   int ldpc_iterations_max = 8;
+  phy::Equalizer equalizer = phy::Equalizer::mmse;
   mac::MacConfig mac;
   std::vector<HandsetChannel> channels;  // one a handset of the MAC
   // No fading and recurring noise, and handsets that take every downlink block unseen: for wide
@@ -108,6 +117,10 @@ struct CellCounters {
   std::atomic<std::uint64_t> dl_tb{0}, dl_tb_failed{0},
       dl_tb_lost{0};  // first tx; its failures; after HARQ
   std::atomic<std::uint64_t> ul_tb{0}, ul_tb_failed{0}, ul_tb_lost{0};
+  // Layers of all transmissions, and of the uplink's those on blocks that another handset had too.
+  std::atomic<std::uint64_t> dl_layers{0}, ul_layers{0}, ul_paired{0};
+  // PUSCH that carry UCI, and whose HARQ-ACK was not detected.
+  std::atomic<std::uint64_t> ul_uci{0}, ul_uci_lost{0};
   std::atomic<std::uint64_t> payload_mismatches{0};  // CRC passed and the bytes differ: never
   std::atomic<std::uint64_t> radio_cpu_ns{0}, air_cpu_ns{0};
   std::atomic<double> ul_sinr_db{0}, dl_sinr_db{0};
@@ -179,6 +192,8 @@ class Site {
   // Hands over the next late slot of a cell; false when there is none. One caller. What nobody
   // takes is dropped after some thousands.
   bool take_late(std::size_t cell, LateSlot& late);
+  // As take_late: PDUs that the cell refused.
+  bool take_refused(std::size_t cell, RefusedPdu& refused);
   // As take_late: of every tick on the downlink's worker, and what the host took.
   bool take_trace(std::size_t cell, SlotTrace& trace);
   bool take_stall(std::size_t cell, HostStall& stall);

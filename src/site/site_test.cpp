@@ -108,6 +108,97 @@ TEST(Site, RunsFddAndFifteenKilohertz) {
   }
 }
 
+struct Antennas {
+  int cell = 4, handset = 4;
+  int downlink_layers = 4, uplink_layers = 4, group_layers = 1, group_rbs = 0;
+};
+
+SiteConfig mimo_site(const Antennas& antennas, double snr_db, int handsets) {
+  SiteConfig config =
+      small_site({.snr_db = snr_db, .handsets = handsets, .receive_antennas = antennas.cell});
+  CellConfig& cell = config.cells[0];
+  cell.transmit_antennas = antennas.cell;
+  cell.downlink_layers_max = antennas.downlink_layers;
+  cell.uplink_layers_max = antennas.uplink_layers;
+  cell.uplink_group_layers = antennas.group_layers;
+  cell.precoding_group_rbs = antennas.group_rbs;
+  for (HandsetChannel& handset : cell.channels) {
+    handset.receive_antennas = antennas.handset;
+    handset.transmit_antennas = std::min(antennas.handset, 4);
+  }
+  return config;
+}
+
+TEST(Site, CarriesFourLayersEachWay) {
+  for (const int group_rbs : {0, 4}) {
+    SCOPED_TRACE(group_rbs);
+    auto site = Site::make(mimo_site({.group_rbs = group_rbs}, 36, 1), free_pace(0.5));
+    ASSERT_TRUE(site.ok()) << site.error().message;
+    ASSERT_TRUE(site->run().ok());
+    const CellCounters& c = site->counters(0);
+    EXPECT_EQ(c.payload_mismatches.load(), 0u);
+    EXPECT_EQ(c.refused_pdus.load(), 0u);
+    EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+    // A layer alone gives 4.5 and 1.5 Mb at most.
+    EXPECT_GT(c.dl_bits.load(), 8'000'000u);
+    EXPECT_GT(c.ul_bits.load(), 2'500'000u);
+    EXPECT_GT(c.dl_layers.load(), 5 * c.dl_tb.load() / 2);
+  }
+}
+
+TEST(Site, CarriesTwoCodewords) {
+  auto site =
+      Site::make(mimo_site({.cell = 8, .handset = 8, .downlink_layers = 8}, 40, 1), free_pace(0.3));
+  ASSERT_TRUE(site.ok()) << site.error().message;
+  ASSERT_TRUE(site->run().ok());
+  const CellCounters& c = site->counters(0);
+  EXPECT_EQ(c.payload_mismatches.load(), 0u);
+  EXPECT_EQ(c.refused_pdus.load(), 0u);
+  EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+  EXPECT_GT(c.dl_layers.load(), 9 * c.dl_tb.load() / 2);
+}
+
+TEST(Site, PairsHandsetsOnTheSameBlocks) {
+  for (const bool light : {false, true}) {
+    SCOPED_TRACE(light);
+    SiteConfig config = mimo_site(
+        {.handset = 1, .downlink_layers = 1, .uplink_layers = 1, .group_layers = 2}, 30, 4);
+    config.cells[0].mac.handsets_per_slot_max = 1;
+    config.cells[0].light_air = light;
+    auto site = Site::make(config, free_pace(0.5));
+    ASSERT_TRUE(site.ok()) << site.error().message;
+    ASSERT_TRUE(site->run().ok());
+    const CellCounters& c = site->counters(0);
+    EXPECT_EQ(c.payload_mismatches.load(), 0u);
+    EXPECT_EQ(c.refused_pdus.load(), 0u);
+    EXPECT_EQ(c.ul_tb_lost.load(), 0u);
+    EXPECT_GT(c.ul_paired.load(), 60u);  // of 200 uplink slots
+  }
+}
+
+// HARQ-ACK over the air: beside data, and alone where a handset has none to send.
+TEST(Site, BringsHarqAckOnPusch) {
+  for (const bool data : {true, false}) {
+    SCOPED_TRACE(data);
+    SiteConfig config = mimo_site({.downlink_layers = 2, .uplink_layers = 2}, 30, 2);
+    config.cells[0].uci_on_pusch = true;
+    if (!data)
+      for (auto& handset : config.cells[0].mac.handsets)
+        handset.uplink.kind = mac::Traffic::Kind::none;
+    auto site = Site::make(config, free_pace(0.5));
+    ASSERT_TRUE(site.ok()) << site.error().message;
+    ASSERT_TRUE(site->run().ok());
+    const CellCounters& c = site->counters(0);
+    EXPECT_EQ(c.payload_mismatches.load(), 0u);
+    EXPECT_EQ(c.refused_pdus.load(), 0u);
+    EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+    EXPECT_GT(c.dl_bits.load(), 4'000'000u);
+    EXPECT_GT(c.ul_uci.load(), 80u);  // of 200 uplink slots
+    EXPECT_LE(c.ul_uci_lost.load(), c.ul_uci.load() / 50);
+    EXPECT_EQ(c.ul_bits.load() > 0, data);
+  }
+}
+
 TEST(Site, NoiseAloneLosesBlocksAndNeverFalsifiesThem) {
   const Outcome outcome = run_free(small_site({.snr_db = -15}), 0.2);
   EXPECT_GT(outcome.ul_failed, 0u);
@@ -338,7 +429,7 @@ TEST(Site, ACostModelThatCannotBeTakenIsSaidAndReplaced) {
   };
   for (const char* bad : {"\x7f"
                           "ELF",
-                          "noroshi cost model 1\nAnother Machine\ndownlink\n", ""}) {
+                          "noroshi cost model 2\nAnother Machine\ndownlink\n", ""}) {
     std::ofstream(path) << bad;
     const std::string said = run();
     EXPECT_NE(said.find(path.string()), std::string::npos) << bad;
@@ -382,17 +473,21 @@ TEST(Site, RefusesWhatItCannotRun) {
   config.cells[0].channels[0].profile = "tdl-q";
   EXPECT_FALSE(Site::make(config, free_pace(0.1)).ok());
 
+  const auto says = [](const Antennas& antennas, const std::string& text) {
+    const auto made = Site::make(mimo_site(antennas, 20, 1), free_pace(0.1));
+    ASSERT_FALSE(made.ok()) << text;
+    EXPECT_NE(made.error().message.find(text), std::string::npos) << made.error().message;
+  };
+  says({.downlink_layers = 5}, "downlink_layers_max is 5, allowed: 1..4");
+  says({.uplink_layers = 5}, "uplink_layers_max is 5");
+  says({.group_layers = 5}, "uplink_group_layers is 5");
+  says({.group_rbs = 276}, "precoding_group_rbs is 276");
+  says({.cell = 9}, "receive_antennas is 9");
+  says({.handset = 3}, "handsets: transmit_antennas is 3");
+
   config = small_site({});
   config.replay_path = "no/such/file.sigmf-meta";
   EXPECT_FALSE(Site::make(config, free_pace(0.1)).ok());
-}
-
-// TS 38.212 5.4.2.1 by hand: 100 000 bits are 12 code blocks of base graph 1 (100 024 / 8424).
-TEST(Cell, LimitedBufferFollowsTheCodeBlocks) {
-  EXPECT_EQ(limited_buffer_bits(100'000, 9000, 120'000), 120'000 * 3 / 2 / 12);
-  EXPECT_EQ(limited_buffer_bits(8424, 9000, 120'000), 180'000);      // 8448 with its CRC: one
-  EXPECT_EQ(limited_buffer_bits(8432, 9000, 120'000), 180'000 / 2);  // 8456: two
-  EXPECT_EQ(limited_buffer_bits(3824, 6860, 120'000), 180'000);      // base graph 2, 3840 bits
 }
 
 }  // namespace

@@ -7,9 +7,10 @@
 //   mac  -> cell  UplinkPlan     the same as UL_TTI.request, where uplink has a worker of its own
 //   cell -> air   DownlinkSlot   samples, grants, and the bytes sent, to compare
 //   air  -> cell  UplinkSlot     samples, and the bytes sent, to compare
-//   cell -> mac   UplinkReport   CRC.indication and RX_DATA.indication
+//   cell -> mac   UplinkReport   CRC.indication, RX_DATA.indication, UCI.indication
 //   air  -> mac   UCI.indication
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -30,6 +31,11 @@ struct Grant {
   std::uint16_t rnti = 0;
   std::uint8_t harq_id = 0;
   bool new_data = true;
+  int tpmi = 0;     // uplink: of TS 38.211 6.3.1.5
+  int prg_rbs = 0;  // downlink: blocks that one precoding matrix serves; 0: all
+  // Uplink: whose HARQ-ACK it carries (mac::Grant).
+  int n_acks = 0;
+  std::array<mac::Grant::Ack, mac::acks_max> acks{};
   nr::SharedChannel channel;
 };
 
@@ -42,20 +48,20 @@ struct Grants {
 // Transport blocks of one slot, copied: their owner may go on meanwhile.
 class PayloadStore {
  public:
-  void reserve(const nr::Carrier& carrier);
+  void reserve(std::size_t bytes) { bytes_.resize(bytes); }
   void clear() { count_ = used_ = 0; }
-  void add(std::uint16_t rnti, int harq_id, View<const std::uint8_t, 1> bytes);
+  void add(std::uint16_t rnti, int harq_id, int codeword, View<const std::uint8_t, 1> bytes);
   // Empty when this slot has none.
-  View<const std::uint8_t, 1> find(std::uint16_t rnti, int harq_id) const;
+  View<const std::uint8_t, 1> find(std::uint16_t rnti, int harq_id, int codeword = 0) const;
 
  private:
   struct Item {
     std::uint16_t rnti;
-    int harq_id;
+    int harq_id, codeword;
     std::size_t offset, bytes;
   };
   std::vector<std::uint8_t> bytes_;
-  Item items_[fapi::pdus_per_slot_max];
+  Item items_[2 * fapi::pdus_per_slot_max];
   int count_ = 0;
   std::size_t used_ = 0;
 };
@@ -84,11 +90,12 @@ struct UplinkReport {
   Elapsed took;  // from samples to payload
   fapi::CrcIndication crc;
   fapi::RxDataIndication rx_data;
+  fapi::PuschUciIndication uci;
   std::vector<std::uint8_t> bytes;  // that rx_data looks at
 };
 
-// Bytes that hold the transport blocks of any one slot of one layer.
-std::size_t slot_payload_bytes(const nr::Carrier& carrier);
+// Bytes that hold the transport blocks of any one slot of so many layers on the same blocks.
+std::size_t slot_payload_bytes(const nr::Carrier& carrier, int layers);
 
 // Asks for what is there to be in this processor's caches soon; does not wait for it.
 template <class T>

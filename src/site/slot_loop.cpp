@@ -28,9 +28,17 @@ void mix(std::uint64_t& hash, View<const std::uint8_t, 1> bytes) {
   for (const std::uint8_t byte : bytes) mix(hash, std::uint64_t{byte});
 }
 
-Grant make_grant(const fapi::SharedChannelPdu& pdu, std::uint8_t harq_id, bool new_data) {
-  return {
-      .rnti = pdu.rnti, .harq_id = harq_id, .new_data = new_data, .channel = shared_channel(pdu)};
+// As the handset must know it.
+void add_grant(const mac::Grant& from, int prg_rbs, const nr::SharedChannel& channel,
+               Grants& grants) {
+  grants.grants[grants.count++] = {.rnti = from.rnti,
+                                   .harq_id = from.harq_id,
+                                   .new_data = from.new_data,
+                                   .tpmi = from.tpmi,
+                                   .prg_rbs = prg_rbs,
+                                   .n_acks = from.n_acks,
+                                   .acks = from.acks,
+                                   .channel = channel};
 }
 
 }  // namespace
@@ -40,8 +48,7 @@ SlotLoop::SlotLoop(const SiteConfig& site, const CellConfig& cell, const mac::Ma
                    int downlink_processor, int uplink_processor)
     : carrier_(cell.carrier),
       pattern_(cell.pattern),
-      transmit_antennas_(cell.transmit_antennas),
-      receive_antennas_(cell.receive_antennas),
+      limits_(limits_of(cell)),
       slot_ns_(slot_duration_ns(carrier_.scs_khz)),
       downlink_deadline_ns_(std::int64_t{site.downlink_deadline_us} * 1000),
       uplink_deadline_ns_(site.uplink_deadline_slots * slot_ns_),
@@ -51,30 +58,31 @@ SlotLoop::SlotLoop(const SiteConfig& site, const CellConfig& cell, const mac::Ma
       downlink_processor_(downlink_processor),
       uplink_processor_(uplink_processor),
       lease_early_ns_(site.lease.early_ns),
+      uci_on_pusch_(cell.uci_on_pusch),
       mac_(mac),
-      downlink_(carrier_, transmit_antennas_),
+      downlink_(limits_, PrecodingTable::make(mac_.config_request()).value()),
       lease_(site.lease, radio_processors),
       board_(surroundings.board),
       cell_(surroundings.cell),
-      uplink_(carrier_, cell.receive_antennas, rntis(mac), cell.ldpc_iterations_max),
+      uplink_(limits_, rntis(mac), {cell.ldpc_iterations_max, cell.equalizer}),
       recorder_(surroundings.recorder),
       emulation_(std::move(emulation)),
       replay_(surroundings.replay) {
   const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
   const auto prepare_downlink = [&](DownlinkSlot& slot) {
-    slot.samples.resize(samples * transmit_antennas_);
-    slot.sent.reserve(carrier_);
+    slot.samples.resize(samples * static_cast<std::size_t>(limits_.transmit_antennas));
+    slot.sent.reserve(slot_payload_bytes(carrier_, limits_.downlink_layers_max));
   };
-  const auto prepare_report = [&](UplinkReport& report) {
-    report.bytes.resize(slot_payload_bytes(carrier_));
-  };
+  const std::size_t uplink_bytes = slot_payload_bytes(
+      carrier_, std::max(limits_.uplink_layers_max, limits_.uplink_group_layers));
+  const auto prepare_report = [&](UplinkReport& report) { report.bytes.resize(uplink_bytes); };
   prepare_downlink(spare_downlink_);
   prepare_report(spare_report_);
   prepare_ring(downlink_slots_, prepare_downlink);
   prepare_ring(reports_, prepare_report);
   prepare_ring(uplink_slots_, [&](UplinkSlot& slot) {
-    slot.samples.resize(samples * static_cast<std::size_t>(receive_antennas_));
-    slot.sent.reserve(carrier_);
+    slot.samples.resize(samples * static_cast<std::size_t>(limits_.receive_antennas));
+    slot.sent.reserve(uplink_bytes);
   });
   for (auto& plan : plans_) {
     plan = std::make_unique<mac::SlotPlan>();
@@ -89,6 +97,24 @@ void SlotLoop::mark_late(Ring<LateSlot>& ring, LateSlot late, std::int64_t busy_
   if (mark.exchange(late.slot, std::memory_order_relaxed) != late.slot)
     add_relaxed(counters_.late_slots);
   (void)ring.push(late);  // full: nobody looks
+}
+
+void SlotLoop::note_refused(const RefusedPdus& refused, Ring<RefusedPdu>& ring) {
+  if (refused.count == 0) return;
+  add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused.count));
+  for (int i = 0; i < refused.count; ++i)
+    (void)ring.push(refused.list[static_cast<std::size_t>(i)]);  // full: nobody looks
+}
+
+bool SlotLoop::take_refused(RefusedPdu& refused) {
+  for (Ring<RefusedPdu>* ring : {&refused_downlink_, &refused_uplink_}) {
+    if (const RefusedPdu* next = ring->front(); next != nullptr) {
+      refused = *next;
+      ring->pop();
+      return true;
+    }
+  }
+  return false;
 }
 
 bool SlotLoop::take_late(LateSlot& late) {
@@ -130,8 +156,8 @@ void SlotLoop::transmit(SlotCount now) {
   DownlinkSlot* item = to_air ? downlink_slots_.push_slot() : nullptr;
   DownlinkSlot& out = item != nullptr ? *item : spare_downlink_;
   const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
-  const int refused = downlink_.transmit(
-      plan.dl_tti, plan.tx_data, View<cf32, 2>(out.samples.data(), transmit_antennas_, samples));
+  downlink_.transmit(plan.dl_tti, plan.tx_data,
+                     View<cf32, 2>(out.samples.data(), limits_.transmit_antennas, samples));
   const std::int64_t ready = clock_.now_ns() - tick_ns(now);
   counters_.downlink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
   if (ready > downlink_deadline_ns_) {
@@ -141,7 +167,7 @@ void SlotLoop::transmit(SlotCount now) {
                false},
               downlink_busy_since_ns_);
   }
-  if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
+  note_refused(downlink_.refused(), refused_downlink_);
   if (!to_air) return;
   if (item == nullptr) return add_relaxed(counters_.dropped_reports);
   out.grants.slot = now;
@@ -151,10 +177,15 @@ void SlotLoop::transmit(SlotCount now) {
     const mac::Grant& grant = plan.grants[i];
     if (grant.uplink) continue;
     const fapi::PdschPdu& pdu = plan.dl_tti.pdus[static_cast<std::size_t>(grant.pdu)];
-    out.grants.grants[out.grants.count++] = make_grant(pdu, grant.harq_id, grant.new_data);
+    const nr::SharedChannel* pdsch = downlink_.sent(grant.pdu);
+    if (pdsch == nullptr) continue;  // the handset hears nothing
+    const fapi::TxPrecodingAndBeamforming& precoding = pdu.precoding_and_beamforming;
+    add_grant(grant, precoding.num_prgs > 1 ? precoding.prg_size : 0, *pdsch, out.grants);
     for (int d = 0; d < plan.tx_data.n_pdus; ++d) {
       const auto& data = plan.tx_data.pdus[static_cast<std::size_t>(d)];
-      if (data.pdu_index == pdu.pdu_index) out.sent.add(grant.rnti, grant.harq_id, data.data);
+      if (data.pdu_index != pdu.pdu_index) continue;
+      for (int q = 0; q < pdu.nr_of_codewords; ++q)
+        out.sent.add(grant.rnti, grant.harq_id, q, data.data[static_cast<std::size_t>(q)]);
     }
   }
   downlink_slots_.push_done();
@@ -191,6 +222,12 @@ void SlotLoop::take_feedback() {
       mix(hash_, std::bit_cast<std::uint32_t>(crc.ul_sinr_db));
       uplink_sinr_db_ += sinr_weight * (double{crc.ul_sinr_db} - uplink_sinr_db_);
     }
+    mac_.on_pusch_uci(report->uci);
+    for (int u = 0; u < report->uci.n_ucis; ++u) {
+      const auto& uci = report->uci.ucis[static_cast<std::size_t>(u)];
+      mix(hash_, std::uint64_t{uci.handle} << 16 | uci.rnti);
+      mix(hash_, View<const std::uint8_t, 1>(uci.harq.payload.data(), 4));
+    }
     for (int p = 0; p < report->rx_data.n_pdus; ++p)
       mix(hash_, report->rx_data.pdus[static_cast<std::size_t>(p)].data);
     reports_.pop();
@@ -205,10 +242,10 @@ void SlotLoop::plan(SlotCount slot) {
   cost = PlannedCost();
   cost.slot = slot;
   if (pattern_.kind(slot) != nr::SlotKind::uplink) {
-    cost.downlink_work = downlink_work(plan.dl_tti);
+    cost.downlink_work = downlink_work(limits_, plan.dl_tti);
     cost.downlink = cost_model_.downlink.predict(cost.downlink_work);
   }
-  cost.uplink_work = uplink_work(plan.ul_tti, receive_antennas_);
+  cost.uplink_work = uplink_work(limits_, plan.ul_tti);
   cost.uplink = cost_model_.uplink.predict(cost.uplink_work);
   if (plan.ul_tti.n_pdus == 0) return;
   Grants* grants = grants_.push_slot();
@@ -220,8 +257,9 @@ void SlotLoop::plan(SlotCount slot) {
   for (int i = 0; i < plan.n_grants; ++i) {
     const mac::Grant& grant = plan.grants[i];
     if (!grant.uplink) continue;
-    grants->grants[grants->count++] = make_grant(
-        plan.ul_tti.pdus[static_cast<std::size_t>(grant.pdu)], grant.harq_id, grant.new_data);
+    nr::SharedChannel pusch;
+    if (read_pusch(limits_, plan.ul_tti.pdus[static_cast<std::size_t>(grant.pdu)], pusch)) continue;
+    add_grant(grant, 0, pusch, *grants);
   }
   uplink_plans_.push_done();
   grants_.push_done();
@@ -276,6 +314,11 @@ void SlotLoop::publish() {
   counters_.ul_tb.store(uplink.tb_first, relaxed);
   counters_.ul_tb_failed.store(uplink.tb_first_failed, relaxed);
   counters_.ul_tb_lost.store(uplink.tb_lost, relaxed);
+  counters_.dl_layers.store(downlink.layers, relaxed);
+  counters_.ul_layers.store(uplink.layers, relaxed);
+  counters_.ul_paired.store(uplink.paired, relaxed);
+  counters_.ul_uci.store(uplink.uci_pdus, relaxed);
+  counters_.ul_uci_lost.store(uplink.uci_lost, relaxed);
   counters_.dl_sinr_db.store(downlink_sinr_db_, relaxed);
   counters_.ul_sinr_db.store(uplink_sinr_db_, relaxed);
   counters_.result_hash.store(hash_, relaxed);
@@ -312,10 +355,10 @@ bool SlotLoop::receive(const UplinkSlot& slot) {
   UplinkReport* item = reports_.push_slot();
   UplinkReport& report = item != nullptr ? *item : spare_report_;
   const auto samples = static_cast<std::size_t>(nr::slot_samples_max(carrier_));
-  const int refused = uplink_.receive(
-      plan->request,
-      View<const cf32, 2>(slot.samples.data(), slot.samples.size() / samples, samples), report);
-  if (refused > 0) add_relaxed(counters_.refused_pdus, static_cast<std::uint64_t>(refused));
+  uplink_.receive(plan->request,
+                  View<const cf32, 2>(slot.samples.data(), slot.samples.size() / samples, samples),
+                  report);
+  note_refused(uplink_.refused(), refused_uplink_);
   finish_uplink(slot, report);
   report.slot = slot.slot;
   report.took = stopwatch_.since(begin);
@@ -387,7 +430,7 @@ void SlotLoop::air_tick(SlotCount now) {
       } else {
         const int mismatches = emulation_.downlink(*slot, *uci);
         add_relaxed(counters_.payload_mismatches, static_cast<std::uint64_t>(mismatches));
-        ucis_.push_done();
+        if (!uci_on_pusch_) ucis_.push_done();
       }
     }
     downlink_slots_.pop();

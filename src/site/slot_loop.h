@@ -28,6 +28,7 @@
 #include "site/lease/cost_model.h"
 #include "site/lease/keeper.h"
 #include "site/lease/lease.h"
+#include "site/pdu.h"
 #include "site/recording.h"
 #include "site/site.h"
 #include "site/slot_data.h"
@@ -64,7 +65,8 @@ class SlotLoop {
   // What is on its way between the workers is lost: the cell stops. HARQ mends it afterwards.
   void forget();
   CellCostModel& cost_model() { return cost_model_; }
-  bool take_late(LateSlot& late);  // any thread, one at a time
+  bool take_late(LateSlot& late);          // any thread, one at a time
+  bool take_refused(RefusedPdu& refused);  // the same
 
   void downlink_tick(SlotCount now);
   void uplink_tick(SlotCount now);
@@ -90,12 +92,13 @@ class SlotLoop {
   void publish();
   bool receive(const UplinkSlot& slot);  // false: the MAC had no plan for it
   void finish_uplink(const UplinkSlot& slot, const UplinkReport& report);
+  void note_refused(const RefusedPdus& refused, Ring<RefusedPdu>& ring);
   void mark_late(Ring<LateSlot>& ring, LateSlot late, std::int64_t busy_since_ns);
 
   // Read only.
   nr::Carrier carrier_;
   nr::DuplexPattern pattern_;
-  int transmit_antennas_, receive_antennas_;
+  CellLimits limits_;
   std::int64_t slot_ns_, downlink_deadline_ns_, uplink_deadline_ns_;
   std::int64_t first_tick_ns_ = 0;
   Clock& clock_;
@@ -103,6 +106,7 @@ class SlotLoop {
   CellCounters& counters_;
   int downlink_processor_, uplink_processor_;
   std::int64_t lease_early_ns_;
+  bool uci_on_pusch_;
 
   // Of the downlink's worker.
   mac::Mac mac_;
@@ -152,6 +156,7 @@ class SlotLoop {
   Ring<UplinkSlot> uplink_slots_{sample_slots};
   std::array<std::atomic<SlotCount>, late_window> late_marks_;
   Ring<LateSlot> late_downlink_{4096}, late_uplink_{4096};
+  Ring<RefusedPdu> refused_downlink_{256}, refused_uplink_{256};
 };
 
 }  // namespace noroshi::site

@@ -9,7 +9,7 @@
 #include "fec/ldpc/ldpc_graph.h"
 #include "fec/segment/segment.h"
 #include "nr/shared_channel.h"
-#include "site/cell.h"
+#include "phy/shared_channel/allocation.h"
 
 namespace noroshi::site {
 namespace {
@@ -25,24 +25,16 @@ constexpr double error_weight = 1.0 / 256;
 constexpr double price_min = 1e-3, price_max = 1e9;
 
 // Nanoseconds a unit before anything was learned: of the slowest machine seen.
-constexpr std::array<double, kinds> first_prices = {15'000, 3'000, 800, 150, 100};
+constexpr std::array<double, kinds> first_prices = {15'000, 3'000, 800, 150, 100, 100};
 
-template <class Pdu>
-void add_work(const Pdu& pdu, int copies, SlotWork& work) {
-  if (pdu.rb_start + pdu.rb_size > nr::rb_max) return;  // the cell refuses it
-  const nr::SharedChannel channel = shared_channel(pdu);
-  const float coded = static_cast<float>(nr::coded_bits(channel));
-  work.units[1] += 1;
-  work.units[2] +=
-      static_cast<float>(nr::subcarriers_per_rb * pdu.rb_size * pdu.nr_of_symbols * copies) / 1e3f;
-  work.units[3] += coded / 1e3f;
-  const int base_graph = fec::choose_base_graph(channel.tb_bits, channel.code_rate_x10240);
-  const int bits = channel.tb_bits + fec::crc_bits(fec::tb_crc(channel.tb_bits));
-  if (channel.tb_bits <= 0 || coded <= 0) return;
+void add_ldpc(const fec::SchConfig& config, SlotWork& work) {
+  if (config.tb_bits <= 0 || config.coded_bits <= 0) return;
+  const int base_graph = fec::choose_base_graph(config.tb_bits, config.code_rate_x10240);
+  const int bits = config.tb_bits + fec::crc_bits(fec::tb_crc(config.tb_bits));
+  if (!fec::has_segmentation(bits, base_graph)) return;
   const auto segments = fec::make_segmentation(bits, base_graph);
-  if (!segments) return;
-  const int sent = std::min(segments->coded_bits(),
-                            std::max(1, static_cast<int>(coded) / segments->code_blocks));
+  const int sent =
+      std::min(segments->coded_bits(), std::max(1, config.coded_bits / segments->code_blocks));
   const int zc = segments->lifting_size;
   const int rows = fec::ldpc_rows_needed(base_graph, zc, sent);
   const int edges = fec::ldpc_graph(base_graph, zc).row_begin[rows];
@@ -50,24 +42,47 @@ void add_work(const Pdu& pdu, int copies, SlotWork& work) {
       static_cast<float>(edges * zc) / 1e3f * static_cast<float>(segments->code_blocks);
 }
 
+// copies: layers to be made or antennas to be read; matrix: antennas times layers, 0 for one layer.
+void add_work(const nr::SharedChannel& channel, int copies, int matrix, SlotWork& work) {
+  const int elements =
+      static_cast<int>(channel.rbs.count()) * nr::subcarriers_per_rb * channel.symbol_count;
+  const int data_elements = nr::data_resource_elements(channel);
+  work.units[1] += 1;
+  work.units[2] += static_cast<float>(elements * copies) / 1e3f;
+  work.units[5] += static_cast<float>(elements * matrix) / 1e3f;
+  for (int codeword = 0; codeword < nr::codewords(channel); ++codeword) {
+    const fec::SchConfig config = phy::sch_config(channel, codeword, data_elements);
+    work.units[3] += static_cast<float>(config.coded_bits) / 1e3f;
+    add_ldpc(config, work);
+  }
+}
+
 }  // namespace
 
-SlotWork downlink_work(const fapi::DlTtiRequest& request) {
+SlotWork downlink_work(const CellLimits& cell, const fapi::DlTtiRequest& request) {
   SlotWork work;
   work.units[0] = 1;
-  for (int i = 0; i < request.n_pdus; ++i) {
+  nr::SharedChannel channel;
+  for (int i = 0; i < std::min(request.n_pdus, fapi::pdus_per_slot_max); ++i) {
     const auto& pdu = request.pdus[static_cast<std::size_t>(i)];
-    add_work(pdu, pdu.num_layers, work);
+    if (read_pdsch(cell, pdu, channel) || phy::refuse_downlink(cell.carrier, channel)) continue;
+    const bool precoded = pdu.precoding_and_beamforming.num_prgs > 0;
+    add_work(channel, channel.layers, precoded ? cell.transmit_antennas * channel.layers : 0, work);
   }
   return work;
 }
 
-SlotWork uplink_work(const fapi::UlTtiRequest& request, int receive_antennas) {
+SlotWork uplink_work(const CellLimits& cell, const fapi::UlTtiRequest& request) {
   SlotWork work;
   if (request.n_pdus == 0) return work;
   work.units[0] = 1;
-  for (int i = 0; i < request.n_pdus; ++i)
-    add_work(request.pdus[static_cast<std::size_t>(i)], receive_antennas, work);
+  nr::SharedChannel channel;
+  for (int i = 0; i < std::min(request.n_pdus, fapi::pdus_per_slot_max); ++i) {
+    const auto& pdu = request.pdus[static_cast<std::size_t>(i)];
+    if (read_pusch(cell, pdu, channel) || phy::refuse_uplink(cell.carrier, channel)) continue;
+    add_work(channel, cell.receive_antennas,
+             channel.layers > 1 ? cell.receive_antennas * channel.layers : 0, work);
+  }
   return work;
 }
 
@@ -262,7 +277,7 @@ std::string cost_model_origin(const nr::Carrier& carrier, int transmit_antennas,
 }
 
 namespace {
-constexpr std::string_view title = "noroshi cost model 1\n";
+constexpr std::string_view title = "noroshi cost model 2\n";
 constexpr std::string_view downlink_title = "downlink\n";
 constexpr std::string_view uplink_title = "uplink\n";
 }  // namespace

@@ -28,24 +28,28 @@
 #include "fapi/messages.h"
 #include "nr/carrier.h"
 #include "site/lease/stall.h"
+#include "site/pdu.h"
 
 namespace noroshi::site {
 
 // Units that cost: each counts something that the radio's code loops over.
 struct SlotWork {
-  static constexpr int kinds = 5;
+  static constexpr int kinds = 6;
   //  0  1 for a slot with work: what does not depend on the requests (OFDM, with fixed antennas)
   //  1  PDUs
   //  2  resource elements times layers (downlink) or receive antennas (uplink), thousands
   //  3  coded bits, thousands
   //  4  LDPC: edges of the base graph's used rows times Zc, thousands, over all code blocks
+  //  5  matrices: resource elements times antennas times layers, thousands, where one layer is not
+  //     all (equalising and estimating several, precoding)
   std::array<float, kinds> units{};
 
   bool none() const { return units[0] == 0; }
 };
 
-SlotWork downlink_work(const fapi::DlTtiRequest& request);
-SlotWork uplink_work(const fapi::UlTtiRequest& request, int receive_antennas);
+// A PDU that the cell would refuse costs nothing.
+SlotWork downlink_work(const CellLimits& cell, const fapi::DlTtiRequest& request);
+SlotWork uplink_work(const CellLimits& cell, const fapi::UlTtiRequest& request);
 
 struct CostPrediction {
   std::int64_t p50_ns = 0;

@@ -19,13 +19,17 @@ SlotWork random_work(Prng& prng) {
   const double kilo_elements = 1 + 80 * load;
   const double kilo_bits = kilo_elements * 8 * rate;
   const double kilo_edges = kilo_bits * (4 + 30 * (1 - rate));
-  work.units = {1, static_cast<float>(1 + prng.below(4)), static_cast<float>(kilo_elements),
-                static_cast<float>(kilo_bits), static_cast<float>(kilo_edges)};
+  work.units = {1,
+                static_cast<float>(1 + prng.below(4)),
+                static_cast<float>(kilo_elements),
+                static_cast<float>(kilo_bits),
+                static_cast<float>(kilo_edges),
+                static_cast<float>(kilo_elements * static_cast<double>(prng.below(4)))};
   return work;
 }
 
 double true_cost_ns(const SlotWork& work) {
-  constexpr double prices[SlotWork::kinds] = {9000, 1500, 300, 60, 12};
+  constexpr double prices[SlotWork::kinds] = {9000, 1500, 300, 60, 12, 40};
   double sum = 0;
   for (std::size_t i = 0; i < SlotWork::kinds; ++i) sum += prices[i] * double{work.units[i]};
   return sum;
@@ -162,16 +166,20 @@ TEST(CostModel, AFileIsTakenWholeAndOnlyWhereItWasLearned) {
 }
 
 TEST(SlotWork, CountsWhatTheRequestAsksFor) {
+  CellLimits cell;
+  cell.carrier = nr::make_carrier(30, 100).value();
+  cell.receive_antennas = cell.uplink_layers_max = 4;
   fapi::UlTtiRequest request;
-  EXPECT_TRUE(uplink_work(request, 2).none());
+  EXPECT_TRUE(uplink_work(cell, request).none());
   request.n_pdus = 1;
   fapi::PuschPdu& pdu = request.pdus[0];
-  pdu.rb_size = 273;
+  pdu.rnti = 17;
+  pdu.allocation.rb_size = 273;
   pdu.qam_mod_order = 8;
   pdu.target_code_rate = 9480;
-  pdu.dmrs_symb_pos = 0x804;
-  pdu.tb_size = 303'240 / 8;  // 36 code blocks of BG1, Zc 384
-  const SlotWork work = uplink_work(request, 4);
+  pdu.dmrs.dmrs_symb_pos = 0x804;
+  pdu.data.tb_size = 303'240 / 8;  // 36 code blocks of BG1, Zc 384
+  const SlotWork work = uplink_work(cell, request);
   EXPECT_EQ(work.units[0], 1);
   EXPECT_EQ(work.units[1], 1);
   EXPECT_FLOAT_EQ(work.units[2], 4 * 273 * 12 * 14 / 1e3f);
@@ -180,8 +188,18 @@ TEST(SlotWork, CountsWhatTheRequestAsksFor) {
   EXPECT_GE(work.units[4], 36 * 76 * 384 / 1e3f);
   EXPECT_LT(work.units[4], 36 * 110 * 384 / 1e3f);
 
-  pdu.rb_start = 200;  // outside of every carrier: the cell refuses it, it costs nothing
-  EXPECT_EQ(uplink_work(request, 4).units[2], 0);
+  EXPECT_EQ(work.units[5], 0);
+
+  // Two layers: twice the bits, and matrices of 4 antennas and 2 layers.
+  pdu.nr_of_layers = 2;
+  pdu.dmrs.dmrs_ports = 3;
+  pdu.data.tb_size = 606'504 / 8;
+  const SlotWork two = uplink_work(cell, request);
+  EXPECT_FLOAT_EQ(two.units[3], 2 * work.units[3]);
+  EXPECT_FLOAT_EQ(two.units[5], 8 * 273 * 12 * 14 / 1e3f);
+
+  pdu.allocation.rb_start = 200;  // outside of the carrier: the cell refuses it, it costs nothing
+  EXPECT_EQ(uplink_work(cell, request).units[2], 0);
 }
 
 }  // namespace

@@ -1,0 +1,97 @@
+// What comes back: CRC, HARQ-ACK, SINR, or nothing.
+
+#include <cmath>
+
+#include "base/slot.h"
+#include "mac/state.h"
+
+namespace noroshi::mac {
+
+void Mac::State::fail(bool is_uplink, HarqProcess& process, SlotCount slot) {
+  if (process.transmissions == 1) ++counters(is_uplink).tb_first_failed;
+  // Transmissions that nobody answered say nothing about the channel: they count only against a
+  // bound that ends a block whose handset is gone.
+  const bool combined_all =
+      !process.restart && process.transmissions_combined >= config.transmissions_max;
+  if (combined_all || process.transmissions >= unanswered_factor * config.transmissions_max) {
+    ++counters(is_uplink).tb_lost;
+    process.state = HarqProcess::State::idle;
+    return;
+  }
+  process.state = HarqProcess::State::failed;
+  process.failed_slot = slot;
+}
+
+void Mac::State::expire(bool is_uplink, SlotCount slot) {
+  for (Handset& handset : handsets) {
+    for (HarqProcess& process : direction(handset, is_uplink).harq.processes) {
+      if (process.state != HarqProcess::State::in_flight) continue;
+      if (slot - process.slot < feedback_timeout_slots) continue;
+      ++counters(is_uplink).feedback_timeouts;
+      process.restart = true;
+      fail(is_uplink, process, slot);
+    }
+  }
+}
+
+void Mac::State::feedback(bool is_uplink, Direction& from, HarqProcess& process, bool ok,
+                          double sinr_db) {
+  Link& link = from.link(process);
+  on_sinr_report(link, process.slot, process.expected_sinr_db, sinr_db);
+  if (process.transmissions == 1) {
+    on_first_outcome(link, config.target_bler, {ok, process.mcs_at_lowest, process.mcs_at_highest});
+  }
+  MacCounters& count = counters(is_uplink);
+  if (ok) {
+    ++count.tb_ok;
+    count.bits_ok += std::uint64_t{8} * static_cast<std::uint64_t>(process.tb_bytes);
+    process.state = HarqProcess::State::idle;
+  } else {
+    process.sinr_combined += std::pow(10.0, (sinr_db + link.offset_db) / 10);
+    fail(is_uplink, process, process.slot);
+  }
+}
+
+void Mac::on_crc(const fapi::CrcIndication& indication) {
+  State& state = *state_;
+  for (int i = 0; i < indication.n_crcs; ++i) {
+    const auto& crc = indication.crcs[i];
+    Handset* const handset = state.find(crc.rnti);
+    HarqProcess* const process = handset == nullptr || crc.harq_id >= harq_processes
+                                     ? nullptr
+                                     : &handset->uplink.harq.processes[crc.harq_id];
+    if (process == nullptr || process->state != HarqProcess::State::in_flight ||
+        process->handle != crc.handle) {
+      ++state.uplink.feedback_stale;
+      continue;
+    }
+    state.feedback(true, handset->uplink, *process, crc.tb_crc_status == 0, crc.ul_sinr_db);
+  }
+}
+
+void Mac::on_uci(const fapi::UciIndication& indication) {
+  State& state = *state_;
+  const SlotName name{indication.sfn, indication.slot};
+  for (int i = 0; i < indication.n_ucis; ++i) {
+    const auto& uci = indication.ucis[i];
+    Handset* const handset = state.find(uci.rnti);
+    HarqProcess* const process = handset == nullptr || uci.harq_id >= harq_processes
+                                     ? nullptr
+                                     : &handset->downlink.harq.processes[uci.harq_id];
+    if (process == nullptr || process->state != HarqProcess::State::in_flight ||
+        slot_name(process->slot, state.config.carrier.scs_khz) != name) {
+      ++state.downlink.feedback_stale;
+      continue;
+    }
+    const int all = process->second_tb_bytes > 0 ? 3 : 1;  // of its codewords
+    state.feedback(false, handset->downlink, *process, uci.harq_value == all, uci.dl_sinr_db);
+  }
+}
+
+void Mac::on_rx_data(const fapi::RxDataIndication& indication) {
+  for (int i = 0; i < indication.n_pdus; ++i) {
+    state_->uplink.bits_delivered += std::uint64_t{8} * indication.pdus[i].data.size();
+  }
+}
+
+}  // namespace noroshi::mac

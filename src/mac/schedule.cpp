@@ -1,0 +1,181 @@
+// Who sends what in a slot: what has failed first, then new data by proportional fairness, then
+// handsets that may send on blocks that another one has.
+
+#include <algorithm>
+#include <cmath>
+
+#include "mac/state.h"
+
+namespace noroshi::mac {
+namespace {
+
+// Time constant of the average rate that proportional fairness divides by.
+constexpr double average_slots = 200;
+
+// A handset with data to send that was not served for so long gets a few blocks, for the report;
+// where handsets take turns it gets a whole slot, later.
+constexpr int probe_slots = 8;
+constexpr int probe_slots_alone = 20;
+
+}  // namespace
+
+void Mac::State::schedule(bool is_uplink, int shape_index, SlotPlan& plan) {
+  if (shapes[shape_index].symbol_count == 0) return;
+  for (Handset& handset : handsets) {
+    direction(handset, is_uplink).served = false;
+    direction(handset, is_uplink).bits = 0;
+  }
+  int pdus = 0;
+  int rb_first = schedule_failed(is_uplink, shape_index, pdus, plan);
+  if (is_uplink && config.uci_on_pusch) rb_first = schedule_uci(shape_index, rb_first, pdus, plan);
+  schedule_new(is_uplink, shape_index, rb_first, pdus, plan);
+  for (Handset& handset : handsets) {
+    Direction& from = direction(handset, is_uplink);
+    from.average_bits += (static_cast<double>(from.bits) - from.average_bits) / average_slots;
+    from.average_bits = std::max(from.average_bits, average_bits_min);
+  }
+}
+
+// What has failed goes first, the oldest before all others. Returns the first free resource block.
+int Mac::State::schedule_failed(bool is_uplink, int shape_index, int& pdus, SlotPlan& plan) {
+  int rb_first = 0;
+  while (pdus < config.handsets_per_slot_max) {
+    Handset* oldest = nullptr;
+    int harq_id = -1;
+    SlotCount oldest_slot = 0;
+    for (Handset& handset : handsets) {
+      const Direction& from = direction(handset, is_uplink);
+      if (from.served) continue;
+      std::array<double, fapi::layers_max> sinr{};
+      for (int layers = 1; layers <= from.layers_max; ++layers)
+        sinr[static_cast<std::size_t>(layers - 1)] = sinr_db(from, layers, plan.slot);
+      const int due = due_process(from.harq, plan.slot, sinr, config.transmissions_max);
+      if (due < 0) continue;
+      const SlotCount first_slot = from.harq.processes[due].first_slot;
+      if (oldest != nullptr && oldest_slot <= first_slot) continue;
+      oldest = &handset;
+      harq_id = due;
+      oldest_slot = first_slot;
+    }
+    if (oldest == nullptr) break;
+    // In a slot of another shape as many blocks as give the first transmission's resource elements.
+    const HarqProcess& process = direction(*oldest, is_uplink).harq.processes[harq_id];
+    const int elements = process.rbs * shapes[process.shape].re_per_rb;
+    const int shape = shape_of(shape_index, process.layers);
+    if (shapes[shape].symbol_count == 0) break;  // no room for these DM-RS in such a slot
+    const int here = shapes[shape].re_per_rb;
+    const int rbs = std::min((elements + here - 1) / here, config.carrier.rb_count);
+    if (rbs > config.carrier.rb_count - rb_first) break;
+    send(is_uplink, *oldest, harq_id, {.shape = shape, .rb_start = rb_first, .rbs = rbs}, plan);
+    rb_first += rbs;
+    ++pdus;
+  }
+  return rb_first;
+}
+
+// Of all codewords.
+std::int32_t Mac::State::bytes(int shape_index, const Choice& choice, int rbs) const {
+  const Shape& shape = shapes[static_cast<std::size_t>(shape_of(shape_index, choice.layers))];
+  const auto at = static_cast<std::size_t>(choice.mcs * config.carrier.rb_count + rbs - 1);
+  const auto of = [&](int layers) { return shape.bytes[static_cast<std::size_t>(layers - 1)][at]; };
+  if (choice.layers <= codeword_layers_max) return of(choice.layers);
+  return of(choice.layers / 2) + of((choice.layers + 1) / 2);
+}
+
+void Mac::State::schedule_new(bool is_uplink, int shape_index, int rb_first, int pdus,
+                              SlotPlan& plan) {
+  const int rbs = config.carrier.rb_count - rb_first;
+  if (rbs == 0 || pdus == config.handsets_per_slot_max) return;
+  // Two-symbol DM-RS may not fit into a short slot.
+  const int layers_max =
+      shapes[static_cast<std::size_t>(shape_of(shape_index, fapi::layers_max))].symbol_count > 0
+          ? fapi::layers_max
+          : codeword_layers_max;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < handsets.size(); ++i) {
+    const Direction& from = direction(handsets[i], is_uplink);
+    if (from.served || from.traffic.backlog_bytes == 0 || free_process(from.harq) < 0) continue;
+    const Choice choice = choose(from, layers_max, plan.slot);
+    int fewest = 1, most = config.carrier.rb_count;  // that empty the queue
+    while (fewest < most) {
+      const int middle = (fewest + most) / 2;
+      if (bytes(shape_index, choice, middle) >= from.traffic.backlog_bytes) {
+        most = middle;
+      } else {
+        fewest = middle + 1;
+      }
+    }
+    Claim& claim = claims[count++];
+    claim.handset = static_cast<int>(i);
+    claim.probe = plan.slot - from.last_sent >=
+                  (config.handsets_per_slot_max > 1 ? probe_slots : probe_slots_alone);
+    claim.metric = bytes(shape_index, choice, config.carrier.rb_count) * 8.0 / from.average_bits;
+    claim.rbs_wanted = fewest;
+  }
+  if (count == 0) return;
+  const int served =
+      split_rbs(View<Claim, 1>(claims.data(), count), config.handsets_per_slot_max - pdus, rbs);
+  for (int i = 0; i < served; ++i) {
+    const Claim& claim = claims[static_cast<std::size_t>(i)];
+    Handset& handset = handsets[static_cast<std::size_t>(claim.handset)];
+    const Choice choice = choose(direction(handset, is_uplink), layers_max, plan.slot);
+    Place place{
+        .shape = shape_of(shape_index, choice.layers), .rb_start = rb_first, .rbs = claim.rbs};
+    const bool may_pair =
+        is_uplink && choice.layers < config.uplink_group_layers &&
+        plan.ul_tti.n_pdus + served - i<fapi::pdus_per_slot_max&& static_cast<int>(count)> served;
+    if (may_pair) place.group = plan.ul_tti.n_groups;
+    const HarqProcess& first = send_new(is_uplink, handset, choice, place, plan);
+    if (may_pair) pair_up(static_cast<std::size_t>(served), count, first, place, plan);
+    rb_first += claim.rbs;
+  }
+}
+
+// Puts the best of the claims that got no blocks of their own on those of a handset that did.
+void Mac::State::pair_up(std::size_t first_claim, std::size_t claims_count,
+                         const HarqProcess& first, Place place, SlotPlan& plan) {
+  const int layers_left = config.uplink_group_layers - first.layers;
+  Handset* best = nullptr;
+  double best_metric = 0;
+  for (std::size_t i = first_claim; i < claims_count; ++i) {
+    Handset& handset = handsets[static_cast<std::size_t>(claims[i].handset)];
+    if (handset.uplink.served || claims[i].metric <= best_metric) continue;
+    best = &handset;
+    best_metric = claims[i].metric;
+  }
+  if (best == nullptr) return;
+  place.first_port = first.layers;
+  send_new(true, *best, choose(best->uplink, layers_left, plan.slot), place, plan);
+  ++uplink.paired;
+}
+
+HarqProcess& Mac::State::send_new(bool is_uplink, Handset& handset, const Choice& choice,
+                                  const Place& place, SlotPlan& plan) {
+  Direction& from = direction(handset, is_uplink);
+  const int harq_id = free_process(from.harq);
+  from.harq.next = (harq_id + 1) % harq_processes;
+  HarqProcess& process = from.harq.processes[static_cast<std::size_t>(harq_id)];
+  const Shape& shape = shapes[static_cast<std::size_t>(place.shape)];
+  const auto at = static_cast<std::size_t>(choice.mcs * config.carrier.rb_count + place.rbs - 1);
+  const auto of = [&](int layers) { return shape.bytes[static_cast<std::size_t>(layers - 1)][at]; };
+  const bool two = choice.layers > codeword_layers_max;
+  process.mcs_index = choice.mcs;
+  process.layers = choice.layers;
+  process.mcs_at_lowest = choice.mcs == 0;
+  process.mcs_at_highest = choice.mcs == ladder.count - 1;
+  process.required_sinr_db = ladder.required_sinr_db[static_cast<std::size_t>(choice.mcs)];
+  process.rbs = place.rbs;
+  process.shape = place.shape;
+  process.second_tb_bytes = two ? of((choice.layers + 1) / 2) : 0;
+  process.tb_bytes = of(two ? choice.layers / 2 : choice.layers) + process.second_tb_bytes;
+  process.transmissions = 0;
+  process.restart = true;
+  process.first_slot = plan.slot;
+  if (!is_uplink) fill_random(payload, process.data.data(), process.tb_bytes);
+  depart(from.traffic, process.tb_bytes);
+  from.bits = std::int64_t{8} * process.tb_bytes;
+  send(is_uplink, handset, harq_id, place, plan);
+  return process;
+}
+
+}  // namespace noroshi::mac

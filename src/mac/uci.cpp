@@ -1,0 +1,163 @@
+// UCI on PUSCH: which HARQ-ACK a PUSCH is to bring, a PUSCH of UCI alone for handsets that send no
+// data, and what comes back.
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/units.h"
+#include "mac/precoding.h"
+#include "mac/state.h"
+
+namespace noroshi::mac {
+namespace {
+
+// A handset has received and decoded a PDSCH so many slots later.
+constexpr SlotCount decode_slots = 3;
+
+// HARQ-ACK that no data came to take along for so long goes alone: in so many blocks, QPSK at a
+// rate that any link carries.
+constexpr SlotCount wait_slots = 10;
+constexpr int uci_rbs = 4;
+constexpr int uci_code_rate_x10240 = 1200;
+
+// Beside data, so many resource elements a bit, and no more than half of all: K / M bits an element
+// of data times beta are those (TS 38.212 6.3.2.4.1.1).
+constexpr int elements_a_bit = 4;
+constexpr int crc_bits_max = 11;
+
+// TS 38.213 tables 9.3-1 and 9.3-2, as far as they are of use here.
+constexpr std::array<double, 12> harq_betas = {1,    2, 2.5, 3.125,  4,      5,
+                                               6.25, 8, 10,  12.625, 15.875, 20};
+constexpr std::array<double, 19> csi_betas = {1.125, 1.25,  1.375,  1.625,  1.75, 2, 2.25,
+                                              2.5,   2.875, 3.125,  3.5,    4,    5, 6.25,
+                                              8,     10,    12.625, 15.875, 20};
+
+// The first that is enough, else the last.
+template <std::size_t n>
+std::uint8_t beta_index(const std::array<double, n>& betas, double enough) {
+  std::size_t index = 0;
+  while (index + 1 < n && betas[index] < enough) ++index;
+  return static_cast<std::uint8_t>(index);
+}
+
+bool waits(const HarqProcess& process, SlotCount slot) {
+  return process.state == HarqProcess::State::in_flight && !process.ack_asked &&
+         slot - process.slot >= decode_slots;
+}
+
+}  // namespace
+
+int sinr_to_csi(double sinr_db) {
+  return static_cast<int>(std::clamp(std::lround(2 * (sinr_db + 12)), 0L, (1L << csi_bits) - 1));
+}
+double csi_to_sinr_db(int csi) { return csi / 2.0 - 12; }
+
+// data: what the PUSCH carries besides; nullptr: nothing.
+void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& grant,
+                          fapi::PuschPdu& pdu, SlotCount slot) {
+  AskedUci& asked = handset.asked[handset.next_asked];
+  asked = {};
+  const int elements = pdu.allocation.rb_size * shapes[shape_uplink].re_per_rb;
+  const int bits_max = elements / 2 / elements_a_bit - csi_bits - crc_bits_max;
+  int bits = 0;
+  grant.n_acks = 0;
+  for (std::size_t id = 0; id < handset.downlink.harq.processes.size(); ++id) {
+    HarqProcess& process = handset.downlink.harq.processes[id];
+    if (!waits(process, slot)) continue;
+    const std::uint8_t codewords = process.second_tb_bytes > 0 ? 2 : 1;
+    if (bits + codewords > bits_max) break;
+    process.ack_asked = true;
+    grant.acks[static_cast<std::size_t>(grant.n_acks++)] = {static_cast<std::uint8_t>(id),
+                                                            codewords};
+    asked.of[static_cast<std::size_t>(asked.count++)] = {static_cast<std::uint8_t>(id), codewords,
+                                                         process.slot};
+    bits += codewords;
+  }
+  if (bits == 0) return;
+  asked.handle = pdu.handle;
+  handset.next_asked = (handset.next_asked + 1) % handset.asked.size();
+  pdu.pdu_bitmap |= fapi::pusch_bitmap_uci;
+  // Alone, the code rate of the grant says it.
+  const double data_bits_an_element = data != nullptr ? 8.0 * data->tb_bytes / elements : 0;
+  const double beta = elements_a_bit * data_bits_an_element;
+  pdu.uci = {.harq_ack_bit_length = static_cast<std::uint16_t>(bits),
+             .csi_part1_bit_length = csi_bits,
+             .beta_offset_harq_ack = beta_index(harq_betas, beta),
+             .beta_offset_csi1 = beta_index(csi_betas, beta)};
+  ++uplink.uci_pdus;
+}
+
+// Returns the first block that is still free.
+int Mac::State::schedule_uci(int shape_index, int rb_first, int& pdus, SlotPlan& plan) {
+  for (Handset& handset : handsets) {
+    if (pdus == config.handsets_per_slot_max) break;
+    if (handset.uplink.served || config.carrier.rb_count - rb_first < uci_rbs) continue;
+    const auto overdue = [&](const HarqProcess& process) {
+      return waits(process, plan.slot) && plan.slot - process.slot >= wait_slots;
+    };
+    if (std::ranges::none_of(handset.downlink.harq.processes, overdue)) continue;
+    Place place{.shape = shape_index, .rb_start = rb_first, .rbs = uci_rbs};
+    if (plan.slot % 2 != 0) place.rb_start = config.carrier.rb_count - rb_first - uci_rbs;
+    Grant& grant = plan.grants[plan.n_grants++];
+    grant = {};
+    grant.rnti = handset.rnti;
+    grant.uplink = true;
+    grant.pdu = plan.ul_tti.n_pdus++;
+    grant.tpmi = tpmi_of(handset.transmit_antennas, 1);
+    fapi::PuschPdu& pdu = plan.ul_tti.pdus[static_cast<std::size_t>(grant.pdu)];
+    fill_pusch_place(place, 1, pdu);
+    pdu.rnti = handset.rnti;
+    pdu.handle = next_handle++;
+    pdu.target_code_rate = uci_code_rate_x10240;
+    pdu.pdu_bitmap = 0;
+    ask_acks(handset, nullptr, grant, pdu, plan.slot);
+    handset.uplink.served = true;
+    rb_first += uci_rbs;
+    ++pdus;
+  }
+  return rb_first;
+}
+
+void Mac::on_pusch_uci(const fapi::PuschUciIndication& indication) {
+  State& state = *state_;
+  const auto heard = [](const fapi::UciPart& part) {
+    return part.detection == fapi::UciDetection::crc_pass ||
+           part.detection == fapi::UciDetection::no_dtx;
+  };
+  for (int i = 0; i < indication.n_ucis; ++i) {
+    const fapi::PuschUciIndication::Uci& uci = indication.ucis[static_cast<std::size_t>(i)];
+    Handset* const handset = state.find(uci.rnti);
+    AskedUci* asked = nullptr;
+    if (handset != nullptr && uci.handle != 0)
+      for (AskedUci& one : handset->asked)
+        if (one.handle == uci.handle) asked = &one;
+    if (asked == nullptr) {
+      ++state.uplink.feedback_stale;
+      continue;
+    }
+    asked->handle = 0;
+    if (!heard(uci.harq)) {  // the processes time out
+      ++state.uplink.uci_lost;
+      continue;
+    }
+    // Without a report the last one stands.
+    int csi = 0;
+    for (std::size_t b = 0; b < csi_bits; ++b)
+      csi = 2 * csi + (bit_at(uci.csi_part1.payload.data(), b) ? 1 : 0);
+    std::size_t bit = 0;
+    for (int a = 0; a < asked->count; ++a) {
+      const AskedUci::Of& of = asked->of[static_cast<std::size_t>(a)];
+      bool ok = true;
+      for (int q = 0; q < of.codewords; ++q) ok = bit_at(uci.harq.payload.data(), bit++) && ok;
+      HarqProcess& process = handset->downlink.harq.processes[of.harq_id];
+      if (process.state != HarqProcess::State::in_flight || process.slot != of.slot) {
+        ++state.downlink.feedback_stale;
+        continue;
+      }
+      const double sinr_db = heard(uci.csi_part1) ? csi_to_sinr_db(csi) : process.expected_sinr_db;
+      state.feedback(false, handset->downlink, process, ok, sinr_db);
+    }
+  }
+}
+
+}  // namespace noroshi::mac
