@@ -90,7 +90,7 @@ void take_figures(const site::Site& site, const site::SiteConfig& config, Outcom
   outcome.uplink_deadline_us =
       static_cast<double>(slot_duration_ns(config.cells[0].carrier.scs_khz)) / 1e3 *
       config.uplink_deadline_slots;
-  outcome.lost_by_host = counters.lost_by_host.load(relaxed);
+  outcome.lost_by_host += counters.lost_by_host.load(relaxed);
   const site::LeaseCounters& lease = site.lease_counters();
   outcome.takes = lease.takes.load(relaxed);
   outcome.freed_us = Quantiles::of(lease.freed_ns);

@@ -58,13 +58,16 @@ void count_late(const std::vector<site::LateSlot>& late, const std::vector<site:
                 Outcome& outcome) {
   for (const site::LateSlot& slot : late) {
     LateCount& count = slot.uplink ? outcome.late_uplink : outcome.late_downlink;
-    const std::int64_t stalled = stalled_ns(stalls, slot.from_ns, slot.ready_ns);
-    ++count.all;
-    if (slot.by_air) {
-      ++count.by_air;
-    } else if (stalled >= slot.ready_ns - slot.deadline_ns) {
-      ++count.by_host;
+    const bool by_host = !slot.by_air && stalled_ns(stalls, slot.from_ns, slot.ready_ns) >=
+                                             slot.ready_ns - slot.deadline_ns;
+    if (slot.lost) {
+      outcome.lost_by_air += slot.by_air ? 1 : 0;
+      outcome.lost_by_host += by_host ? 1 : 0;
+      continue;
     }
+    ++count.all;
+    count.by_air += slot.by_air ? 1 : 0;
+    count.by_host += by_host ? 1 : 0;
   }
 }
 
@@ -82,7 +85,8 @@ json::object outcome_json(const Outcome& o, double alone_tokens_per_s) {
                              {"uplink", late_json(o.late_uplink)}};
   out["lost"] = json::object{{"slots", o.total.lost_slots},
                              {"by_host", o.lost_by_host},
-                             {"ours", o.total.lost_slots - o.lost_by_host}};
+                             {"by_air", o.lost_by_air},
+                             {"ours", o.lost_by_us()}};
   out["host"] = json::object{{"stalls", o.total.stalls}, {"stalled_s", o.total.stalled_s}};
   out["wake_us"] = quantiles_json(o.wake_us);
   out["radio_cores"] = o.rate.radio_cores;
@@ -147,7 +151,7 @@ void print_line(const Outcome& o, double alone_tokens_per_s) {
               o.own_slot_us.p999, number(o.late_downlink.ours() + o.late_uplink.ours()),
               number(o.late_downlink.by_host + o.late_uplink.by_host),
               number(o.late_downlink.by_air + o.late_uplink.by_air), number(o.total.lost_slots),
-              number(o.total.lost_slots - o.lost_by_host), o.rate.radio_cores);
+              number(o.lost_by_us()), o.rate.radio_cores);
   if (o.policy != "off") {
     std::printf(" %8.1f (%4.0f %%) %7.0f %%", o.tokens_per_s,
                 100 * o.tokens_per_s / alone_tokens_per_s, 100 * o.reclaimed());

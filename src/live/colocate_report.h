@@ -34,7 +34,7 @@ struct Outcome {
   Quantiles slot_us, own_slot_us, wake_us, downlink_ready_us, uplink_ready_us;
   double downlink_deadline_us = 0, uplink_deadline_us = 0;
   LateCount late_downlink, late_uplink;
-  std::uint64_t lost_by_host = 0;  // of total.lost_slots
+  std::uint64_t lost_by_host = 0, lost_by_air = 0;  // of total.lost_slots
   double tokens_per_s = 0, ttft_ms_p50 = 0, ttft_ms_p99 = 0;
   std::uint64_t takes = 0;
   // By the keeper, from decision to done; own: without its late waking (site/lease/keeper.h).
@@ -42,12 +42,13 @@ struct Outcome {
   int engine_kills = 0, engine_restarts = 0;
 
   double ours_late_ratio() const;
+  std::uint64_t lost_by_us() const { return total.lost_slots - lost_by_host - lost_by_air; }
   // Share of the processor time that the radio (and the air that stands in for the world) leaves.
   // What a worker was up before its tick counts as left, and as not reclaimed.
   double reclaimed() const;
 };
 
-// late, stalls: of one cell, stalls ascending.
+// late, stalls: of one cell, stalls ascending. What is already in the outcome stays.
 void count_late(const std::vector<site::LateSlot>& late, const std::vector<site::HostStall>& stalls,
                 Outcome& outcome);
 // How much of [from, to) the stalls took, at most.

@@ -40,6 +40,17 @@ TEST(Colocate, ALateSlotIsTheHostsOnlyWhereItsStallsExplainAllOfIt) {
   EXPECT_EQ(outcome.late_downlink.ours(), 1u);
   EXPECT_EQ(outcome.late_uplink.by_air, 1u);
   EXPECT_EQ(outcome.late_uplink.ours(), 0u);
+  // Slots that were lost so are counted among the lost only.
+  site::LateSlot lost = late(10'000'000, false);
+  lost.lost = true;
+  outcome.total.lost_slots = 3;
+  count_late({lost}, {{10'000'000, 10'120'000, 120'000}}, outcome);
+  lost.by_air = true;
+  count_late({lost}, {}, outcome);
+  EXPECT_EQ(outcome.lost_by_host, 1u);
+  EXPECT_EQ(outcome.lost_by_air, 1u);
+  EXPECT_EQ(outcome.lost_by_us(), 1u);
+  EXPECT_EQ(outcome.late_downlink.all, 2u);
   outcome.total.slots = 1000;
   EXPECT_DOUBLE_EQ(outcome.ours_late_ratio(), 1e-3);
 }
@@ -61,7 +72,7 @@ TEST(Colocate, ReportsAllThatIsPromised) {
     for (const char* key : {"all", "ours", "by_host", "by_air"})
       EXPECT_TRUE(json.at("late").at(direction).at(key).is_uint64()) << direction << ' ' << key;
   }
-  for (const char* key : {"slots", "by_host", "ours"})
+  for (const char* key : {"slots", "by_host", "by_air", "ours"})
     EXPECT_TRUE(json.at("lost").at(key).is_uint64()) << key;
   for (const char* key : {"tokens_per_s", "share_of_ai_alone", "reclaimed"})
     EXPECT_TRUE(json.at(key).is_double()) << key;

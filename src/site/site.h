@@ -156,6 +156,7 @@ struct LateSlot {
   std::int64_t deadline_ns = 0;
   std::int64_t ready_ns = 0;
   bool by_air = false;  // uplink: the emulated air gave the samples too late
+  bool lost = false;    // uplink: so late that its samples were not worth looking at
 };
 
 // The radio's work of one tick.

@@ -162,10 +162,10 @@ void SlotLoop::transmit(SlotCount now) {
   counters_.downlink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
   if (ready > downlink_deadline_ns_) {
     add_relaxed(counters_.late_downlink);
-    mark_late(late_downlink_,
-              {now, false, tick_ns(now), tick_ns(now) + downlink_deadline_ns_, tick_ns(now) + ready,
-               false},
-              downlink_busy_since_ns_);
+    mark_late(
+        late_downlink_,
+        {now, false, tick_ns(now), tick_ns(now) + downlink_deadline_ns_, tick_ns(now) + ready},
+        downlink_busy_since_ns_);
   }
   note_refused(downlink_.refused(), refused_downlink_);
   if (!to_air) return;
@@ -337,6 +337,10 @@ void SlotLoop::uplink_tick(SlotCount now) {
     if (slot == nullptr || slot->slot >= now) break;
     if (now - slot->slot > 2 * behind_slots_max) {
       add_relaxed(counters_.lost_slots);
+      LateSlot lost = late_uplink(*slot);
+      lost.lost = true;
+      lost.from_ns = std::min(lost.from_ns, uplink_busy_since_ns_);
+      (void)late_uplink_.push(lost);  // full: nobody looks
     } else {
       done += receive(*slot) ? 1 : 0;
     }
@@ -376,18 +380,25 @@ bool SlotLoop::receive(const UplinkSlot& slot) {
   return true;
 }
 
+// A slot whose deadline has passed, as it is now.
+LateSlot SlotLoop::late_uplink(const UplinkSlot& slot) const {
+  const std::int64_t tick = tick_ns(slot.slot), end = tick_ns(slot.slot + 1);
+  LateSlot late{.slot = slot.slot, .uplink = true, .from_ns = end};
+  late.deadline_ns = tick + uplink_deadline_ns_;
+  late.ready_ns = clock_.now_ns();
+  const std::int64_t air_delay = slot.ready_ns - end;
+  late.by_air = air_delay > 0 && late.ready_ns - air_delay <= late.deadline_ns;
+  return late;
+}
+
 void SlotLoop::finish_uplink(const UplinkSlot& slot, const UplinkReport& report) {
-  const std::int64_t ready = clock_.now_ns() - tick_ns(slot.slot);
+  const LateSlot late = late_uplink(slot);
+  const std::int64_t ready = late.ready_ns - tick_ns(slot.slot);
   counters_.uplink_ready_ns.add(static_cast<std::uint64_t>(std::max<std::int64_t>(ready, 0)));
   if (ready > uplink_deadline_ns_) {
     add_relaxed(counters_.late_uplink);
-    const std::int64_t air_delay = slot.ready_ns - tick_ns(slot.slot + 1);
-    const bool by_air = air_delay > 0 && ready - air_delay <= uplink_deadline_ns_;
-    if (by_air) add_relaxed(counters_.late_uplink_by_air);
-    mark_late(late_uplink_,
-              {slot.slot, true, tick_ns(slot.slot + 1), tick_ns(slot.slot) + uplink_deadline_ns_,
-               tick_ns(slot.slot) + ready, by_air},
-              uplink_busy_since_ns_);
+    if (late.by_air) add_relaxed(counters_.late_uplink_by_air);
+    mark_late(late_uplink_, late, uplink_busy_since_ns_);
   }
   if (!slot.compare) return;
   for (int i = 0; i < report.rx_data.n_pdus; ++i) {

@@ -91,6 +91,7 @@ class SlotLoop {
   void lend(SlotCount now);
   void publish();
   bool receive(const UplinkSlot& slot);  // false: the MAC had no plan for it
+  LateSlot late_uplink(const UplinkSlot& slot) const;
   void finish_uplink(const UplinkSlot& slot, const UplinkReport& report);
   void note_refused(const RefusedPdus& refused, Ring<RefusedPdu>& ring);
   void mark_late(Ring<LateSlot>& ring, LateSlot late, std::int64_t busy_since_ns);

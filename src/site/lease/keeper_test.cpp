@@ -207,6 +207,7 @@ TEST(LeaseKeeper, CarriesOutEachDecisionAndGivesAllBackAtTheEnd) {
     fake.wait_for(3);
     keeper.decide(0);
     fake.wait_for(4);
+    while (counters.strays.load() == 0) std::this_thread::yield();  // who looks around has begun
     const std::lock_guard lock(fake.mutex);
     told = fake.told;
   }
