@@ -47,6 +47,7 @@ HWY_INLINE void store_unaligned(Bytes v, std::int8_t* p) { hn::StoreU(v, Tag(), 
 HWY_INLINE Bytes add_saturated(Bytes a, Bytes b) { return hn::SaturatedAdd(a, b); }
 HWY_INLINE Bytes sub_saturated(Bytes a, Bytes b) { return hn::SaturatedSub(a, b); }
 HWY_INLINE Bytes exclusive_or(Bytes a, Bytes b) { return hn::Xor(a, b); }
+HWY_INLINE Bytes either(Bytes a, Bytes b) { return hn::Or(a, b); }
 HWY_INLINE Bytes added(Bytes a, Bytes b) { return hn::Add(a, b); }
 HWY_INLINE Bytes subtracted(Bytes a, Bytes b) { return hn::Sub(a, b); }
 HWY_INLINE Bytes negated(Bytes a) { return hn::Neg(a); }
@@ -240,6 +241,9 @@ inline Bytes sub_saturated(const Bytes& a, const Bytes& b) {
 }
 inline Bytes exclusive_or(const Bytes& a, const Bytes& b) {
   return each([&](std::size_t i) { return a.lane[i] ^ b.lane[i]; });
+}
+inline Bytes either(const Bytes& a, const Bytes& b) {
+  return each([&](std::size_t i) { return a.lane[i] | b.lane[i]; });
 }
 inline Bytes added(const Bytes& a, const Bytes& b) {
   return each([&](std::size_t i) { return a.lane[i] + b.lane[i]; });

@@ -74,6 +74,9 @@ void plan(State& state, int base_graph, int zc, int rows) {
   for (std::size_t i = 0; i < std::size(state.periodic); ++i) {
     state.periodic[i] = static_cast<std::int8_t>(i % size);
   }
+  for (std::size_t i = 0; i < lanes; ++i) {
+    state.outside[i] = static_cast<std::int8_t>((vectors - 1) * lanes + i < size ? 0 : -1);
+  }
 
   // Each column's rotation after its last row is the one that the first row finds.
   std::fill_n(state.rotation, ldpc_core_columns_max, std::uint16_t{0});
@@ -94,6 +97,23 @@ void plan(State& state, int base_graph, int zc, int rows) {
     for (std::size_t c = 0; c < ldpc_core_columns_max; ++c) {
       rotation[c] = state.rotation[c];
       bank[c] = odd & state.visits_odd[c];
+    }
+    std::uint16_t* parity = state.parity_offset[odd];
+    for (int step = 0; step < rows; ++step) {
+      const int row = ldpc_scheduled_row(step);
+      const int degree = state.degree[row];
+      for (int i = 0; i < degree; ++i) {
+        const int e = graph.row_begin[row] + i;
+        const std::size_t c = graph.column[e];
+        std::size_t from = (graph.shift_mod_zc[e] + size - state.rotation[c]) % size;
+        for (std::size_t k = 0; k < vectors; ++k) {
+          parity[k * static_cast<std::size_t>(degree) + static_cast<std::size_t>(i)] =
+              static_cast<std::uint16_t>(state.narrow ? from : bank_at(state, c, bank[c]) + from);
+          from += lanes;
+          if (from >= size) from -= size;
+        }
+      }
+      parity += vectors * static_cast<std::size_t>(degree);
     }
     std::uint16_t* read = state.read_offset[odd];
     std::uint16_t* write = state.write_offset[odd];
@@ -168,18 +188,25 @@ void iterate(State& state, int iteration, const Scaling& scaling) {
   iterate<false, false>(state, iteration, scaling);
 }
 
+// Of many soft bits one in four, 64 in sequence, tells the mean as well.
+constexpr std::size_t sample_bytes = 64;
+constexpr int unity_gain = 128;
+constexpr std::size_t sample_all_below = 64 * sample_bytes;
+
 // The gain, in 1 / 128, that brings the mean magnitude of the non-zero soft bits to the decoder's.
-int gain_for(View<const SoftBit, 1> llr, int rows) {
+int gain_for(View<const SoftBit, 1> llr, int rows, std::size_t stride) {
   MagnitudeSum total;
   std::size_t i = 0;
-  for (; i + lanes <= llr.size(); i += lanes) total.add(llr.data() + i);
+  for (; i + sample_bytes <= llr.size(); i += stride) {
+    for (std::size_t part = 0; part < sample_bytes; part += lanes) total.add(llr.data() + i + part);
+  }
   if (i < llr.size()) {
-    alignas(64) std::int8_t tail[State::vector_bytes_max] = {};
+    alignas(64) std::int8_t tail[sample_bytes] = {};
     std::memcpy(tail, llr.data() + i, llr.size() - i);
-    total.add(tail);
+    for (std::size_t part = 0; part < sample_bytes; part += lanes) total.add(tail + part);
   }
   const std::uint64_t sum = total.sum();
-  if (sum == 0) return 128;
+  if (sum == 0) return stride == sample_bytes ? unity_gain : gain_for(llr, rows, sample_bytes);
   const auto mean = static_cast<std::uint64_t>(ldpc_mean_magnitude(rows));
   return static_cast<int>((128 * mean * total.count() + sum / 2) / sum);  // mean..128 mean
 }
@@ -194,39 +221,73 @@ void amplify(const SoftBit* in, std::size_t count, int gain, std::int8_t* out) {
   store_unaligned(amplified(tail, gain), out + i);
 }
 
-// Column c of the natural order, rotated as the first row will look for it.
-void load_column(State& state, std::size_t c) {
+// A column of the natural order, rotated as the first row will look for it. in: readable for a
+// vector past the column's end.
+void load_column(const State& state, const SoftBit* in, int gain, std::size_t rotation,
+                 std::int8_t* column) {
   const auto zc = static_cast<std::size_t>(state.zc);
-  const std::size_t rotation = state.rotation[c];
-  const std::int8_t* from = state.natural + c * zc;
-  std::int8_t* column = state.posterior + bank_at(state, c, 0);
   if (state.narrow) {
-    store(permuted(load_unaligned(from), load_unaligned(state.periodic + rotation)), column);
+    store(permuted(amplified(in, gain), load_unaligned(state.periodic + rotation)), column);
     return;
   }
-  std::memcpy(column, from + rotation, zc - rotation);
-  std::memcpy(column + zc - rotation, from, rotation);
+  // Both parts overrun their ends: the first into the second, which comes later.
+  for (std::size_t i = 0; rotation + i < zc; i += lanes) {
+    store(amplified(in + rotation + i, gain), column + i);
+  }
+  for (std::size_t i = 0; i < rotation; i += lanes) {
+    store_unaligned(amplified(in + i, gain), column + zc - rotation + i);
+  }
   store_unaligned(load(column), column + zc);
+}
+
+// The same where some bits were not received, are known, or have no vector behind them.
+void load_column_apart(State& state, const LdpcDecodeConfig& config, View<const SoftBit, 1> llr,
+                       const LdpcGraph& graph, int gain, std::size_t c) {
+  const auto zc = static_cast<std::size_t>(state.zc);
+  std::int8_t* column = state.posterior + bank_at(state, c, 0);
+  alignas(64) std::int8_t soft[State::column_bytes + State::vector_bytes_max];
+  std::memset(soft, 0, zc + lanes);
+  const std::size_t first = (c - 2) * zc;  // of llr, for c >= 2
+  if (c >= 2 && first < llr.size()) {
+    amplify(llr.data() + first, std::min(zc, llr.size() - first), gain, soft);
+  }
+  const auto information = static_cast<std::size_t>(graph.information_columns) * zc;
+  const std::size_t known = information - static_cast<std::size_t>(config.filler_bits);
+  const std::size_t known_here = std::max(known, c * zc);
+  if (known_here < std::min(information, (c + 1) * zc))
+    std::memset(soft + known_here - c * zc, soft_bit_max, (c + 1) * zc - known_here);
+  load_column(state, soft, unity_gain, state.rotation[c], column);
 }
 
 // What was not received is zero, fillers are known.
 void load_soft_bits(State& state, const LdpcDecodeConfig& config, View<const SoftBit, 1> llr,
                     const LdpcGraph& graph) {
   const auto zc = static_cast<std::size_t>(state.zc);
-  const auto filler = static_cast<std::size_t>(config.filler_bits);
   const auto information = static_cast<std::size_t>(graph.information_columns) * zc;
-  const auto core = static_cast<std::size_t>(graph.core_columns) * zc;
+  const std::size_t known = information - static_cast<std::size_t>(config.filler_bits);
   const std::size_t column_span = vectors_of(state) * lanes;
-  const int gain = gain_for(llr, state.rows);
+  const int gain =
+      gain_for(llr, state.rows, llr.size() < sample_all_below ? sample_bytes : 4 * sample_bytes);
 
-  std::int8_t* natural = state.natural;
-  const std::size_t in_core = std::min(llr.size(), core - 2 * zc);
-  std::memset(natural, 0, 2 * zc);
-  amplify(llr.data(), in_core, gain, natural + 2 * zc);
-  std::memset(natural + 2 * zc + in_core, 0, core - 2 * zc - in_core);
-  std::memset(natural + information - filler, soft_bit_max, filler);
+  const std::size_t in_core =
+      std::min(llr.size(), static_cast<std::size_t>(graph.core_columns - 2) * zc);
+  View<const SoftBit, 1> core = llr;
+  if (state.narrow) {  // a vector is longer than a column: most would have none behind them
+    std::memcpy(state.natural, llr.data(), in_core);
+    std::memset(state.natural + in_core, 0, lanes);
+    core = {state.natural, in_core + lanes};
+  }
   for (std::size_t c = 0; c < static_cast<std::size_t>(graph.core_columns); ++c) {
-    load_column(state, c);
+    const bool has_fillers =
+        c < static_cast<std::size_t>(graph.information_columns) && (c + 1) * zc > known;
+    if (c < 2 && !has_fillers) {
+      std::memset(state.posterior + bank_at(state, c, 0), 0, bank_bytes(state));
+    } else if (has_fillers || (c - 1) * zc + lanes > core.size()) {
+      load_column_apart(state, config, llr, graph, gain, c);
+    } else {
+      load_column(state, core.data() + (c - 2) * zc, gain, state.rotation[c],
+                  state.posterior + bank_at(state, c, 0));
+    }
   }
   if (state.rows == ldpc_core_rows) return;
   const std::size_t rest = llr.size() - in_core;  // > 0: the last row is needed
@@ -245,78 +306,94 @@ void load_soft_bits(State& state, const LdpcDecodeConfig& config, View<const Sof
   }
 }
 
-bool narrow_parities_hold(const State& state, const LdpcGraph& graph) {
-  const auto zc = static_cast<std::size_t>(state.zc);
-  alignas(64) std::int8_t outside[State::vector_bytes_max] = {};  // -1: not a bit of the code
-  std::memset(outside, -1, lanes);
-  std::memset(outside, 0, zc);
-  Bytes any_odd = zero();
-  for (int row = 0; row < state.rows; ++row) {
-    Bytes odd = zero();
-    if (row >= ldpc_core_rows) {
-      odd =
-          load(state.extension_posterior + static_cast<std::size_t>(row - ldpc_core_rows) * lanes);
+// What a row's parities walk through.
+struct ParityWalk {
+  const State& state;
+  const std::uint16_t* offset;
+  const std::uint16_t* column;  // where narrow
+  const std::int8_t* own;       // the extension column's posteriors, or null
+};
+
+template <int degree, bool narrow>
+HWY_NOINLINE bool row_holds(const ParityWalk& walk) {
+  const std::int8_t* const posterior = walk.state.posterior;
+  const std::uint16_t* HWY_RESTRICT offset = walk.offset;
+  const std::size_t vectors = narrow ? 1 : vectors_of(walk.state);
+  Bytes failed = zero();
+  for (std::size_t k = 0;; offset += degree) {
+    Bytes odd = walk.own == nullptr ? zero() : load(walk.own + k * lanes);
+    NOROSHI_UNROLL
+    for (int i = 0; i < degree; ++i) {
+      odd = exclusive_or(odd, narrow ? permuted(load(posterior + walk.column[i]),
+                                                load_unaligned(walk.state.periodic + offset[i]))
+                                     : load_unaligned(posterior + offset[i]));
     }
-    for (int i = 0; i < state.degree[row]; ++i) {
-      const int e = graph.row_begin[row] + i;
-      const std::size_t c = graph.column[e];
-      const std::size_t at = graph.shift_mod_zc[e] + zc - state.rotation[c];  // < 2 zc
-      odd = exclusive_or(odd, permuted(load(state.posterior + bank_at(state, c, 0)),
-                                       load_unaligned(state.periodic + at)));
+    if (++k == vectors) {
+      odd = if_negative(load(walk.state.outside), zero(), odd);
+      return !any_negative(either(failed, odd));
     }
-    any_odd = if_negative(odd, odd, any_odd);
-    if (row % 8 == 3 && any_negative(if_negative(load(outside), zero(), any_odd))) return false;
+    failed = either(failed, odd);
   }
-  return !any_negative(if_negative(load(outside), zero(), any_odd));
 }
 
-bool parities_hold(const State& state, const LdpcGraph& graph, int iterations) {
-  const auto zc = static_cast<std::size_t>(state.zc);
+template <bool narrow>
+bool row_holds(int degree, const ParityWalk& walk) {
+  switch (degree) {
+    case 2:
+      return row_holds<2, narrow>(walk);
+    case 3:
+      return row_holds<3, narrow>(walk);
+    case 4:
+      return row_holds<4, narrow>(walk);
+    case 5:
+      return row_holds<5, narrow>(walk);
+    case 6:
+      return row_holds<6, narrow>(walk);
+    case 7:
+      return row_holds<7, narrow>(walk);
+    case 8:
+      return row_holds<8, narrow>(walk);
+    case 9:
+      return row_holds<9, narrow>(walk);
+    case 10:
+      return row_holds<10, narrow>(walk);
+    default:
+      return row_holds<19, narrow>(walk);
+  }
+}
+
+bool parities_hold(const State& state, int iterations) {
+  const std::size_t odd = static_cast<std::size_t>(iterations) & 1;
   const std::size_t vectors = vectors_of(state);
-  const std::int8_t* extension_posterior = state.extension_posterior;
-  if (state.narrow) return narrow_parities_hold(state, graph);
-  for (int row = 0; row < state.rows; ++row) {
-    const std::int8_t* columns[ldpc_row_degree_max];
-    std::size_t at[ldpc_row_degree_max];
+  ParityWalk walk{state, state.parity_offset[odd], state.write_offset[odd], nullptr};
+  for (int step = 0; step < state.rows; ++step) {
+    const int row = ldpc_scheduled_row(step);
     const int degree = state.degree[row];
-    for (int i = 0; i < degree; ++i) {
-      const int e = graph.row_begin[row] + i;
-      const std::size_t c = graph.column[e];
-      const std::size_t bank = static_cast<std::size_t>(iterations) & state.visits_odd[c];
-      columns[i] = state.posterior + bank_at(state, c, bank);
-      at[i] = (graph.shift_mod_zc[e] + zc - state.rotation[c]) % zc;
-    }
-    for (std::size_t k = 0; k < vectors; ++k) {
-      Bytes odd = zero();
-      if (row >= ldpc_core_rows) odd = load(extension_posterior + k * lanes);
-      for (int i = 0; i < degree; ++i) {
-        odd = exclusive_or(odd, load_unaligned(columns[i] + at[i]));
-        at[i] += lanes;
-        at[i] -= at[i] >= zc ? zc : 0;
-      }
-      if (k + 1 < vectors || zc % lanes == 0) {
-        if (any_negative(odd)) return false;
-      } else {
-        alignas(64) std::int8_t tail[State::vector_bytes_max];
-        store(odd, tail);
-        for (std::size_t i = 0; i < zc % lanes; ++i) {
-          if (tail[i] < 0) return false;
-        }
-      }
-    }
-    if (row >= ldpc_core_rows) extension_posterior += vectors * lanes;
+    if (row >= ldpc_core_rows)
+      walk.own = state.extension_posterior +
+                 static_cast<std::size_t>(row - ldpc_core_rows) * vectors * lanes;
+    if (!(has_permute && state.narrow ? row_holds<has_permute>(degree, walk)
+                                      : row_holds<false>(degree, walk)))
+      return false;
+    walk.offset += static_cast<std::size_t>(degree) * vectors;
+    walk.column += degree;
   }
   return true;
 }
 
-void store_decisions(State& state, const LdpcDecodeConfig& config, const LdpcGraph& graph,
-                     int iterations, std::uint8_t* bits) {
+// Clears packed bits first, ..., end - 1.
+void clear_bits(std::uint8_t* packed, std::size_t first, std::size_t end) {
+  for (; first % 8 != 0 && first < end; ++first) set_bit(packed, first, false);
+  if (first == end) return;
+  std::memset(packed + first / 8, 0, (end + 7) / 8 - first / 8);
+}
+
+// Signs by the way of `natural`: for columns that are narrow or end within a byte.
+void pack_decisions(State& state, std::size_t columns, int iterations) {
   const auto zc = static_cast<std::size_t>(state.zc);
   const std::size_t vectors = vectors_of(state);
-  const auto information = static_cast<std::size_t>(graph.information_columns) * zc;
-  const std::size_t kept = information - static_cast<std::size_t>(config.filler_bits);
   // Columns in ascending order: each overrun is overwritten by the next column.
-  for (std::size_t c = 0; c * zc < kept; ++c) {
+  for (std::size_t c = 0; c < columns; ++c) {
     const std::size_t bank = static_cast<std::size_t>(iterations) & state.visits_odd[c];
     const std::int8_t* column = state.posterior + bank_at(state, c, bank);
     std::size_t at = state.rotation[c] == 0 ? 0 : zc - state.rotation[c];
@@ -331,15 +408,37 @@ void store_decisions(State& state, const LdpcDecodeConfig& config, const LdpcGra
       at -= at >= zc ? zc : 0;
     }
   }
-  std::memset(state.natural + kept, 0, information - kept);
-  // Past the information bits lie bytes of an earlier use; the last byte is masked.
-  for (std::size_t i = 0; i < information; i += lanes) {
+  for (std::size_t i = 0; i < columns * zc; i += lanes) {
     store_signs(state.natural + i, state.packed + i / 8);
   }
-  if (information % 8 != 0) {
-    state.packed[information / 8] &= static_cast<std::uint8_t>(0xff00 >> (information % 8));
+}
+
+void store_decisions(State& state, const LdpcDecodeConfig& config, const LdpcGraph& graph,
+                     int iterations, std::uint8_t* bits) {
+  const auto zc = static_cast<std::size_t>(state.zc);
+  const std::size_t vectors = vectors_of(state);
+  const auto information = static_cast<std::size_t>(graph.information_columns) * zc;
+  const std::size_t kept = information - static_cast<std::size_t>(config.filler_bits);
+  const std::size_t columns = (kept + zc - 1) / zc;
+  // Whole vectors of columns: nothing is written past the information bits.
+  const bool direct = !state.narrow && zc % lanes == 0;
+  std::uint8_t* const packed = direct ? bits : state.packed;
+  if (state.narrow || zc % 8 != 0) {
+    pack_decisions(state, columns, iterations);
+  } else {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const std::size_t bank = static_cast<std::size_t>(iterations) & state.visits_odd[c];
+      const std::int8_t* column = state.posterior + bank_at(state, c, bank);
+      std::size_t at = state.rotation[c] == 0 ? 0 : zc - state.rotation[c];
+      for (std::size_t k = 0; k < vectors; ++k) {
+        store_signs(column + at, packed + c * zc / 8 + k * lanes / 8);
+        at += lanes;
+        at -= at >= zc ? zc : 0;
+      }
+    }
   }
-  std::memcpy(bits, state.packed, bytes_for_bits(information));
+  clear_bits(packed, kept, 8 * bytes_for_bits(information));
+  if (!direct) std::memcpy(bits, packed, bytes_for_bits(information));
 }
 
 LdpcDecodeResult decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> llr,
@@ -355,7 +454,7 @@ LdpcDecodeResult decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> l
     ++result.iterations;
     const bool last = result.iterations == config.iterations_max;
     if (!config.early_stop && !last) continue;
-    result.parity_ok = parities_hold(state, graph, result.iterations);
+    result.parity_ok = parities_hold(state, result.iterations);
     if (!result.parity_ok && !last) continue;
     store_decisions(state, config, graph, result.iterations, bits.data());
     result.accepted =

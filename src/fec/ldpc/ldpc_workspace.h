@@ -27,15 +27,20 @@ struct LdpcWorkspace::State {
   std::uint8_t visits_odd[ldpc_core_columns_max];  // 1: even and odd iterations end in other banks
   std::uint16_t write_offset[2][ldpc_edges_max];   // [edge]: the column's other bank
   std::uint16_t read_offset[2][ldpc_edges_max * vectors_max];  // in the order of reading
+  // After even and odd iterations, in the same order: where the parities find what they add.
+  std::uint16_t parity_offset[2][ldpc_edges_max * vectors_max];
 
   alignas(64) std::int8_t periodic[3 * vector_bytes_max];  // i mod zc, where narrow
+  // -1 in the lanes of a column's last vector that are none of its bits.
+  alignas(64) std::int8_t outside[vector_bytes_max];
 
   // A stored column: bit (l + rotation) mod zc at byte l, then its first vector once more.
   alignas(64) std::int8_t posterior[2 * ldpc_core_columns_max * column_bytes];  // [column, bank]
   alignas(64) std::int8_t message[ldpc_edges_max * ldpc_lifting_size_max];  // in order of reading
   alignas(64) std::int8_t extension_llr[ldpc_rows_max * ldpc_lifting_size_max];
   alignas(64) std::int8_t extension_posterior[ldpc_rows_max * ldpc_lifting_size_max];
-  // [column, zc]: bits in their own order, and a vector's overrun.
+  // Where columns are narrow or no whole bytes of packed bits, [column, zc]: bits in their own
+  // order, on their way in or out, and a vector's overrun.
   alignas(64) std::int8_t natural[ldpc_core_columns_max * ldpc_lifting_size_max + vector_bytes_max];
   alignas(64) std::uint8_t packed[ldpc_information_bits_max / 8 + vector_bytes_max];
 };
