@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "nr/prbs/prbs.h"
+#include "phy/receive/code_blocks.h"
 #include "phy/receive/front_end.h"
 
 namespace noroshi::phy {
@@ -21,19 +22,6 @@ ReceiveWorkspace& ReceiveWorkspace::operator=(ReceiveWorkspace&&) noexcept = def
 namespace {
 
 int hops(const nr::SharedChannel& channel) { return channel.second_hop_rb == -1 ? 1 : 2; }
-
-CodewordResult decode_codeword(const ReceiveGroup& group, const Stream& stream,
-                               const fec::SchConfig& config, View<const SoftBit, 1> soft_bits) {
-  const Reception& reception = group.receptions[static_cast<std::size_t>(stream.handset)];
-  const bool second = stream.codeword == 1;
-  Workers workers = group.options.workers;
-  workers.count = group.shares();
-  const fec::SchDecodeResult decoded =
-      fec::sch_decode(config, soft_bits, second ? reception.second_new_data : reception.new_data,
-                      group.options.decode, second ? *reception.second_harq : *reception.harq,
-                      second ? reception.second_tb : reception.tb, group.state.sch, workers);
-  return {decoded.crc_ok, decoded.code_blocks, decoded.code_blocks_ok, decoded.iterations};
-}
 
 void decode_uci(fec::PuschPart part, ReceiveWorkspace::State& state, UciPart& out) {
   out = {};
@@ -77,7 +65,12 @@ CodewordResult decode_with_uci(const ReceiveGroup& group, const Stream& stream) 
   if (pusch.tb_bits == 0) return {};
   fec::SchConfig config = sch_config(pusch);
   config.coded_bits = state.layout.coded_bits(fec::PuschPart::ul_sch);
-  return decode_codeword(group, stream, config, parts.of[0]);
+  Workers workers = group.options.workers;
+  workers.count = group.shares();
+  const fec::SchDecodeResult decoded =
+      fec::sch_decode(config, parts.of[0], reception.new_data, group.options.decode,
+                      *reception.harq, reception.tb, state.sch, workers);
+  return {decoded.crc_ok, decoded.code_blocks, decoded.code_blocks_ok, decoded.iterations};
 }
 
 // Means over the layers of one handset, and over hops.
@@ -144,12 +137,9 @@ void shared_channel_receive(const nr::Carrier& carrier, int slot,
   for (int s = 0; s < group.stream_count; ++s) {
     const Stream& stream = group.streams[static_cast<std::size_t>(s)];
     ReceiveResult& result = results[static_cast<std::size_t>(stream.handset)];
-    const nr::SharedChannel& channel =
-        *receptions[static_cast<std::size_t>(stream.handset)].channel;
-    const CodewordResult decoded =
-        channel.uci.any() ? decode_with_uci(group, stream)
-                          : decode_codeword(group, stream, sch_config(channel, stream.codeword),
-                                            stream.soft_bits);
+    const CodewordResult decoded = stream.has_blocks
+                                       ? decode_rest(group, static_cast<std::size_t>(s))
+                                       : decode_with_uci(group, stream);
     if (stream.codeword == 1) {
       result.second = decoded;
       continue;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "fec/bits/bits.h"
@@ -94,6 +95,7 @@ struct SchWorkspace::State {
   LdpcWorkspace ldpc;
   alignas(64) std::array<std::uint8_t, ldpc_information_bits_max / 8> bits = {};
   alignas(64) std::array<std::uint8_t, ldpc_codeword_bits_max / 8> codeword = {};
+  alignas(64) std::array<SoftBit, ldpc_codeword_bits_max> soft = {};
 };
 
 SchWorkspace::SchWorkspace() : state_(std::make_unique<State>()) {}
@@ -174,14 +176,10 @@ void sch_encode(const SchConfig& config, View<const std::uint8_t, 1> tb,
 
 namespace {
 
-// Takes the soft bits of one code block and tries to decode it into scratch.bits. Returns whether
-// its CRC is right.
-bool decode_block(const RateMatch& match, const Segmentation& segmentation, Crc crc,
-                  View<const SoftBit, 1> received, const SchDecodeOptions& options,
-                  View<SoftBit, 1> soft, int& valid, SchWorkspace::State& scratch,
-                  SchDecodeResult& result) {
-  valid = cpu::rate_recover(match, received, soft, valid);
-  const auto llr = soft.subview(0, static_cast<std::size_t>(valid));
+// Tries to decode the circular buffer of one code block into scratch.bits. Returns whether its CRC
+// is right.
+bool decode_buffer(const Segmentation& segmentation, Crc crc, View<const SoftBit, 1> llr,
+                   const SchDecodeOptions& options, SchWorkspace::State& scratch, int& iterations) {
   // Nothing received decodes to zeros, which satisfy every parity and every CRC.
   if (std::all_of(llr.begin(), llr.end(), [](SoftBit s) { return s == 0; })) {
     scratch.bits.fill(0);
@@ -199,7 +197,7 @@ bool decode_block(const RateMatch& match, const Segmentation& segmentation, Crc 
   const View<std::uint8_t, 1> bits(
       scratch.bits.data(), bytes_for_bits(static_cast<std::size_t>(segmentation.block_bits)));
   const LdpcDecodeResult decoded = cpu::ldpc_decode(decode, llr, bits, scratch.ldpc);
-  result.iterations += decoded.iterations;
+  iterations = decoded.iterations;
   if (decoded.accepted) return true;
   // A parity may still fail when the information bits are right already: their CRC decides. But
   // zeros satisfy every CRC, and they are what a decoder says that knows nothing.
@@ -209,41 +207,87 @@ bool decode_block(const RateMatch& match, const Segmentation& segmentation, Crc 
 
 constexpr int shares_max = 16;  // of workers
 
-// What the code blocks of one transport block share while they are decoded.
-struct BlockDecoder {
-  const SchConfig& config;
-  const Segmentation& segmentation;
-  const SchDecodeOptions& options;
-  View<const SoftBit, 1> soft_bits;
-  HarqBuffer::State& held;
-  Crc crc;
-
-  void decode(int block, SchWorkspace::State& scratch, SchDecodeResult& result) const {
-    const std::size_t i = static_cast<std::size_t>(block);
-    if (held.done[i] != 0) return;
-    RateMatch match = match_of(config, segmentation);
-    match.coded_bits = block_coded_bits(config, segmentation.code_blocks, block);
-    // The blocks that get a symbol a layer less come first.
-    const int least = block_coded_bits(config, segmentation.code_blocks, 0);
-    const int more = match.coded_bits - least;
-    const int from_end = segmentation.code_blocks - block;
-    const std::size_t at =
-        more == 0 ? i * static_cast<std::size_t>(least)
-                  : soft_bits.size() - static_cast<std::size_t>(from_end * match.coded_bits);
-    const View<SoftBit, 1> soft(held.soft.data() + i * soft_stride(segmentation),
-                                static_cast<std::size_t>(segmentation.coded_bits()));
-    // The limit of the buffer may have shrunk since the last transmission.
-    int& valid = held.valid[i];
-    valid = std::min(valid, match.buffer_bits);
-    held.done[i] = decode_block(match, segmentation, crc,
-                                soft_bits.subview(at, static_cast<std::size_t>(match.coded_bits)),
-                                options, soft, valid, scratch, result);
-    const auto payload = static_cast<std::size_t>(segmentation.payload_bits());
-    copy_bits(held.bits.data(), i * payload, scratch.bits.data(), 0, payload);
-  }
-};
-
 }  // namespace
+
+SchDecode sch_decode_begin(const SchConfig& config, bool new_data, const SchDecodeOptions& options,
+                           HarqBuffer& buffer) {
+  SchDecode decode{config, options, segmentation_of(config), &buffer.state(), false};
+  const Segmentation& segmentation = decode.segmentation;
+  decode.shareable = segmentation.payload_bits() % 8 == 0;
+  HarqBuffer::State& held = *decode.held;
+  assert(config.tb_bits <= held.tb_bits_max && (new_data || held.tb_bits != 0));
+  if (new_data) {
+    held.tb_bits = config.tb_bits;
+    held.base_graph = segmentation.base_graph;
+    std::fill_n(held.valid.begin(), segmentation.code_blocks, 0);
+    std::fill_n(held.done.begin(), segmentation.code_blocks, std::uint8_t{0});
+  }
+  assert(held.tb_bits == config.tb_bits && held.base_graph == segmentation.base_graph);
+  return decode;
+}
+
+std::size_t sch_block_begin(const SchDecode& decode, int block) {
+  const SchConfig& config = decode.config;
+  const int blocks = decode.segmentation.code_blocks;
+  const int unit = config.layers * config.bits_per_symbol;
+  const int units = config.coded_bits / unit;
+  // The blocks that get a symbol a layer less come first.
+  const int longer = std::max(0, block - (blocks - units % blocks));
+  return static_cast<std::size_t>(unit) * static_cast<std::size_t>(units / blocks * block + longer);
+}
+
+int sch_decode_block(const SchDecode& decode, int block, View<const SoftBit, 1> soft_bits,
+                     SchWorkspace& workspace) {
+  const Segmentation& segmentation = decode.segmentation;
+  HarqBuffer::State& held = *decode.held;
+  SchWorkspace::State& scratch = workspace.state();
+  const std::size_t i = static_cast<std::size_t>(block);
+  if (held.done[i] != 0) return 0;
+  RateMatch match = match_of(decode.config, segmentation);
+  match.coded_bits = block_coded_bits(decode.config, segmentation.code_blocks, block);
+  SoftBit* const kept = held.soft.data() + i * soft_stride(segmentation);
+  // The limit of the buffer may have shrunk since the last transmission.
+  const int before = std::min(held.valid[i], match.buffer_bits);
+  // The first transmission comes from the nearest cache and goes to memory only if it must.
+  const View<SoftBit, 1> soft(before == 0 ? scratch.soft.data() : kept,
+                              static_cast<std::size_t>(segmentation.coded_bits()));
+  const int valid = cpu::rate_recover(match, soft_bits, soft, before);
+  const Crc crc = segmentation.code_blocks == 1 ? tb_crc(decode.config.tb_bits) : Crc::crc24b;
+  int iterations = 0;
+  held.done[i] = decode_buffer(segmentation, crc, soft.subview(0, static_cast<std::size_t>(valid)),
+                               decode.options, scratch, iterations);
+  if (before != 0) {
+    held.valid[i] = valid;
+  } else if (held.done[i] == 0) {
+    std::memcpy(kept, soft.data(), static_cast<std::size_t>(valid));
+    held.valid[i] = valid;
+  }
+  const auto payload = static_cast<std::size_t>(segmentation.payload_bits());
+  copy_bits(held.bits.data(), i * payload, scratch.bits.data(), 0, payload);
+  return iterations;
+}
+
+SchDecodeResult sch_decode_end(const SchDecode& decode, int iterations, View<std::uint8_t, 1> tb) {
+  const Segmentation& segmentation = decode.segmentation;
+  HarqBuffer::State& held = *decode.held;
+  const auto tb_bytes = static_cast<std::size_t>(decode.config.tb_bits) / 8;
+  assert(tb.size() == tb_bytes);
+  SchDecodeResult result;
+  result.iterations = iterations;
+  result.code_blocks = segmentation.code_blocks;
+  for (int block = 0; block < result.code_blocks; ++block)
+    result.code_blocks_ok += held.done[static_cast<std::size_t>(block)];
+  result.crc_ok = result.code_blocks_ok == result.code_blocks;
+  if (result.crc_ok && result.code_blocks > 1 &&
+      cpu::crc(tb_crc(decode.config.tb_bits), held.bits,
+               static_cast<std::size_t>(segmentation.bits)) != 0) {
+    // Some code block fooled its CRC; which one cannot be told.
+    result.crc_ok = false;
+    std::fill_n(held.done.begin(), result.code_blocks, std::uint8_t{0});
+  }
+  std::memcpy(tb.data(), held.bits.data(), tb_bytes);
+  return result;
+}
 
 SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_bits, bool new_data,
                            const SchDecodeOptions& options, HarqBuffer& buffer,
@@ -255,50 +299,22 @@ SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_
                            const SchDecodeOptions& options, HarqBuffer& buffer,
                            View<std::uint8_t, 1> tb, View<SchWorkspace, 1> workspaces,
                            const Workers& workers) {
-  const auto tb_bytes = static_cast<std::size_t>(config.tb_bits) / 8;
   assert(soft_bits.size() == static_cast<std::size_t>(config.coded_bits));
-  assert(tb.size() == tb_bytes);
   assert(workers.count >= 1 && workspaces.size() >= static_cast<std::size_t>(workers.count));
-  const Segmentation segmentation = segmentation_of(config);
-  const auto blocks = static_cast<std::size_t>(segmentation.code_blocks);
-  HarqBuffer::State& held = buffer.state();
-  assert(config.tb_bits <= held.tb_bits_max && (new_data || held.tb_bits != 0));
-  if (new_data) {
-    held.tb_bits = config.tb_bits;
-    held.base_graph = segmentation.base_graph;
-    std::fill_n(held.valid.begin(), blocks, 0);
-    std::fill_n(held.done.begin(), blocks, std::uint8_t{0});
-  }
-  assert(held.tb_bits == config.tb_bits && held.base_graph == segmentation.base_graph);
-
-  const BlockDecoder decoder{config,  segmentation,
-                             options, soft_bits,
-                             held,    blocks == 1 ? tb_crc(config.tb_bits) : Crc::crc24b};
-  // Neighbours of an odd number of bits share a byte of the transport block.
-  const bool shareable = segmentation.payload_bits() % 8 == 0;
-  const int shares =
-      shareable ? std::min({workers.count, segmentation.code_blocks, shares_max}) : 1;
-  std::array<SchDecodeResult, shares_max> results;
+  const SchDecode decode = sch_decode_begin(config, new_data, options, buffer);
+  const int blocks = decode.segmentation.code_blocks;
+  const int shares = decode.shareable ? std::min({workers.count, blocks, shares_max}) : 1;
+  std::array<int, shares_max> iterations{};
   workers.for_each(shares, [&](int share) {
     const auto w = static_cast<std::size_t>(share);
-    for (int block = share; block < segmentation.code_blocks; block += shares)
-      decoder.decode(block, workspaces[w].state(), results[w]);
+    for (int block = share; block < blocks; block += shares) {
+      const std::size_t begin = sch_block_begin(decode, block);
+      const std::size_t size = sch_block_begin(decode, block + 1) - begin;
+      iterations[w] +=
+          sch_decode_block(decode, block, soft_bits.subview(begin, size), workspaces[w]);
+    }
   });
-
-  SchDecodeResult result;
-  result.code_blocks = segmentation.code_blocks;
-  for (const SchDecodeResult& part : results) result.iterations += part.iterations;
-  for (std::size_t block = 0; block < blocks; ++block) result.code_blocks_ok += held.done[block];
-  result.crc_ok = result.code_blocks_ok == result.code_blocks;
-  if (result.crc_ok && blocks > 1 &&
-      cpu::crc(tb_crc(config.tb_bits), held.bits, static_cast<std::size_t>(segmentation.bits)) !=
-          0) {
-    // Some code block fooled its CRC; which one cannot be told.
-    result.crc_ok = false;
-    std::fill_n(held.done.begin(), blocks, std::uint8_t{0});
-  }
-  std::memcpy(tb.data(), held.bits.data(), tb_bytes);
-  return result;
+  return sch_decode_end(decode, std::accumulate(iterations.begin(), iterations.end(), 0), tb);
 }
 
 }  // namespace noroshi::fec

@@ -16,6 +16,7 @@
 #include "base/units.h"
 #include "base/view.h"
 #include "base/workers.h"
+#include "fec/segment/segment.h"
 
 namespace noroshi::fec {
 
@@ -55,8 +56,10 @@ class SchWorkspace {
   std::unique_ptr<State> state_;
 };
 
-// Soft bits of one HARQ process: the circular buffer of every code block, and which code blocks
-// have been decoded already.
+// Soft bits of one HARQ process: the circular buffer of every code block that could not be decoded,
+// and which code blocks have been. A block that decodes at once leaves no soft bits behind, which
+// saves their way to memory: should the transport block's CRC then tell that some block fooled its
+// own (once in 2^24), the next transmission begins anew for it.
 class HarqBuffer {
  public:
   explicit HarqBuffer(int tb_bits_max);
@@ -108,5 +111,24 @@ SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_
                            const SchDecodeOptions& options, HarqBuffer& buffer,
                            View<std::uint8_t, 1> tb, View<SchWorkspace, 1> workspaces,
                            const Workers& workers);
+
+// The same step by step, for soft bits that are still coming: begin, every code block once, end.
+struct SchDecode {
+  SchConfig config;
+  SchDecodeOptions options;
+  Segmentation segmentation;
+  HarqBuffer::State* held = nullptr;
+  // Different code blocks may be decoded at the same time; else neighbours share a byte.
+  bool shareable = false;
+};
+SchDecode sch_decode_begin(const SchConfig& config, bool new_data, const SchDecodeOptions& options,
+                           HarqBuffer& buffer);
+// Where the soft bits of a code block begin; of the one behind the last: how many there are.
+std::size_t sch_block_begin(const SchDecode& decode, int block);
+// soft_bits: the block's. Returns the iterations.
+int sch_decode_block(const SchDecode& decode, int block, View<const SoftBit, 1> soft_bits,
+                     SchWorkspace& workspace);
+// iterations: the sum.
+SchDecodeResult sch_decode_end(const SchDecode& decode, int iterations, View<std::uint8_t, 1> tb);
 
 }  // namespace noroshi::fec

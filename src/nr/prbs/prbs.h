@@ -22,6 +22,9 @@ namespace ref {
 // Bit i of packed = c(first + i), for all 8 * packed.size() bits.
 void prbs_packed(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> packed);
 
+// The same with the least significant bit of each byte first, as vector instructions want masks.
+void prbs_masks(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> masks);
+
 // Bit i of packed ^= c(first + i) for i < bits; the bits after them stay.
 void scramble(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> packed,
               std::size_t bits);
@@ -38,6 +41,7 @@ void dmrs_qpsk(std::uint32_t c_init, std::size_t first_symbol, View<cf32, 1> sym
 namespace cpu {
 
 void prbs_packed(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> packed);
+void prbs_masks(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> masks);
 void scramble(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> packed,
               std::size_t bits);
 void descramble(std::uint32_t c_init, std::size_t first, View<SoftBit, 1> soft_bits);

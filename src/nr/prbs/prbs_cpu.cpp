@@ -30,9 +30,13 @@ inline std::uint64_t ReverseBits(std::uint64_t x) {
   return __builtin_bswap64(x);
 }
 
+// The order of bits within the bytes of a word.
+enum class Order { most_significant_first, least_significant_first };
+
 // The first words of a register, bit 63 - i of s being x(n + i).
 template <class Feedback>
-inline void SeedWords(std::uint64_t s, Feedback feedback, std::size_t count, std::uint32_t* words) {
+inline void SeedWords(Order order, std::uint64_t s, Feedback feedback, std::size_t count,
+                      std::uint32_t* words) {
   constexpr std::uint64_t top5 = ~std::uint64_t{0} << 59;
   constexpr std::uint64_t top28 = ~std::uint64_t{0} << 36;
   constexpr std::uint64_t top31 = ~std::uint64_t{0} << 33;
@@ -40,7 +44,9 @@ inline void SeedWords(std::uint64_t s, Feedback feedback, std::size_t count, std
     s |= (feedback(s) & top28) >> 31;
     s |= (feedback(s << 28) & top5) >> 59;
     const std::uint32_t word = static_cast<std::uint32_t>(s >> 32);
-    words[i] = __builtin_bswap32(word);
+    words[i] = order == Order::most_significant_first
+                   ? __builtin_bswap32(word)
+                   : static_cast<std::uint32_t>(ReverseBits(word) >> 32);
     s = (s << 32) & top31;
   }
 }
@@ -51,7 +57,8 @@ struct Stream {
   alignas(64) std::uint32_t x2[chunk_words + 48];
   alignas(64) std::uint32_t c[chunk_words + 16];
 
-  Stream(std::uint32_t c_init, std::size_t first, std::size_t bytes) {
+  Stream(std::uint32_t c_init, std::size_t first, std::size_t bytes,
+         Order order = Order::most_significant_first) {
     namespace detail = prbs_detail;
     std::uint32_t s1 = detail::x1_at_nc;
     std::uint32_t s2 = detail::apply(detail::x2_to_nc, c_init);
@@ -61,10 +68,10 @@ struct Stream {
     }
     const std::size_t count = std::min(history, (bytes + 3) / 4);
     SeedWords(
-        ReverseBits(s1), [](std::uint64_t s) { return s ^ (s << 3); }, count, x1);
+        order, ReverseBits(s1), [](std::uint64_t s) { return s ^ (s << 3); }, count, x1);
     SeedWords(
-        ReverseBits(s2), [](std::uint64_t s) { return s ^ (s << 1) ^ (s << 2) ^ (s << 3); }, count,
-        x2);
+        order, ReverseBits(s2), [](std::uint64_t s) { return s ^ (s << 1) ^ (s << 2) ^ (s << 3); },
+        count, x2);
   }
 
   // Makes the next bytes (at most chunk_bytes; less only for the last chunk) of the sequence in c.
@@ -89,12 +96,19 @@ struct Stream {
   }
 };
 
-void PrbsPacked(std::uint32_t c_init, std::size_t first, std::uint8_t* packed, std::size_t bytes) {
-  Stream stream(c_init, first, bytes);
+void PrbsBytes(Stream&& stream, std::uint8_t* packed, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += chunk_bytes) {
     const std::size_t count = std::min(chunk_bytes, bytes - at);
     std::memcpy(packed + at, stream.Next(count), count);
   }
+}
+
+void PrbsPacked(std::uint32_t c_init, std::size_t first, std::uint8_t* packed, std::size_t bytes) {
+  PrbsBytes(Stream(c_init, first, bytes), packed, bytes);
+}
+
+void PrbsMasks(std::uint32_t c_init, std::size_t first, std::uint8_t* masks, std::size_t bytes) {
+  PrbsBytes(Stream(c_init, first, bytes, Order::least_significant_first), masks, bytes);
 }
 
 void Scramble(std::uint32_t c_init, std::size_t first, std::uint8_t* packed, std::size_t bits) {
@@ -182,6 +196,7 @@ HWY_AFTER_NAMESPACE();
 namespace noroshi::nr::cpu {
 
 HWY_EXPORT(PrbsPacked);
+HWY_EXPORT(PrbsMasks);
 HWY_EXPORT(Scramble);
 HWY_EXPORT(Descramble);
 HWY_EXPORT(DmrsQpsk);
@@ -189,6 +204,11 @@ HWY_EXPORT(DmrsQpsk);
 void prbs_packed(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> packed) {
   assert(c_init < (1u << 31));
   HWY_DYNAMIC_DISPATCH(PrbsPacked)(c_init, first, packed.data(), packed.size());
+}
+
+void prbs_masks(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> masks) {
+  assert(c_init < (1u << 31));
+  HWY_DYNAMIC_DISPATCH(PrbsMasks)(c_init, first, masks.data(), masks.size());
 }
 
 void scramble(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> packed,

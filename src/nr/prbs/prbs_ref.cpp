@@ -35,6 +35,15 @@ void prbs_packed(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> 
   for (std::size_t i = 0; i < 8 * packed.size(); ++i) set_bit(packed.data(), i, gold.next());
 }
 
+void prbs_masks(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> masks) {
+  Gold gold(c_init, first);
+  for (std::uint8_t& byte : masks) {
+    byte = 0;
+    for (int bit = 0; bit < 8; ++bit)
+      byte = static_cast<std::uint8_t>(byte | static_cast<int>(gold.next()) << bit);
+  }
+}
+
 void scramble(std::uint32_t c_init, std::size_t first, View<std::uint8_t, 1> packed,
               std::size_t bits) {
   assert(bytes_for_bits(bits) <= packed.size());

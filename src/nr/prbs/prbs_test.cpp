@@ -51,6 +51,13 @@ TEST(Prbs, PackedIsTheReference) {
       ref::prbs_packed(c_init, first, {expected.data(), size});
       cpu::prbs_packed(c_init, first, {actual.data(), size});
       ASSERT_EQ(actual, expected) << "size " << size << " first " << first;
+      // The other order of bits: its reference from the first one's bits.
+      ref::prbs_masks(c_init, first, {actual.data(), size});
+      for (std::size_t i = 0; i < 8 * size; ++i)
+        ASSERT_EQ((actual[i / 8] >> i % 8 & 1) != 0, bit_at(expected.data(), i)) << i;
+      expected = actual;
+      cpu::prbs_masks(c_init, first, {actual.data(), size});
+      ASSERT_EQ(actual, expected) << "masks, size " << size << " first " << first;
     }
   });
 }

@@ -39,6 +39,12 @@ namespace cpu {
 // not NaN; 0 makes the bits unknown. soft_bits: symbols.size() * Qm values.
 void demap(nr::Modulation modulation, View<const cf32, 1> symbols,
            View<const float, 1> inverse_noise, View<SoftBit, 1> soft_bits);
+// The same, descrambled on the way: soft bit i changes its sign where bit first + i of `masks`, as
+// nr::prbs_masks makes them, is 1. masks: some bytes more can be read than have such bits.
+inline constexpr std::size_t demap_mask_slack_bytes = 24;
+void demap(nr::Modulation modulation, View<const cf32, 1> symbols,
+           View<const float, 1> inverse_noise, View<const std::uint8_t, 1> masks, std::size_t first,
+           View<SoftBit, 1> soft_bits);
 }  // namespace cpu
 
 }  // namespace noroshi::phy

@@ -24,6 +24,30 @@ constexpr float gain_max(int m) { return 32767.0f / static_cast<float>(1 << (m -
 
 inline constexpr std::size_t lanes_max = 16;
 
+// Where the bits lie that change soft bits' signs; null: nowhere.
+struct Flips {
+  const std::uint8_t* bytes = nullptr;
+  std::size_t first = 0;
+
+  // 64 of them, from soft bit i on, the first in the least significant place.
+  std::uint64_t at(std::size_t i) const {
+    const std::uint8_t* const from = bytes + (first + i) / 8;
+    const std::size_t shift = (first + i) % 8;
+    std::uint64_t low;
+    std::memcpy(&low, from, sizeof low);
+    return low >> shift | (std::uint64_t{from[8]} << 1) << (63 - shift);
+  }
+};
+
+inline void flip_plain(const Flips& flips, std::size_t begin, std::size_t end, SoftBit* soft_bits) {
+  if (flips.bytes == nullptr) return;
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::size_t bit = flips.first + i;
+    if ((flips.bytes[bit / 8] >> bit % 8 & 1) != 0)
+      soft_bits[i] = static_cast<SoftBit>(-soft_bits[i]);
+  }
+}
+
 inline SoftBit saturated(float value) {
   constexpr float limit = soft_bit_max;
   return static_cast<SoftBit>(std::lrint(std::clamp(value, -limit, limit)));
@@ -70,28 +94,34 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET == HWY_SCALAR  // one lane a vector: no shuffles
 
 void demap_bpsk(bool turns, const float* symbols, const float* inverse_noise, std::size_t count,
-                float unit, std::int8_t* soft_bits) {
+                float unit, const Flips& flips, std::int8_t* soft_bits) {
   demap_bpsk_plain(turns, symbols, inverse_noise, 0, count, unit, soft_bits);
+  flip_plain(flips, 0, count, soft_bits);
 }
 void demap_qpsk(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                std::int8_t* soft_bits) {
+                const Flips& flips, std::int8_t* soft_bits) {
   demap_plain(1, symbols, inverse_noise, count, unit, soft_bits);
+  flip_plain(flips, 0, 2 * count, soft_bits);
 }
 void demap_qam16(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                 std::int8_t* soft_bits) {
+                 const Flips& flips, std::int8_t* soft_bits) {
   demap_plain(2, symbols, inverse_noise, count, unit, soft_bits);
+  flip_plain(flips, 0, 4 * count, soft_bits);
 }
 void demap_qam64(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                 std::int8_t* soft_bits) {
+                 const Flips& flips, std::int8_t* soft_bits) {
   demap_plain(3, symbols, inverse_noise, count, unit, soft_bits);
+  flip_plain(flips, 0, 6 * count, soft_bits);
 }
 void demap_qam256(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                  std::int8_t* soft_bits) {
+                  const Flips& flips, std::int8_t* soft_bits) {
   demap_plain(4, symbols, inverse_noise, count, unit, soft_bits);
+  flip_plain(flips, 0, 8 * count, soft_bits);
 }
 void demap_qam1024(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                   std::int8_t* soft_bits) {
+                   const Flips& flips, std::int8_t* soft_bits) {
   demap_plain(5, symbols, inverse_noise, count, unit, soft_bits);
+  flip_plain(flips, 0, 10 * count, soft_bits);
 }
 
 #else
@@ -169,6 +199,26 @@ HWY_INLINE hn::Vec<Octets> pack(V32 a, V32 b, V32 c, V32 d) {
   return hn::BitCast(Octets(), hn::Max(packed, hn::Set(bytes, std::int8_t{-soft_bit_max})));
 }
 
+// With the signs of lanes changed whose bit is set.
+HWY_INLINE hn::Vec<Octets> flipped(hn::Vec<Octets> v, std::uint64_t bits) {
+  const hn::RebindToSigned<Octets> bytes;
+  std::uint8_t mask[8];
+  std::memcpy(mask, &bits, sizeof mask);
+  const auto soft = hn::BitCast(bytes, v);
+  return hn::BitCast(Octets(), hn::IfThenElse(hn::LoadMaskBits(bytes, mask), hn::Neg(soft), soft));
+}
+
+// Of soft bits that were stored already.
+void flip_stored(const Flips& flips, std::size_t count, std::int8_t* soft_bits) {
+  if (flips.bytes == nullptr) return;
+  const Octets d;
+  auto* const bytes = reinterpret_cast<std::uint8_t*>(soft_bits);
+  std::size_t i = 0;
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
+    hn::StoreU(flipped(hn::LoadU(d, bytes + i), flips.at(i)), d, bytes + i);
+  flip_plain(flips, i, count, soft_bits);
+}
+
 HWY_INLINE hn::Vec<Octets> in_order(hn::Vec<Octets> packed, const std::uint8_t* order) {
   return hn::TableLookupBytes(packed, hn::LoadDup128(Octets(), order));
 }
@@ -181,7 +231,8 @@ alignas(16) constexpr std::uint8_t three_bits[16] = {0, 1, 4,  5,  8,  9,  2,  3
 alignas(16) constexpr std::uint8_t four_bits[16] = {0, 1, 4, 5, 8,  9,  12, 13,
                                                     2, 3, 6, 7, 10, 11, 14, 15};
 
-template <int qm>
+// flips: soft bits change their signs as Flips say. (1024QAM's do so afterwards.)
+template <int qm, bool flips>
 class Demapper {
  public:
   static constexpr int m = qm / 2;
@@ -189,8 +240,10 @@ class Demapper {
   // Bytes written from soft_bits on by a step: more than it has soft bits when qm = 6.
   static HWY_INLINE std::size_t step_bytes() { return step() * qm + (qm == 6 ? lanes_max : 0); }
 
-  HWY_INLINE explicit Demapper(float unit)
-      : to_level_(hn::Set(D(), 1 / unit)), gain_(hn::Set(D(), 4 * llr_scale * unit * unit)) {
+  HWY_INLINE Demapper(float unit, const Flips& signs)
+      : signs_(signs),
+        to_level_(hn::Set(D(), 1 / unit)),
+        gain_(hn::Set(D(), 4 * llr_scale * unit * unit)) {
     const std::size_t lanes = hn::Lanes(D());
     const std::size_t blocks = lanes / 4;
     alignas(64) std::int32_t lower[lanes_max], upper[lanes_max], dwords[lanes_max];
@@ -209,7 +262,8 @@ class Demapper {
     dwords_ = hn::SetTableIndices(hn::RebindToUnsigned<D>(), dwords);
   }
 
-  HWY_INLINE void operator()(const float* symbols, const float* inverse_noise,
+  // at: the number of the first soft bit.
+  HWY_INLINE void operator()(const float* symbols, const float* inverse_noise, std::size_t at,
                              std::int8_t* soft_bits) const {
     const std::size_t lanes = hn::Lanes(D());
     V32 a[m], b[m];
@@ -217,21 +271,23 @@ class Demapper {
     if constexpr (qm == 2) {
       V32 c[m], d[m];
       pair(symbols + 2 * lanes, inverse_noise + lanes, c, d);
-      store(pack(a[0], b[0], c[0], d[0]), soft_bits);
+      store(pack(a[0], b[0], c[0], d[0]), at, soft_bits);
     } else if constexpr (qm == 4) {
-      store(in_order(pack(a[0], a[1], b[0], b[1]), two_bits_two_vectors), soft_bits);
+      store(in_order(pack(a[0], a[1], b[0], b[1]), two_bits_two_vectors), at, soft_bits);
     } else if constexpr (qm == 6) {
-      store(in_order(pack(a[0], a[1], a[2], a[2]), three_bits), soft_bits);
-      store(in_order(pack(b[0], b[1], b[2], b[2]), three_bits), soft_bits + lanes / 2 * qm);
+      store(in_order(pack(a[0], a[1], a[2], a[2]), three_bits), at, soft_bits);
+      store(in_order(pack(b[0], b[1], b[2], b[2]), three_bits), at + lanes / 2 * qm,
+            soft_bits + lanes / 2 * qm);
     } else if constexpr (qm == 8) {
-      store(in_order(pack(a[0], a[1], a[2], a[3]), four_bits), soft_bits);
-      store(in_order(pack(b[0], b[1], b[2], b[3]), four_bits), soft_bits + lanes / 2 * qm);
+      store(in_order(pack(a[0], a[1], a[2], a[3]), four_bits), at, soft_bits);
+      store(in_order(pack(b[0], b[1], b[2], b[3]), four_bits), at + lanes / 2 * qm,
+            soft_bits + lanes / 2 * qm);
     } else {
       // Eight bits of a symbol, and its two last ones: 4 axes of each of a and b a block.
       alignas(64) std::int8_t eight[8 * lanes_max], last[4 * lanes_max];
-      store(in_order(pack(a[0], a[1], a[2], a[3]), four_bits), eight);
-      store(in_order(pack(b[0], b[1], b[2], b[3]), four_bits), eight + 4 * lanes);
-      store(pack(a[4], b[4], b[4], b[4]), last);
+      store(in_order(pack(a[0], a[1], a[2], a[3]), four_bits), 0, eight);
+      store(in_order(pack(b[0], b[1], b[2], b[3]), four_bits), 0, eight + 4 * lanes);
+      store(pack(a[4], b[4], b[4], b[4]), 0, last);
       for (std::size_t i = 0; i < lanes; ++i) {
         const std::size_t of_half = i % (lanes / 2);
         std::memcpy(soft_bits + 10 * i, eight + 8 * i, 8);
@@ -252,12 +308,16 @@ class Demapper {
     axis_bits<m>(t_b, hn::TableLookupLanes(gain, upper_), b);
   }
 
-  HWY_INLINE void store(hn::Vec<Octets> bytes, std::int8_t* to) const {
+  HWY_INLINE void store(hn::Vec<Octets> bytes, std::size_t at, std::int8_t* to) const {
     const hn::RebindToUnsigned<D> d32;
     auto words = hn::BitCast(d32, bytes);
     if constexpr (qm < 8) words = hn::TableLookupLanes(words, dwords_);
-    hn::StoreU(hn::BitCast(Octets(), words), Octets(), reinterpret_cast<std::uint8_t*>(to));
+    auto out = hn::BitCast(Octets(), words);
+    if constexpr (flips && qm < 10) out = flipped(out, signs_.at(at));
+    hn::StoreU(out, Octets(), reinterpret_cast<std::uint8_t*>(to));
   }
+
+  Flips signs_;
 
   V to_level_;
   V gain_;
@@ -268,7 +328,7 @@ class Demapper {
 
 void demap_bpsk(bool turns, const float* HWY_RESTRICT symbols,
                 const float* HWY_RESTRICT inverse_noise, std::size_t count, float unit,
-                std::int8_t* HWY_RESTRICT soft_bits) {
+                const Flips& flips, std::int8_t* HWY_RESTRICT soft_bits) {
   const D d;
   const hn::RebindToUnsigned<D> d32;
   const std::size_t lanes = hn::Lanes(d), blocks = lanes / 4;
@@ -295,16 +355,18 @@ void demap_bpsk(bool turns, const float* HWY_RESTRICT symbols,
                reinterpret_cast<std::uint8_t*>(soft_bits + i));
   }
   demap_bpsk_plain(turns, symbols, inverse_noise, i, count, unit, soft_bits);
+  flip_stored(flips, count, soft_bits);
 }
 
-template <int qm>
+template <int qm, bool flip>
 void demap_symbols(const float* HWY_RESTRICT symbols, const float* HWY_RESTRICT inverse_noise,
-                   std::size_t count, float unit, std::int8_t* HWY_RESTRICT soft_bits) {
-  const Demapper<qm> demapper(unit);
+                   std::size_t count, float unit, const Flips& flips,
+                   std::int8_t* HWY_RESTRICT soft_bits) {
+  const Demapper<qm, flip> demapper(unit, flips);
   const std::size_t step = demapper.step();
   std::size_t i = 0;
   for (; i * qm + demapper.step_bytes() <= count * qm; i += step)
-    demapper(symbols + 2 * i, inverse_noise + i, soft_bits + i * qm);
+    demapper(symbols + 2 * i, inverse_noise + i, i * qm, soft_bits + i * qm);
   for (; i < count; i += step) {
     float padded[4 * lanes_max] = {};
     float padded_noise[2 * lanes_max] = {};
@@ -312,30 +374,41 @@ void demap_symbols(const float* HWY_RESTRICT symbols, const float* HWY_RESTRICT 
     const std::size_t rest = std::min(count - i, step);
     std::memcpy(padded, symbols + 2 * i, 2 * rest * sizeof(float));
     std::memcpy(padded_noise, inverse_noise + i, rest * sizeof(float));
-    demapper(padded, padded_noise, result);
+    demapper(padded, padded_noise, i * qm, result);
     std::memcpy(soft_bits + i * qm, result, rest * qm);
   }
 }
 
+template <int qm>
+void demap_symbols(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
+                   const Flips& flips, std::int8_t* soft_bits) {
+  if (qm == 10 || flips.bytes == nullptr) {
+    demap_symbols<qm, false>(symbols, inverse_noise, count, unit, flips, soft_bits);
+    flip_stored(flips, count * qm, soft_bits);
+  } else {
+    demap_symbols<qm, true>(symbols, inverse_noise, count, unit, flips, soft_bits);
+  }
+}
+
 void demap_qpsk(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                std::int8_t* soft_bits) {
-  demap_symbols<2>(symbols, inverse_noise, count, unit, soft_bits);
+                const Flips& flips, std::int8_t* soft_bits) {
+  demap_symbols<2>(symbols, inverse_noise, count, unit, flips, soft_bits);
 }
 void demap_qam16(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                 std::int8_t* soft_bits) {
-  demap_symbols<4>(symbols, inverse_noise, count, unit, soft_bits);
+                 const Flips& flips, std::int8_t* soft_bits) {
+  demap_symbols<4>(symbols, inverse_noise, count, unit, flips, soft_bits);
 }
 void demap_qam64(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                 std::int8_t* soft_bits) {
-  demap_symbols<6>(symbols, inverse_noise, count, unit, soft_bits);
+                 const Flips& flips, std::int8_t* soft_bits) {
+  demap_symbols<6>(symbols, inverse_noise, count, unit, flips, soft_bits);
 }
 void demap_qam256(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                  std::int8_t* soft_bits) {
-  demap_symbols<8>(symbols, inverse_noise, count, unit, soft_bits);
+                  const Flips& flips, std::int8_t* soft_bits) {
+  demap_symbols<8>(symbols, inverse_noise, count, unit, flips, soft_bits);
 }
 void demap_qam1024(const float* symbols, const float* inverse_noise, std::size_t count, float unit,
-                   std::int8_t* soft_bits) {
-  demap_symbols<10>(symbols, inverse_noise, count, unit, soft_bits);
+                   const Flips& flips, std::int8_t* soft_bits) {
+  demap_symbols<10>(symbols, inverse_noise, count, unit, flips, soft_bits);
 }
 
 #endif  // HWY_SCALAR
@@ -354,8 +427,11 @@ HWY_EXPORT(demap_qam64);
 HWY_EXPORT(demap_qam256);
 HWY_EXPORT(demap_qam1024);
 
-void demap(nr::Modulation modulation, View<const cf32, 1> symbols,
-           View<const float, 1> inverse_noise, View<SoftBit, 1> soft_bits) {
+namespace {
+
+void demap_flipped(nr::Modulation modulation, View<const cf32, 1> symbols,
+                   View<const float, 1> inverse_noise, const Flips& flips,
+                   View<SoftBit, 1> soft_bits) {
   const std::size_t count = symbols.size();
   assert(inverse_noise.size() == count);
   assert(soft_bits.size() == count * static_cast<std::size_t>(nr::bits_per_symbol(modulation)));
@@ -367,18 +443,32 @@ void demap(nr::Modulation modulation, View<const cf32, 1> symbols,
     case nr::Modulation::bpsk:
     case nr::Modulation::pi2_bpsk:
       return HWY_DYNAMIC_DISPATCH(demap_bpsk)(modulation == nr::Modulation::pi2_bpsk, in, noise,
-                                              count, unit, out);
+                                              count, unit, flips, out);
     case nr::Modulation::qpsk:
-      return HWY_DYNAMIC_DISPATCH(demap_qpsk)(in, noise, count, unit, out);
+      return HWY_DYNAMIC_DISPATCH(demap_qpsk)(in, noise, count, unit, flips, out);
     case nr::Modulation::qam16:
-      return HWY_DYNAMIC_DISPATCH(demap_qam16)(in, noise, count, unit, out);
+      return HWY_DYNAMIC_DISPATCH(demap_qam16)(in, noise, count, unit, flips, out);
     case nr::Modulation::qam64:
-      return HWY_DYNAMIC_DISPATCH(demap_qam64)(in, noise, count, unit, out);
+      return HWY_DYNAMIC_DISPATCH(demap_qam64)(in, noise, count, unit, flips, out);
     case nr::Modulation::qam256:
-      return HWY_DYNAMIC_DISPATCH(demap_qam256)(in, noise, count, unit, out);
+      return HWY_DYNAMIC_DISPATCH(demap_qam256)(in, noise, count, unit, flips, out);
     case nr::Modulation::qam1024:
-      return HWY_DYNAMIC_DISPATCH(demap_qam1024)(in, noise, count, unit, out);
+      return HWY_DYNAMIC_DISPATCH(demap_qam1024)(in, noise, count, unit, flips, out);
   }
+}
+
+}  // namespace
+
+void demap(nr::Modulation modulation, View<const cf32, 1> symbols,
+           View<const float, 1> inverse_noise, View<SoftBit, 1> soft_bits) {
+  demap_flipped(modulation, symbols, inverse_noise, {}, soft_bits);
+}
+
+void demap(nr::Modulation modulation, View<const cf32, 1> symbols,
+           View<const float, 1> inverse_noise, View<const std::uint8_t, 1> masks, std::size_t first,
+           View<SoftBit, 1> soft_bits) {
+  assert((first + soft_bits.size()) / 8 + demap_mask_slack_bytes <= masks.size());
+  demap_flipped(modulation, symbols, inverse_noise, {masks.data(), first}, soft_bits);
 }
 
 }  // namespace noroshi::phy::cpu

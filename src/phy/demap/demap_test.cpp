@@ -126,5 +126,38 @@ TEST(Demap, SaturatesAtExtremes) {
   });
 }
 
+// Descrambling on the way is descrambling afterwards, at every length and start of the bits.
+TEST(Demap, FlipsTheSignsThatTheMasksSay) {
+  constexpr std::uint64_t seed = 8;
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  on_every_target([&](const char* target) {
+    SCOPED_TRACE(target);
+    Prng prng(seed);
+    for (Modulation modulation : modulations) {
+      const std::size_t qm = static_cast<std::size_t>(nr::bits_per_symbol(modulation));
+      for (std::size_t count = 0; count < 150; ++count) {
+        std::vector<cf32> symbols(count);
+        for (cf32& symbol : symbols)
+          symbol = {static_cast<float>(prng.normal()), static_cast<float>(prng.normal())};
+        const std::vector<float> inverse_noise(count, static_cast<float>(20 * prng.uniform()));
+        const std::size_t first = prng.below(70);
+        std::vector<std::uint8_t> masks((first + count * qm) / 8 + cpu::demap_mask_slack_bytes);
+        for (std::uint8_t& byte : masks) byte = static_cast<std::uint8_t>(prng());
+        std::vector<SoftBit> expected(count * qm);
+        cpu::demap(modulation, symbols, inverse_noise, expected);
+        for (std::size_t i = 0; i < expected.size(); ++i)
+          if ((masks[(first + i) / 8] >> (first + i) % 8 & 1) != 0)
+            expected[i] = static_cast<SoftBit>(-expected[i]);
+        std::vector<SoftBit> soft_bits(count * qm + 1, 77);
+        cpu::demap(modulation, symbols, inverse_noise, masks, first,
+                   View<SoftBit, 1>(soft_bits.data(), count * qm));
+        ASSERT_EQ(soft_bits.back(), 77);
+        soft_bits.pop_back();
+        ASSERT_EQ(soft_bits, expected) << "Qm " << qm << " symbols " << count << " first " << first;
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace noroshi::phy

@@ -1,6 +1,7 @@
 #include "phy/receive/front_end.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cassert>
 #include <cmath>
@@ -9,6 +10,7 @@
 #include "nr/prbs/prbs.h"
 #include "phy/dmrs/dmrs.h"
 #include "phy/ptrs/ptrs.h"
+#include "phy/receive/code_blocks.h"
 #include "phy/receive/evm.h"
 #include "phy/receive/interference.h"
 
@@ -18,6 +20,14 @@ namespace {
 // Blocks of subcarriers whose channel, weights and symbols stay in the nearest cache while the
 // channel moves.
 constexpr std::size_t chunk_blocks = 8;
+
+// Of one codeword: with base graph 2 and its longest blocks (TS 38.212 5.2.2).
+constexpr std::size_t code_blocks_max = fec::sch_tb_bits_max / (3840 - 24) + 1;
+
+// Of the scrambling bits of so many soft bits: whole cache lines.
+constexpr std::size_t mask_bytes(std::size_t soft_bits) {
+  return (soft_bits / 8 + cpu::demap_mask_slack_bytes + 63) / 64 * 64;
+}
 
 std::size_t padded_subcarriers(const nr::Carrier& carrier) {
   return (static_cast<std::size_t>(carrier.subcarriers()) + 127) / 128 * 128;
@@ -401,31 +411,49 @@ StreamSymbol invert_dft(const ReceiveGroup& group, const Hop& hop, const Stream&
   return {{scratch.data.data(), at}, {scratch.data_noise.data(), at}};
 }
 
-// What one worker found out.
-struct ShareSums {
+// What one symbol tells.
+struct SymbolSums {
   cpu::InverseNoiseSums inverse_noise{};
   std::array<double, nr::layers_max> evm_sums{}, evm_counts{};
 };
 
+// last: of the piece that `walk` walks through.
 void receive_symbol(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
-                    int symbol, bool measure, ReceiveScratch& scratch, ShareSums& sums) {
+                    int symbol, bool measure, bool last, std::size_t worker, BlockWalk& walk,
+                    SymbolSums& sums) {
   const bool dft = group.channel().transform_precoding;
+  ReceiveScratch& scratch = group.state.scratch[worker];
   const float* const inverse_noise =
       equalize_symbol(group, hop, channel, symbol, scratch, sums.inverse_noise);
   if (!dft) correct_phase(group, hop, symbol, inverse_noise, scratch);
   for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
     const Stream& stream = group.streams[s];
-    const std::size_t l = static_cast<std::size_t>(symbol);
-    const std::size_t bits = stream.first_bit[l + 1] - stream.first_bit[l];
-    if (bits == 0) continue;
+    const View<SoftBit, 1> soft_bits = symbol_soft_bits(stream, symbol, scratch);
+    if (soft_bits.empty()) continue;
     const StreamSymbol data = dft ? invert_dft(group, hop, stream, symbol, inverse_noise, scratch)
                                   : pick_data(group, hop, stream, symbol, inverse_noise, scratch);
-    const View<SoftBit, 1> soft_bits = stream.soft_bits.subview(stream.first_bit[l], bits);
-    cpu::demap(stream.modulation, data.symbols, data.inverse_noise, soft_bits);
-    nr::cpu::descramble(stream.c_init, stream.first_bit[l], soft_bits);
+    cpu::demap(stream.modulation, data.symbols, data.inverse_noise, stream.masks,
+               stream.first_bit[static_cast<std::size_t>(symbol)], soft_bits);
+    decode_symbol(group, s, symbol, last, worker, walk);
     if (!measure) continue;
     sums.evm_sums[s] += cpu::error_vector_sum(stream.modulation, data.symbols);
     sums.evm_counts[s] += static_cast<double>(data.symbols.size());
+  }
+}
+
+// Symbols `first` to `last` of `symbols`, whose code blocks are decoded on the way.
+struct Symbols {
+  std::array<int, nr::symbols_per_slot> symbol{};
+  int count = 0;
+};
+void receive_piece(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
+                   const Symbols& symbols, int first, int last, std::size_t worker,
+                   std::array<SymbolSums, nr::symbols_per_slot>& sums) {
+  BlockWalk walk(group, symbols.symbol[static_cast<std::size_t>(first)]);
+  for (int i = first; i <= last; ++i) {
+    const std::size_t n = static_cast<std::size_t>(i);
+    receive_symbol(group, hop, channel, symbols.symbol[n], i == symbols.count / 2, i == last,
+                   worker, walk, sums[n]);
   }
 }
 
@@ -446,6 +474,8 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
       soft_bits(static_cast<std::size_t>(nr::symbols_per_slot * layers) * plane * 10),
       elements(static_cast<std::size_t>(layers)),
       sch(static_cast<std::size_t>(workers)) {
+  masks.resize(static_cast<std::size_t>(layers) * mask_bytes(nr::symbols_per_slot * plane * 10));
+  block_decoded.resize(static_cast<std::size_t>(layers) * code_blocks_max);
   assert(workers >= 1);
   scratch.reserve(static_cast<std::size_t>(workers));
   for (int i = 0; i < workers; ++i) {
@@ -459,6 +489,8 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
                        cpu::subcarrier_block);
     one.noise.resize(all);
     one.ptrs.resize(nr::rb_max);
+    one.soft_bits_a_layer = plane * 10;
+    one.soft_bits.resize(static_cast<std::size_t>(2 * layers) * one.soft_bits_a_layer);
   }
   // One handset's PUSCH, up to 256QAM; each part may have all of it.
   const std::size_t bits =
@@ -468,11 +500,40 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
   for (std::vector<SoftBit>& part : parts) part.resize(bits);
 }
 
+namespace {
+
+void begin_blocks(const Reception& reception, const fec::SchDecodeOptions& options,
+                  Stream& stream) {
+  const nr::SharedChannel& channel = *reception.channel;
+  const bool second = stream.codeword == 1;
+  stream.has_blocks = !channel.uci.any();
+  if (!stream.has_blocks) return;
+  stream.decode = fec::sch_decode_begin(sch_config(channel, stream.codeword),
+                                        second ? reception.second_new_data : reception.new_data,
+                                        options, second ? *reception.second_harq : *reception.harq);
+}
+
+void make_masks(const ReceiveGroup& group) {
+  const std::size_t shares = static_cast<std::size_t>(group.shares());
+  group.options.workers.for_each(static_cast<int>(shares), [&](int share) {
+    const std::size_t w = static_cast<std::size_t>(share);
+    for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
+      const Stream& stream = group.streams[s];
+      const std::size_t lines = stream.masks.size() / 64;
+      const std::size_t begin = 64 * (lines * w / shares), end = 64 * (lines * (w + 1) / shares);
+      nr::cpu::prbs_masks(stream.c_init, 8 * begin, stream.masks.subview(begin, end - begin));
+    }
+  });
+}
+
+}  // namespace
+
 ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
                                 View<const Reception, 1> receptions, View<const cf32, 3> grid,
                                 const ReceiveOptions& options, ReceiveWorkspace::State& state) {
   ReceiveGroup group{carrier, slot, receptions, grid, options, state};
-  std::size_t soft_bits = 0;
+  std::size_t soft_bits = 0, masks = 0, blocks = 0;
+  for (ReceiveScratch& scratch : state.scratch) scratch.iterations = {};
   for (std::size_t handset = 0; handset < receptions.size(); ++handset) {
     const nr::SharedChannel& channel = *receptions[handset].channel;
     nr::DataElements& elements = state.elements[handset];
@@ -494,10 +555,19 @@ ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
       const std::size_t size = stream.first_bit[nr::symbols_per_slot];
       stream.soft_bits = View<SoftBit, 1>(state.soft_bits.data() + soft_bits, size);
       soft_bits += size;
+      stream.masks = View<std::uint8_t, 1>(state.masks.data() + masks, mask_bytes(size));
+      masks += mask_bytes(size);
+      begin_blocks(receptions[handset], options.decode, stream);
+      stream.block_decoded = state.block_decoded.data() + blocks;
+      if (stream.has_blocks)
+        blocks += static_cast<std::size_t>(stream.decode.segmentation.code_blocks);
       group.layers += stream.layers;
     }
   }
   assert(group.layers <= state.layers_max && soft_bits <= state.soft_bits.size());
+  assert(masks <= state.masks.size() && blocks <= state.block_decoded.size());
+  std::fill_n(state.block_decoded.begin(), blocks, std::uint8_t{0});
+  make_masks(group);
   return group;
 }
 
@@ -513,10 +583,9 @@ HopReport receive_hop(const ReceiveGroup& group, int index) {
               stream.first_bit[static_cast<std::size_t>(symbol)];
     return bits;
   };
-  std::array<int, nr::symbols_per_slot> symbols{};
-  int count = 0;
+  Symbols symbols;
   for (int l = hop.symbol_begin; l < hop.symbol_end; ++l)
-    if (symbol_bits(l) != 0) symbols[static_cast<std::size_t>(count++)] = l;
+    if (symbol_bits(l) != 0) symbols.symbol[static_cast<std::size_t>(symbols.count++)] = l;
   if (!report.usable) {  // every bit unknown
     for (const Stream& stream : group.streams)
       std::fill(
@@ -527,22 +596,24 @@ HopReport receive_hop(const ReceiveGroup& group, int index) {
   }
 
   if (report.channel.constant) make_all_weights(group, hop, report.channel, report.inverse_noise);
+  // One worker decodes nearly all blocks as they come; of several each takes the next symbol.
   const int shares = group.shares();
-  std::array<ShareSums, receive_shares_max> sums{};
+  const int pieces = shares == 1 ? std::min(symbols.count, 1) : symbols.count;
+  std::array<SymbolSums, nr::symbols_per_slot> sums{};
+  std::atomic<int> next = 0;
   group.options.workers.for_each(shares, [&](int share) {
-    const std::size_t w = static_cast<std::size_t>(share);
-    for (int i = share; i < count; i += shares)
-      receive_symbol(group, hop, report.channel, symbols[static_cast<std::size_t>(i)],
-                     i == count / 2, group.state.scratch[w], sums[w]);
+    for (int piece; (piece = next.fetch_add(1, std::memory_order_relaxed)) < pieces;)
+      receive_piece(group, hop, report.channel, symbols, piece,
+                    pieces == 1 ? symbols.count - 1 : piece, static_cast<std::size_t>(share), sums);
   });
   for (std::size_t i = 0; i < nr::layers_max; ++i) {
-    for (const ShareSums& part : sums) {
+    for (const SymbolSums& part : sums) {
       report.inverse_noise[i] += part.inverse_noise[i];
       report.evm_sums[i] += part.evm_sums[i];
       report.evm_counts[i] += part.evm_counts[i];
     }
-    report.inverse_noise[i] /=
-        hop.allocation.subcarriers() * static_cast<double>(report.channel.constant ? 1 : count);
+    report.inverse_noise[i] /= hop.allocation.subcarriers() *
+                               static_cast<double>(report.channel.constant ? 1 : symbols.count);
   }
   return report;
 }

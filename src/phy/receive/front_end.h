@@ -1,7 +1,8 @@
 #pragma once
 
 // The front half of reception: from the grid to descrambled soft bits of every codeword, one hop at
-// a time. What pusch.cpp shows on one screen, with all the cases that the standard has.
+// a time, and on to the code blocks that they complete. What pusch.cpp shows on one screen, with
+// all the cases that the standard has.
 
 #include <array>
 #include <memory>
@@ -33,6 +34,11 @@ struct ReceiveScratch {
   std::vector<float> noise;       // 1 / noise as symbols, where the channel moves
   std::vector<cf32> ptrs;         // of one symbol
   DftPlans dft;
+
+  // Soft bits that only pass through: of every layer two symbols' worth.
+  std::vector<SoftBit> soft_bits;
+  std::size_t soft_bits_a_layer = 0;
+  std::array<int, nr::layers_max> iterations{};  // of LDPC, by stream
 };
 
 struct ReceiveWorkspace::State {
@@ -40,6 +46,7 @@ struct ReceiveWorkspace::State {
 
   int layers_max, antennas_max;
   cpu::EstimateWorkspace estimate;
+<<<<<<< HEAD
   cpu::CovarianceWorkspace covariance;
   std::vector<float> inverse_covariance;   // planes over blocks
   std::vector<float> freedom;              // of each block: see phy/estimate
@@ -51,6 +58,18 @@ struct ReceiveWorkspace::State {
   std::vector<nr::DataElements> elements;  // of each handset
   std::vector<ReceiveScratch> scratch;     // of each worker
   std::vector<fec::SchWorkspace> sch;      // of each worker
+=======
+  std::size_t plane;                        // subcarriers of the carrier, padded
+  std::vector<cf32> pilots;                 // [DM-RS symbol, pilot]
+  std::vector<float> weights;               // [block, antenna, layer, re / im, subcarrier]
+  std::vector<float> noise;                 // 1 / noise, stream after stream, [subcarrier, layer]
+  std::vector<SoftBit> soft_bits;           // codeword after codeword
+  std::vector<std::uint8_t> masks;          // scrambling bits, codeword after codeword
+  std::vector<std::uint8_t> block_decoded;  // the same
+  std::vector<nr::DataElements> elements;   // of each handset
+  std::vector<ReceiveScratch> scratch;      // of each worker
+  std::vector<fec::SchWorkspace> sch;       // of each worker
+>>>>>>> 48bf045 (PUSCH: code blocks decoded as their soft bits come, HARQ soft bits kept only of blocks that failed, descrambled while demapping)
 
   // UCI on PUSCH.
   fec::PuschUciLayout layout;
@@ -68,8 +87,13 @@ struct Stream {
   int layers = 0;
   nr::Modulation modulation = nr::Modulation::qpsk;
   std::uint32_t c_init = 0;
-  View<SoftBit, 1> soft_bits;
+  View<std::uint8_t, 1> masks;  // of nr::prbs_masks, for all soft bits
+  View<SoftBit, 1> soft_bits;   // those that do not just pass through (code_blocks.h)
   std::array<std::size_t, nr::symbols_per_slot + 1> first_bit{};  // of each symbol
+  // All of the soft bits are a transport block's: its decoding, and which blocks are through.
+  bool has_blocks = false;
+  fec::SchDecode decode;
+  std::uint8_t* block_decoded = nullptr;
 };
 
 struct ReceiveGroup {
@@ -104,7 +128,8 @@ struct HopReport {
   std::array<double, nr::layers_max> evm_counts{};  // and symbols
 };
 
-// Soft bits of the hop's symbols (0, 1); all unknown when not usable.
+// Soft bits of the hop's symbols (0, 1); all unknown when not usable. Decodes what code_blocks.h
+// says.
 HopReport receive_hop(const ReceiveGroup& group, int hop);
 
 }  // namespace noroshi::phy

@@ -1,0 +1,31 @@
+#pragma once
+
+// Code blocks decoded as their soft bits come, symbol by symbol, while those are still in the
+// nearest caches: a slot of four layers has more soft bits than a core's second cache holds.
+//
+// Symbols go in pieces of neighbours, a piece to a worker at a time. Blocks that lie within one
+// piece are decoded with it; the soft bits of all others are kept in Stream::soft_bits, and those
+// blocks come at the end, shared among workers. So too where UCI is among the bits.
+
+#include "phy/receive/front_end.h"
+
+namespace noroshi::phy {
+
+// Where a piece stands in every stream.
+struct BlockWalk {
+  explicit BlockWalk(const ReceiveGroup& group, int first_symbol);
+
+  std::array<int, nr::layers_max> block{};  // the next, by stream
+};
+
+// Where the stream's soft bits of one symbol go.
+View<SoftBit, 1> symbol_soft_bits(const Stream& stream, int symbol, ReceiveScratch& scratch);
+
+// Decodes what the soft bits of this symbol complete. last: of the piece.
+void decode_symbol(const ReceiveGroup& group, std::size_t stream, int symbol, bool last,
+                   std::size_t worker, BlockWalk& walk);
+
+// Decodes the blocks that are left, and ends the codeword.
+CodewordResult decode_rest(const ReceiveGroup& group, std::size_t stream);
+
+}  // namespace noroshi::phy
