@@ -215,6 +215,7 @@ void add_gateway(CLI::App& app, int& exit_code) {
   gateway->add_option("--nats", command->nats, "nats:// or tls:// URLs of the fleet's servers");
   gateway->add_option("--nkey", command->key, "the file with the seed of our nkey");
   gateway->add_option("--ca", command->ca, "the certificate authority of the servers, for TLS");
+  gateway->add_option("--domain", command->domain, "of JetStream, behind a leaf node: core");
   gateway->add_option("--id", command->id, "a word of this gateway's alone");
   gateway->add_option("--region", command->region, "where it stands");
   gateway->add_option("--listen", command->config.address, "the address to listen on");
@@ -303,7 +304,7 @@ void add_fleet_keys(CLI::App& app, int& exit_code) {
   };
   auto arguments = std::make_shared<Arguments>();
   const auto options = [arguments](CLI::App& command) {
-    command.add_option("role", arguments->role, "site, gateway, meter, admin or control")
+    command.add_option("role", arguments->role, "site, gateway, meter, admin, control or leaf")
         ->required();
     command.add_option("name", arguments->name)->required();
     command.add_option("--folder", arguments->folder, "of the control plane");
@@ -341,6 +342,13 @@ void add_fleet(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0, 65'535));
   fleet->add_option("--host", serve->hosts, "names under which it is reached, for its certificate");
   fleet->add_flag("--secure", serve->secure, "TLS and keys on the loopback too");
+  fleet
+      ->add_option("--leaf-port", serve->leaf_tcp_port,
+                   "where the servers of regions connect as leaf nodes")
+      ->check(CLI::Range(1, 65'535));
+  fleet->add_option("--core", serve->core, "the server that is started is a leaf node of this URL");
+  fleet->add_option("--core-nkey", serve->core_key, "the leaf's nkey there");
+  fleet->add_option("--core-ca", serve->core_ca, "the certificate authority there");
   fleet->add_option("--id", serve->id, "a word of this process's alone; several may run");
   fleet->add_option("--region", serve->regions, "only these; none: every one that is heard");
   fleet->add_option("--replicas", serve->replicas, "servers that keep each bucket")
@@ -390,6 +398,7 @@ void add_meter(CLI::App& app, int& exit_code) {
       ->required();
   meter->add_option("--nkey", command->nkey_seed_path, "the file with the seed of our nkey");
   meter->add_option("--ca", command->ca_path, "the certificate authority of the servers, for TLS");
+  meter->add_option("--domain", command->domain, "of JetStream, behind a leaf node: core");
   meter->add_option("--db", command->config.store, "a SQLite file (usage.db) or postgresql:// URL");
   meter
       ->add_option("--replicas", command->config.stream.replicas,

@@ -1,13 +1,6 @@
 #include "engine/engine.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +17,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "engine/http_get.h"
 #include "engine/model_make.h"
 #include "engine/process.h"
@@ -35,21 +29,6 @@ constexpr double stop_grace_s = 5;
 constexpr double healthy_again_s = 60;           // then the back-off starts over
 constexpr double starting_interval_s_max = 0.1;  // a starting server is asked more often
 constexpr int deaths_in_a_row_hopeless = 3;      // for wait_ready; the keeper goes on trying
-
-// A loopback port that is free now. Another process may take it before the server does; then the
-// server ends, and the next start takes another.
-int free_tcp_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return 0;
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool ok = bind(fd, generic, size) == 0 && getsockname(fd, generic, &size) == 0;
-  close(fd);
-  return ok ? ntohs(address.sin_port) : 0;
-}
 
 // Where scripts/get_llama.sh puts a server: NOROSHI_PREFIX, else .deps/llama in the repository that
 // our executable was built in.
@@ -155,20 +134,11 @@ struct Engine::State {
   }
 
   double now_s() { return static_cast<double>(clock.now_ns()) * 1e-9; }
-  bool pause(double seconds, int also_fd);
   void watch_url();
   void watch_process();
   Result<pid_t> start_process();
   std::string watch_one(pid_t pid);
-  void end_process(pid_t pid);
 };
-
-// Waits; true when it is time to stop. Returns early when also_fd becomes readable.
-bool Engine::State::pause(double seconds, int also_fd) {
-  pollfd fds[] = {{wake_fd, POLLIN, 0}, {also_fd, POLLIN, 0}};
-  const int rc = poll(fds, 2, std::max(0, static_cast<int>(seconds * 1e3) + 1));
-  return rc > 0 && fds[0].revents != 0;
-}
 
 // A server that somebody else runs: seen or not seen.
 void Engine::State::watch_url() {
@@ -201,11 +171,13 @@ void Engine::State::watch_url() {
         }
       });
     }
-    if (pause(config.health_interval_s, -1)) return;
+    if (wait_or_stop(config.health_interval_s, wake_fd, {})) return;
   }
 }
 
 Result<pid_t> Engine::State::start_process() {
+  // Another process may take the port before the server does; then the server ends, and the next
+  // start takes another.
   endpoint = {"127.0.0.1", free_tcp_port()};
   if (endpoint.tcp_port == 0) return Error{"engine: no free port on 127.0.0.1"};
   SpawnOptions options;
@@ -233,7 +205,7 @@ Result<pid_t> Engine::State::start_process() {
 // Until the process has ended, hangs, or we stop. Returns why it must be replaced; empty: it ended
 // by itself or we stop.
 std::string Engine::State::watch_one(pid_t pid) {
-  const int pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  const int pid_fd = open_pid_fd(pid);
   const double started_s = now_s();
   double last_good_s = started_s;
   double ready_since_s = -1;
@@ -260,32 +232,11 @@ std::string Engine::State::watch_one(pid_t pid) {
     const double interval_s = ready_since_s < 0
                                   ? std::min(starting_interval_s_max, config.health_interval_s)
                                   : config.health_interval_s;
-    if (fault.empty() && pause(interval_s, pid_fd)) break;
-    siginfo_t info{};
-    if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-        info.si_pid == pid) {
-      break;
-    }
+    if (fault.empty() && wait_or_stop(interval_s, wake_fd, {pid_fd})) break;
+    if (has_ended(pid)) break;
   }
   if (pid_fd >= 0) close(pid_fd);
   return fault;
-}
-
-// SIGTERM and a moment's grace.
-void Engine::State::end_process(pid_t pid) {
-  kill(-pid, SIGTERM);
-  const double deadline_s = now_s() + stop_grace_s;
-  const int pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  while (now_s() < deadline_s) {
-    siginfo_t info{};
-    if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-        info.si_pid == pid) {
-      break;
-    }
-    pollfd fd = {pid_fd, POLLIN, 0};
-    poll(&fd, 1, pid_fd >= 0 ? 1000 : 20);
-  }
-  if (pid_fd >= 0) close(pid_fd);
 }
 
 void Engine::State::watch_process() {
@@ -309,7 +260,7 @@ void Engine::State::watch_process() {
         const std::lock_guard lock(mutex);
         stop_now = stopping;
       }
-      if (stop_now) end_process(*pid);
+      if (stop_now) ask_to_end(*pid, stop_grace_s);
       const double cpu_s = cpu_seconds_of(*pid);  // of descendants too, before they are killed
       update([](EngineStatus& s) { s.pid = 0; });
       const ExitStatus exit = reap(*pid);
@@ -332,7 +283,7 @@ void Engine::State::watch_process() {
       const std::lock_guard lock(mutex);
       for (int i = 1; i < deaths_in_a_row && delay_s < config.backoff_max_s; ++i) delay_s *= 2;
     }
-    if (pause(std::min(delay_s, config.backoff_max_s), -1)) return;
+    if (wait_or_stop(std::min(delay_s, config.backoff_max_s), wake_fd, {})) return;
   }
 }
 

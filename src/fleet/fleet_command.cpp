@@ -44,6 +44,9 @@ struct Owned {
   NatsOptions options;
 };
 
+// JetStream's, that our server's clients must name.
+std::string domain_of(const FleetServe& o) { return o.core.empty() ? "" : core_domain; }
+
 Result<void> make_keys(const FleetServe& o, NatsServerConfig& config, NatsOptions& options,
                        FleetAccess& access) {
   std::vector<std::string> hosts = o.hosts;
@@ -62,7 +65,7 @@ Result<void> make_keys(const FleetServe& o, NatsServerConfig& config, NatsOption
   config.certificate_path = tls->certificate;
   config.key_path = tls->key;
   config.ca_path = tls->ca;
-  config.users = nats_users(*users);
+  config.users = nats_users(*users, domain_of(o));
   options.ca_path = tls->ca;
   options.nkey_seed_path = *control;
   options.inbox_prefix = inbox_of("control", o.id);
@@ -82,6 +85,15 @@ Result<void> start_server(const FleetServe& o, Owned& owned) {
   config.name = o.id;
   config.address = o.listen;
   config.tcp_port = o.tcp_port;
+  // What must be kept is kept in the core alone: a region that is cut off goes on with what it
+  // knows, and what it has to tell waits in its spools.
+  config.leaf_tcp_port = o.leaf_tcp_port;
+  if (o.leaf_tcp_port > 0) config.domain = core_domain;
+  if (!o.core.empty()) {
+    config.jetstream = false;
+    config.remotes = {{.url = o.core, .nkey_seed_path = o.core_key, .ca_path = o.core_ca}};
+    owned.options.domain = domain_of(o);
+  }
   FleetServe absolute = o;
   absolute.folder = folder;
   if (o.secure || !is_loopback(o.listen)) {
@@ -98,15 +110,18 @@ Result<void> start_server(const FleetServe& o, Owned& owned) {
 // Lets in who was listed since, and cuts off who no longer is.
 class UsersWatch {
  public:
-  UsersWatch(std::string folder, NatsServer& server)
-      : path_(folder + "/users.json"), folder_(std::move(folder)), server_(server) {
+  UsersWatch(std::string folder, std::string domain, NatsServer& server)
+      : path_(folder + "/users.json"),
+        folder_(std::move(folder)),
+        domain_(std::move(domain)),
+        server_(server) {
     changed();
   }
   void look() {
     if (!changed()) return;
     const auto users = read_users(folder_);
     const Result<void> set =
-        users ? server_.set_users(nats_users(*users)) : Result<void>(users.error());
+        users ? server_.set_users(nats_users(*users, domain_)) : Result<void>(users.error());
     if (!set) failure(set.error(), 0);
   }
 
@@ -118,6 +133,7 @@ class UsersWatch {
   }
   std::string path_;
   std::string folder_;
+  std::string domain_;
   NatsServer& server_;
   std::filesystem::file_time_type seen_;
 };
@@ -175,7 +191,8 @@ int serve_fleet(const FleetServe& o) {
   Control control(**bus, clock, config);
   if (const auto started = control.start(); !started) return failure(started.error(), 1);
   std::optional<UsersWatch> users;
-  if (owned.server && !owned.options.ca_path.empty()) users.emplace(o.folder, *owned.server);
+  if (owned.server && !owned.options.ca_path.empty())
+    users.emplace(o.folder, domain_of(o), *owned.server);
   {
     const Runner fast("fleet", 0.025, [&] { control.step(); });
     const Runner slow("fleet-plan", 0.05, [&] {

@@ -21,6 +21,10 @@ struct FleetServe {
   int tcp_port = 4222;                  // 0: a free one
   std::vector<std::string> hosts = {};  // names under which it is reached, for its certificate
   bool secure = false;                  // TLS and keys on the loopback too
+  int leaf_tcp_port = 0;                // where regions' servers connect as leaf nodes; 0: nowhere
+  std::string core = {};                // ours is a leaf node of the server at this URL
+  std::string core_key = {};            // the leaf's nkey there
+  std::string core_ca = {};
   std::string id = "control";
   std::vector<std::string> regions = {};
   int replicas = 1;

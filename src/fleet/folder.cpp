@@ -18,7 +18,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t users_max = 200'000;
-constexpr std::string_view roles[] = {"control", "site", "gateway", "meter", "admin"};
+constexpr std::string_view roles[] = {"control", "site", "gateway", "meter", "admin", "leaf"};
 
 Result<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -165,7 +165,22 @@ Result<void> remove_user(const std::string& folder, const std::string& role,
   return write_users(folder, *users);
 }
 
-std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users) {
+namespace {
+
+// What a client may publish for JetStream and KV, by the domain's name.
+std::vector<std::string> in_domain(std::vector<std::string> subjects, const std::string& domain) {
+  constexpr std::string_view api = "$JS.API.";
+  const std::string there = "$JS." + domain + ".API.";
+  for (std::string& subject : subjects) {
+    if (subject.starts_with(api)) subject = there + subject.substr(api.size());
+    if (subject.starts_with("$KV.")) subject = there + subject;
+  }
+  return subjects;
+}
+
+}  // namespace
+
+std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users, const std::string& domain) {
   std::vector<NatsUser> out;
   for (const FleetUser& user : users) {
     if (user.role == "control") out.push_back(control_user(user.name, user.public_key));
@@ -176,8 +191,11 @@ std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users) {
       out.push_back(gateway_user(user.name, user.region, user.public_key));
     }
     if (user.role == "meter") out.push_back(meter_user(user.name, user.public_key));
+    if (user.role == "leaf") out.push_back(leaf_user(user.name, user.public_key));
     if (user.role == "admin") out.push_back(admin_user(user.name, user.public_key));
   }
+  if (domain.empty()) return out;
+  for (NatsUser& user : out) user.publish = in_domain(std::move(user.publish), domain);
   return out;
 }
 

@@ -28,7 +28,7 @@ Result<FleetAccess> read_access(const std::string& folder);
 Result<void> write_access(const std::string& folder, const FleetAccess& access);
 
 struct FleetUser {
-  std::string role = {};  // control, site, gateway, admin
+  std::string role = {};  // control, site, gateway, meter, admin, leaf
   std::string name = {};
   std::string region = {};  // of a site or a gateway
   std::string public_key = {};
@@ -45,6 +45,7 @@ Result<void> remove_user(const std::string& folder, const std::string& role,
                          const std::string& name);
 
 // As the server's configuration has them.
-std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users);
+// domain: of JetStream, when that server is a leaf node and keeps nothing itself; empty: it does.
+std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users, const std::string& domain);
 
 }  // namespace noroshi::fleet

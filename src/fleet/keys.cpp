@@ -202,11 +202,13 @@ NatsUser site_user(const std::string& region, const std::string& site,
   std::vector<std::string> publish = read_stream("KV_" + bucket);
   publish.push_back("noroshi." + region + "." + site + ".>");
   publish.push_back("$KV." + bucket + ".facts." + site);
+  publish.push_back("noroshi.file.*");
   return {.name = "site " + region + "." + site,
           .public_key = public_key,
           .publish = std::move(publish),
-          .subscribe = {"noroshi." + region + "." + site + ".>", inbox_of("site", site) + ".>"},
-          .may_answer = false};
+          .subscribe = {"noroshi." + region + "." + site + ".>", "noroshi.file.*",
+                        inbox_of("site", site) + ".>"},
+          .may_answer = true};
 }
 
 NatsUser gateway_user(const std::string& name, const std::string& region,
@@ -233,6 +235,14 @@ NatsUser meter_user(const std::string& name, const std::string& public_key) {
                       "$JS.ACK.USAGE.>"},
           .subscribe = {"_INBOX.>"},
           .may_answer = false};
+}
+
+NatsUser leaf_user(const std::string& name, const std::string& public_key) {
+  return {.name = "leaf " + name,
+          .public_key = public_key,
+          .publish = {">"},
+          .subscribe = {">"},
+          .may_answer = true};
 }
 
 NatsUser admin_user(const std::string& name, const std::string& public_key) {

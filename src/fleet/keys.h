@@ -27,6 +27,9 @@ NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key);
 // Its inboxes are the client's own (_INBOX), which none of the others reads.
 NatsUser meter_user(const std::string& name, const std::string& public_key);
+// The server of a region, as trusted as the core: it says what all of the region's clients say,
+// each of which its own server holds to its rights.
+NatsUser leaf_user(const std::string& name, const std::string& public_key);
 NatsUser admin_user(const std::string& name, const std::string& public_key);
 
 // What NatsOptions::inbox_prefix of each must be.

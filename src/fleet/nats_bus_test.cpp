@@ -14,6 +14,7 @@
 #include <set>
 
 #include "base/prng.h"
+#include "base/process.h"
 #include "fleet/real_server_test.h"
 
 namespace noroshi::fleet {

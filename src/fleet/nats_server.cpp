@@ -1,13 +1,8 @@
 #include "fleet/nats_server.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +17,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "engine/process.h"
 
 namespace noroshi::fleet {
@@ -64,19 +60,6 @@ int port_in(const std::string& path) {
 
 }  // namespace
 
-int free_tcp_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return 0;
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool ok = bind(fd, generic, size) == 0 && getsockname(fd, generic, &size) == 0;
-  close(fd);
-  return ok ? ntohs(address.sin_port) : 0;
-}
-
 struct NatsServer::State {
   NatsServerConfig config;  // users: under mutex
   std::string executable;
@@ -109,15 +92,7 @@ struct NatsServer::State {
   Result<pid_t> spawn_one();
   bool wait_ports(pid_t pid, int pid_fd);
   void watch_one(pid_t pid);
-  bool pause(double seconds, int fd_a, int fd_b) const;
 };
-
-// Waits; true when it is time to stop. Returns early when either becomes readable.
-bool NatsServer::State::pause(double seconds, int fd_a, int fd_b) const {
-  pollfd fds[] = {{wake_fd, POLLIN, 0}, {fd_a, POLLIN, 0}, {fd_b, POLLIN, 0}};
-  const int rc = poll(fds, 3, std::max(0, static_cast<int>(seconds * 1e3) + 1));
-  return rc > 0 && fds[0].revents != 0;
-}
 
 // Whole or not at all: the server may read it again at any time.
 Result<void> NatsServer::State::write_conf() {
@@ -166,9 +141,8 @@ bool NatsServer::State::wait_ports(pid_t pid, int pid_fd) {
       ready = true;
       break;
     }
-    if (pause(until_s - now_s(), notify_fd, pid_fd)) break;
-    pollfd ended{pid_fd, POLLIN, 0};
-    if (poll(&ended, 1, 0) > 0) break;
+    if (wait_or_stop(until_s - now_s(), wake_fd, {notify_fd, pid_fd})) break;
+    if (has_ended(pid)) break;
     char events[4096];
     while (read(notify_fd, events, sizeof events) > 0) {
     }
@@ -178,13 +152,12 @@ bool NatsServer::State::wait_ports(pid_t pid, int pid_fd) {
 }
 
 void NatsServer::State::watch_one(pid_t pid) {
-  const int pid_fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  const int pid_fd = open_pid_fd(pid);
   bool stop = false;
   if (wait_ports(pid, pid_fd)) {
     while (!stop) {
-      stop = pause(1, pid_fd, -1);
-      pollfd ended{pid_fd, POLLIN, 0};
-      if (poll(&ended, 1, 0) > 0) break;
+      stop = wait_or_stop(1, wake_fd, {pid_fd});
+      if (has_ended(pid)) break;
       log->limit();
     }
   }
@@ -192,11 +165,7 @@ void NatsServer::State::watch_one(pid_t pid) {
     const std::lock_guard lock(mutex);
     stop = stopping;
   }
-  if (stop) {
-    kill(pid, SIGTERM);
-    pollfd ended{pid_fd, POLLIN, 0};
-    poll(&ended, 1, static_cast<int>(stop_grace_s * 1e3));
-  }
+  if (stop) ask_to_end(pid, stop_grace_s);
   const engine::ExitStatus exit = engine::reap(pid);
   close(pid_fd);
   update([&](NatsServerStatus& s) {
@@ -226,7 +195,7 @@ void NatsServer::State::run() {
       });
     }
     if (now_s() - started_s > 10) backoff_s = backoff_first_s;
-    if (pause(backoff_s, -1, -1)) return;
+    if (wait_or_stop(backoff_s, wake_fd, {})) return;
     backoff_s = std::min(backoff_max_s, 2 * backoff_s);
   }
 }

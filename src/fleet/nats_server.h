@@ -91,7 +91,4 @@ class NatsServer {
   std::unique_ptr<State> state_;
 };
 
-// A loopback port that is free now.
-int free_tcp_port();
-
 }  // namespace noroshi::fleet

@@ -85,6 +85,7 @@ int run_gateway(const GatewayCommand& command) {
   fleet::NatsOptions options{.urls = command.nats, .name = "gateway-" + command.id};
   options.nkey_seed_path = command.key;
   options.ca_path = command.ca;
+  options.domain = command.domain;
   if (!command.key.empty()) options.inbox_prefix = fleet::inbox_of("gateway", command.id);
   auto bus = fleet::connect_nats(std::move(options), 1);
   if (!bus) return failure(bus.error());

@@ -16,6 +16,7 @@ struct GatewayCommand {
   std::vector<std::string> nats = {"nats://127.0.0.1:4222"};
   std::string key = {};
   std::string ca = {};
+  std::string domain = {};  // of JetStream, behind a leaf node; empty: the server's own
   std::string id = "gateway";
   std::string region = "region0";
   std::string site_key = {};      // the API key that sites' gateways want to see

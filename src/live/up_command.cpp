@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "engine/http_get.h"
 #include "engine/model_make.h"
 #include "engine/process.h"
@@ -257,8 +258,8 @@ int run_up(const UpCommand& command) {
   if (error) return failure({command.folder + ": cannot be made: " + error.message()});
   Plan plan{.command = command, .folder = fs::absolute(command.folder).string()};
   if (const auto made = make_model(plan); !made) return failure(made.error());
-  plan.nats_port = fleet::free_tcp_port();
-  plan.gateway_port = command.port > 0 ? command.port : fleet::free_tcp_port();
+  plan.nats_port = free_tcp_port();
+  plan.gateway_port = command.port > 0 ? command.port : free_tcp_port();
   plan.url =
       (command.secure ? "tls://127.0.0.1:" : "nats://127.0.0.1:") + std::to_string(plan.nats_port);
   Result<std::vector<Part>> parts = make_parts(plan);

@@ -36,7 +36,8 @@ int run_meter(const MeterCommand& command) {
   auto bus = fleet::connect_nats({.urls = command.nats_urls,
                                   .name = "noroshi meter",
                                   .nkey_seed_path = command.nkey_seed_path,
-                                  .ca_path = command.ca_path},
+                                  .ca_path = command.ca_path,
+                                  .domain = command.domain},
                                  2);
   if (!bus) {
     std::fprintf(stderr, "noroshi meter: %s\n", bus.error().message.c_str());

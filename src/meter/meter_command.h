@@ -14,6 +14,7 @@ struct MeterCommand {
   std::vector<std::string> nats_urls = {};
   std::string nkey_seed_path = {};  // empty: no key
   std::string ca_path = {};         // empty: no TLS
+  std::string domain = {};          // of JetStream, behind a leaf node; empty: the server's own
   MeterConfig config = {};
   double duration_s = 0;  // 0: until a signal
 };

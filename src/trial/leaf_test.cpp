@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "base/process.h"
 #include "fleet/agent.h"
 #include "fleet/control.h"
 #include "fleet/feed.h"
@@ -242,7 +243,7 @@ struct Region {
 class LeafTest : public testing::Test {
  protected:
   void SetUp() override {
-    leaf_tcp_port = fleet::free_tcp_port();
+    leaf_tcp_port = free_tcp_port();
     hub.emplace(fleet::start_server({.name = "hub",
                                      .folder = (folder.path / "hub").string(),
                                      .domain = fleet::core_domain,
