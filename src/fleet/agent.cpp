@@ -147,10 +147,12 @@ void Agent::step_slow() {
   next_facts_ns_ = now_ns + facts_retry_ns;
 }
 
-void Agent::set_files(std::vector<ModelFile> files, std::vector<std::string> configured) {
+void Agent::set_files(std::vector<ModelFile> files, std::vector<std::string> configured,
+                      std::uint64_t disk_bytes) {
   const std::lock_guard lock(mutex_);
   config_.facts.configured = std::move(configured);
   config_.facts.files = std::move(files);
+  config_.facts.disk_bytes = disk_bytes;
   next_facts_ns_ = 0;
 }
 

@@ -55,7 +55,9 @@ class Agent {
   // Writes the facts to KV when they are not there; may wait for the bus. Of another thread.
   void step_slow();
   // The files that it has are known later than the rest: their hashes take time.
-  void set_files(std::vector<ModelFile> files, std::vector<std::string> configured);
+  // disk_bytes: for more of them.
+  void set_files(std::vector<ModelFile> files, std::vector<std::string> configured,
+                 std::uint64_t disk_bytes);
   // Says good-bye: gateways go elsewhere at once.
   void leave();
 

@@ -97,7 +97,7 @@ void Control::send_digests(const std::set<std::string>& of, std::int64_t now_ns)
   ++digest_sequence_;
   for (auto& [region, sites] : regions) {
     for (const std::string& bytes :
-         digest_messages(region, config_.instance, digest_sequence_, std::move(sites))) {
+         digest_messages(region, config_.instance, digest_sequence_, sites)) {
       if (const auto sent = bus_.publish(digest_subject(region), bytes); !sent) {
         counters_.last_error = sent.error().message;
         return;  // the next second's will do
@@ -136,11 +136,18 @@ void Control::step() {
 void Control::learn(const std::string& bucket, const KvEntry& entry) {
   const std::lock_guard lock(mutex_);
   if (bucket == fleet_bucket && entry.key == "leader") {
-    const Result<LeaderKey> key = parse_leader(entry.value);
-    if (!key) return refuse(key.error());
-    return leadership_.saw(entry.revision, *key, clock_.now_ns());
+    return saw_leader(entry.revision, entry.erased ? "" : entry.value, clock_.now_ns());
   }
   if (const Result<void> learnt = planner_.learn(bucket, entry); !learnt) refuse(learnt.error());
+}
+
+void Control::saw_leader(std::uint64_t revision, const std::string& value, std::int64_t now_ns) {
+  const Result<LeaderKey> key = parse_leader(value);
+  if (key) return leadership_.saw(revision, *key, now_ns);
+  refuse(key.error());
+  std::uint64_t term = 0;
+  for (const auto& [site, desired] : planner_.desired()) term = std::max(term, desired.value.term);
+  leadership_.saw_garbage(revision, term, now_ns);
 }
 
 // Makes the buckets of the fleet and of each region that was heard, and watches them.
@@ -192,11 +199,9 @@ void Control::lead(std::int64_t now_ns) {
     const auto entry = bus_.kv_get(fleet_bucket, "leader", kv_timeout_s);
     if (!entry) return;
     const bool none = !entry->has_value() || (*entry)->erased;
-    const Result<LeaderKey> key =
-        none ? Result<LeaderKey>(LeaderKey{}) : parse_leader((*entry)->value);
     const std::lock_guard lock(mutex_);
-    if (!key) return refuse(key.error());
-    leadership_.saw(none ? 0 : (*entry)->revision, *key, now_ns);
+    if (none) leadership_.saw(0, {}, now_ns);
+    if (!none) saw_leader((*entry)->revision, (*entry)->value, now_ns);
     attempt = leadership_.next(now_ns);
   }
   if (!attempt) return;

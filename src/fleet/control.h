@@ -73,6 +73,7 @@ class Control {
   void refuse(const Error& error);
   void send_digests(const std::set<std::string>& of, std::int64_t now_ns);
   bool sends_digests(std::int64_t now_ns) const;
+  void saw_leader(std::uint64_t revision, const std::string& value, std::int64_t now_ns);
   void ensure_buckets();
   void lead(std::int64_t now_ns);
   void write(const KvWrite& write, std::uint64_t term, const std::string& by);

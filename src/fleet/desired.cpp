@@ -149,6 +149,7 @@ std::string facts_text(const SiteFacts& facts) {
                                       {"memory_bytes", facts.memory_bytes},
                                       {"processors", facts.processors},
                                       {"files", list(facts.files)},
+                                      {"disk_bytes", facts.disk_bytes},
                                       {"configured", list(facts.configured)},
                                       {"version", facts.version}});
 }
@@ -164,6 +165,7 @@ Result<SiteFacts> parse_facts(std::string_view bytes) {
     f.texts("labels", facts.labels, 64);
     f.natural("memory_bytes", facts.memory_bytes);
     f.integer("processors", facts.processors, 0, 1'000'000);
+    f.natural("disk_bytes", facts.disk_bytes);
     f.text("version", facts.version);
     f.texts("configured", facts.configured, models_max);
     read_files(f, "files", facts.files, error);

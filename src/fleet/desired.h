@@ -56,6 +56,7 @@ struct SiteFacts {
   std::uint64_t memory_bytes = 0;        // for engines
   int processors = 0;
   std::vector<ModelFile> files = {};  // that it has
+  std::uint64_t disk_bytes = 0;       // for files that it may be sent; 0: it takes none
   // Of them, what it runs by its own configuration, as long as the fleet has no model of that name.
   std::vector<std::string> configured = {};
   std::string version = {};  // of noroshi

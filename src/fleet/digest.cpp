@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <span>
 
 #include "fleet/bus.h"
 #include "fleet/json_fields.h"
@@ -94,8 +95,9 @@ struct Reader {
 };
 
 using ModelKey = std::pair<std::string, std::string>;  // name, content hash
+using ModelNumbers = std::map<std::pair<std::string_view, std::string_view>, int>;
 
-void write_site(Writer& writer, const DigestSite& entry, const std::map<ModelKey, int>& models) {
+void write_site(Writer& writer, const DigestSite& entry, const ModelNumbers& models) {
   const gateway::SiteState& site = entry.site;
   writer.text(site.name);
   writer.fixed(site.instance, 8);
@@ -131,6 +133,7 @@ void read_site(Reader& reader, const std::vector<ModelKey>& models, DigestSite& 
   site.lease_share = reader.share("lease share");
   site.lease_share_forecast = reader.share("lease share's forecast");
   const std::size_t count = reader.number("site's models", models_max);
+  site.models.reserve(count);
   for (std::size_t i = 0; i < count && reader.fault.empty(); ++i) {
     gateway::ModelAtSite& model = site.models.emplace_back();
     const std::size_t index = reader.number("model's index", models.size());
@@ -156,15 +159,18 @@ std::string digest_subject(std::string_view region) {
   return "noroshi.digest." + std::string(region);
 }
 
-std::string digest_bytes(const Digest& digest) {
-  assert(digest.sites.size() <= digest_sites_max);
-  std::map<ModelKey, int> models;
-  for (const DigestSite& entry : digest.sites) {
+namespace {
+
+// The digest with these sites in place of its own.
+std::string part_bytes(const Digest& digest, std::span<const DigestSite> sites) {
+  ModelNumbers models;
+  for (const DigestSite& entry : sites) {
     for (const gateway::ModelAtSite& model : entry.site.models) {
       models.try_emplace({model.name, model.content_hash}, 0);
     }
   }
   Writer writer{std::string(magic)};
+  writer.out.reserve(256 + 128 * sites.size());
   writer.text(digest.region);
   writer.fixed(digest.origin, 8);
   writer.number(digest.sequence);
@@ -177,13 +183,21 @@ std::string digest_bytes(const Digest& digest) {
     writer.text(key.first);
     writer.text(key.second);
   }
-  writer.number(digest.sites.size());
-  for (const DigestSite& entry : digest.sites) write_site(writer, entry, models);
+  writer.number(sites.size());
+  for (const DigestSite& entry : sites) write_site(writer, entry, models);
   return std::move(writer.out);
 }
 
+}  // namespace
+
+std::string digest_bytes(const Digest& digest) {
+  assert(digest.sites.size() <= digest_sites_max);
+  return part_bytes(digest, digest.sites);
+}
+
 std::vector<std::string> digest_messages(const std::string& region, std::uint64_t origin,
-                                         std::uint64_t sequence, std::vector<DigestSite> sites) {
+                                         std::uint64_t sequence,
+                                         const std::vector<DigestSite>& sites) {
   // Halved until each part fits: a site with many models and long names takes kilobytes.
   for (std::size_t part_sites = digest_sites_max;; part_sites /= 2) {
     const std::size_t parts =
@@ -191,16 +205,14 @@ std::vector<std::string> digest_messages(const std::string& region, std::uint64_
     std::vector<std::string> out;
     bool fits = true;
     for (std::size_t part = 0; part < parts && fits; ++part) {
-      Digest digest{.region = region,
-                    .origin = origin,
-                    .sequence = sequence,
-                    .part = static_cast<int>(part),
-                    .parts = static_cast<int>(parts)};
+      const Digest digest{.region = region,
+                          .origin = origin,
+                          .sequence = sequence,
+                          .part = static_cast<int>(part),
+                          .parts = static_cast<int>(parts)};
       const std::size_t from = part * part_sites;
       const std::size_t to = std::min(sites.size(), from + part_sites);
-      digest.sites.assign(sites.begin() + static_cast<std::ptrdiff_t>(from),
-                          sites.begin() + static_cast<std::ptrdiff_t>(to));
-      out.push_back(digest_bytes(digest));
+      out.push_back(part_bytes(digest, std::span(sites).subspan(from, to - from)));
       fits = out.back().size() <= digest_bytes_max;
     }
     if (fits || part_sites == 1) return out;

@@ -47,7 +47,8 @@ std::string digest_bytes(const Digest& digest);
 
 // A region's sites in parts that each fit into a message.
 std::vector<std::string> digest_messages(const std::string& region, std::uint64_t origin,
-                                         std::uint64_t sequence, std::vector<DigestSite> sites);
+                                         std::uint64_t sequence,
+                                         const std::vector<DigestSite>& sites);
 
 // Errors name subject, field and place: cut off, another version, a count, name or number out of
 // range, a region that is not the subject's.

@@ -94,13 +94,12 @@ void Feed::heard_digest(const Message& message) {
     region.origin = digest->origin;
     region.sequence = digest->sequence;
     region.parts.clear();
-    region.named.clear();
+    ++region.round;
   } else if (digest->sequence < region.sequence) {
     return;
   }
   for (DigestSite& entry : digest->sites) {
-    region.named.insert(entry.site.name);
-    region.sites.insert(entry.site.name);
+    region.sites.insert_or_assign(entry.site.name, region.round);
     update(std::move(entry.site), now_ns, std::int64_t{entry.age_ms} * 1'000'000);
   }
   region.parts.insert(digest->part);
@@ -109,12 +108,12 @@ void Feed::heard_digest(const Message& message) {
 
 // All parts of a digest came: who is in none of them is no longer there.
 void Feed::complete(Region& region) {
-  for (const std::string& name : region.sites) {
-    if (region.named.count(name) > 0) continue;
-    sink_.lost(name);
+  std::erase_if(region.sites, [&](const auto& site) {
+    if (site.second == region.round) return false;
+    sink_.lost(site.first);
     ++counters_.lost;
-  }
-  region.sites = region.named;
+    return true;
+  });
 }
 
 void Feed::heard_model(const KvEntry& entry) {

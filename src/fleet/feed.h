@@ -12,6 +12,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -60,9 +61,10 @@ class Feed {
   struct Region {
     std::uint64_t origin = 0;
     std::uint64_t sequence = 0;
-    std::set<int> parts;          // of this sequence, that came
-    std::set<std::string> named;  // in them
-    std::set<std::string> sites;  // that the router was told of
+    std::set<int> parts;      // of this sequence, that came
+    std::uint64_t round = 0;  // grows with each sequence
+    // That the router was told of, with the round that named each last.
+    std::unordered_map<std::string, std::uint64_t> sites;
   };
   void heard_beat(const Message& message);
   void heard_digest(const Message& message);

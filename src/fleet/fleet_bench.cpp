@@ -3,6 +3,8 @@
 
 #include <malloc.h>
 
+#include <optional>
+
 #include "base/bench.h"
 #include "base/prng.h"
 #include "fleet/digest.h"
@@ -47,10 +49,11 @@ double heap_bytes() { return static_cast<double>(mallinfo2().uordblks); }
 
 void bench_size(Bench& bench, int sites) {
   const std::string at = " at " + std::to_string(sites) + " sites";
-  const std::string names[] = {"control bytes a site" + at,          "feed bytes a site" + at,
-                               "digests of a second to a feed" + at, "digests made" + at,
-                               "beats of a second heard" + at,       "silent sites looked for" + at,
-                               "placement of 3 models" + at};
+  const std::string names[] = {
+      "control bytes a site" + at,          "feed bytes a site" + at,
+      "digests of a second to a feed" + at, "digests made" + at,
+      "beats of a second heard" + at,       "silent sites looked for" + at,
+      "placement of 3 models" + at,         "digests of a second to a router" + at};
   bool wanted = false;
   for (const std::string& name : names) wanted |= bench.wants(name);
   if (!wanted) return;
@@ -69,7 +72,7 @@ void bench_size(Bench& bench, int sites) {
     by_region[static_cast<std::uint64_t>(i) % regions].push_back(
         {reports[static_cast<std::size_t>(i)].site, 0});
   }
-  std::uint64_t sequence = 0;
+  std::uint64_t sequence = std::uint64_t{1} << 21;  // four bytes long, for as long as we run
   const auto make = [&] {
     std::vector<Message> out;
     ++sequence;
@@ -92,17 +95,27 @@ void bench_size(Bench& bench, int sites) {
   const auto bus = network.join("gw");
   std::uint64_t updates = 0;
   const double before_feed = heap_bytes();
-  Feed feed(*bus, clock, {.region = "elsewhere", .id = "gw"},
-            {.update =
-                 [&](const gateway::SiteState&) {
-                   ++updates;
-                   return Result<void>();
-                 },
-             .lost = [](const std::string&) {},
-             .allow = [](const std::string&, std::vector<std::string>) {}});
-  if (!feed.start()) return;
+  std::optional<Feed> feed;
+  feed.emplace(*bus, clock, FeedConfig{.region = "elsewhere", .id = "gw"},
+               FeedSink{.update =
+                            [&](const gateway::SiteState&) {
+                              ++updates;
+                              return Result<void>();
+                            },
+                        .lost = [](const std::string&) {},
+                        .allow = [](const std::string&, std::vector<std::string>) {}});
+  if (!feed->start()) return;
+  // The same second again and again, but for its sequence: making it is not what is measured.
+  std::vector<Message> second = make();
   const auto hear = [&] {
-    for (Message& message : make()) network.send(std::move(message));
+    ++sequence;
+    for (Message& message : second) {
+      std::size_t byte = 4 + 1 + message.subject.size() - digest_subject("").size() + 8;
+      for (std::uint64_t left = sequence; left > 0; left >>= 7) {
+        message.data[byte++] = static_cast<char>((left & 0x7f) | (left >= 0x80 ? 0x80 : 0));
+      }
+      network.send(message);
+    }
     network.deliver();
     return updates;
   };
@@ -113,6 +126,20 @@ void bench_size(Bench& bench, int sites) {
     hear();
     return updates - before;
   });
+
+  gateway::Router router;
+  const auto bus_of_router = network.join("gw2");
+  Feed to_router(*bus_of_router, clock, {.region = "elsewhere", .id = "gw2"}, sink_of(router));
+  if (bench.wants(names[7])) {
+    feed.reset();
+    if (!to_router.start()) return;
+    bench.time_us(names[7], [&] {
+      clock.advance_ns(1'000'000'000);
+      const std::uint64_t before = to_router.counters().digests;
+      hear();
+      return to_router.counters().digests - before;
+    });
+  }
 
   // Five beats a second of each site of one region, as its control plane and its gateways hear
   // them.

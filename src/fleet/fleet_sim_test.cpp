@@ -338,7 +338,7 @@ TEST_F(FleetSim, RollsOutAndRollsBack) {
 
 TEST_F(FleetSim, WhatASiteRunsByItselfStaysUntilTheFleetHasAWordAboutIt) {
   auto own = std::make_unique<SimSite>(network, "own", "east", 55, 0);
-  own->agent->set_files({{"m", hash_a, 400}, {"mine", hash_b, 400}}, {"m", "mine"});
+  own->agent->set_files({{"m", hash_a, 400}, {"mine", hash_b, 400}}, {"m", "mine"}, 0);
   sites["own"] = std::move(own);
   run_ms(4000);
   EXPECT_EQ(sites["own"]->models.size(), 2u);
@@ -361,6 +361,27 @@ TEST_F(FleetSim, ADeadSitesCopyIsPlacedElsewhere) {
   sites.erase(busy);
   run_ms(5000);
   EXPECT_EQ(running(hash_a), 2);
+}
+
+// Who holds every right to write: what nobody can read is written over, also the leader's key.
+TEST_F(FleetSim, GarbageInTheLeadersOwnKeysIsWrittenOver) {
+  ASSERT_TRUE(ask(placing(hash_a, 2)).ok);
+  run_ms(4000);
+  const auto evil = network.join("evil");
+  for (const char* body : {"", "{", R"({"v":1,"holder":"x","term":-3})", "null"}) {
+    ASSERT_TRUE(evil->kv_put("noroshi-fleet", "leader", body, 1));
+    for (const char* site : {"a1", "a2"}) {
+      ASSERT_TRUE(evil->kv_put("noroshi-east", "desired." + std::string(site), body, 1));
+    }
+    run_ms(9000);
+    EXPECT_EQ(leaders(), 1) << body;
+    EXPECT_EQ(running(hash_a), 2) << body;
+  }
+  Command drain{.kind = CommandKind::drain, .by = "test"};
+  drain.site = "a1";
+  ASSERT_TRUE(ask(drain).ok);
+  run_ms(4000);
+  EXPECT_TRUE(sites["a1"]->agent->status().desired.draining) << "the term still grows";
 }
 
 // Garbage, lies and giants on every subject and in every key, all the while: nothing else changes.
@@ -386,7 +407,8 @@ TEST_F(FleetSim, HostileMessagesAreCountedAndHarmNothing) {
     if (!body.empty() && prng.below(2) == 0) body[prng.below(body.size())] ^= 0x55;
     for (const char* subject :
          {"noroshi.east.a1.beat", "noroshi.east.nobody.beat", "noroshi.digest.north",
-          "noroshi.control.command", "noroshi.control.status", "noroshi.control.pulse.zz"}) {
+          "noroshi.control.command", "noroshi.control.status", "noroshi.control.pulse.zz",
+          "noroshi.pulse.gw-east", "noroshi.pulse.gw-nobody"}) {
       ASSERT_TRUE(evil->publish(subject, body));
     }
     if (round % 10 == 0) {

@@ -1,5 +1,7 @@
 #include "fleet/leadership.h"
 
+#include <algorithm>
+
 #include "fleet/json_fields.h"
 
 namespace noroshi::fleet {
@@ -31,6 +33,11 @@ void Leadership::saw(std::uint64_t revision, const LeaderKey& key, std::int64_t 
   key_ = key;
   changed_ns_ = now_ns;
   if (key.holder != ourself_ || key.term != term_) term_ = 0;
+}
+
+void Leadership::saw_garbage(std::uint64_t revision, std::uint64_t term_known,
+                             std::int64_t now_ns) {
+  saw(revision, {.holder = {}, .term = std::max(key_.term, term_known), .renewals = 0}, now_ns);
 }
 
 std::optional<Leadership::Attempt> Leadership::next(std::int64_t now_ns) const {

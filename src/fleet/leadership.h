@@ -37,6 +37,10 @@ class Leadership {
   // What is in the key now; revision 0: nothing.
   void saw(std::uint64_t revision, const LeaderKey& key, std::int64_t now_ns);
 
+  // Bytes that nobody can read are in it: nobody's, and taken like a silent holder's, with a term
+  // above every one that is known.
+  void saw_garbage(std::uint64_t revision, std::uint64_t term_known, std::int64_t now_ns);
+
   // What to write and over which revision, when it is time to renew or to take over.
   struct Attempt {
     LeaderKey key;

@@ -8,6 +8,7 @@
 #include "fleet/command.h"
 #include "fleet/desired.h"
 #include "fleet/digest.h"
+#include "fleet/file_share.h"
 #include "fleet/leadership.h"
 #include "fleet/report.h"
 #include "fleet/status.h"
@@ -39,6 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   there_and_back(bytes, parse_leader, leader_text);
   there_and_back(bytes, parse_command, command_text);
   there_and_back(bytes, parse_answer, answer_text);
+  there_and_back(bytes, parse_chunk, chunk_text);
+  there_and_back(bytes, parse_chunk_request, chunk_request_text);
   for (const char* kind : {"status", "sites", "models"}) {
     const auto table = status_table(kind, bytes);
     static_cast<void>(table);

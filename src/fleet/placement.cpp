@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 namespace noroshi::fleet {
 namespace {
@@ -26,6 +27,10 @@ const ModelFile* copy_at(const ModelSpec& model, const PlacementSite& site) {
   return found == site.models.end() ? nullptr : &*found;
 }
 
+bool has_file(const ModelSpec& model, const PlacementSite& site) {
+  return std::ranges::any_of(site.files, [&](const ModelFile& f) { return f.name == model.name; });
+}
+
 struct Place {
   std::uint64_t memory_left = 0;
   int engines = 0;
@@ -34,6 +39,7 @@ struct Place {
 struct Candidate {
   std::size_t site = 0;
   bool runs_it = false;
+  bool has_file = false;
   double capacity = 0;
 };
 
@@ -50,10 +56,12 @@ std::vector<Candidate> candidates(const ModelSpec& model, const Work& work) {
     if (!why_not(model, work.sites[i]).empty()) continue;
     out.push_back({.site = i,
                    .runs_it = copy_at(model, work.sites[i]) != nullptr,
+                   .has_file = has_file(model, work.sites[i]),
                    .capacity = work.sites[i].processors_left / (1 + work.places[i].engines)});
   }
   std::ranges::sort(out, [&](const Candidate& a, const Candidate& b) {
     if (a.runs_it != b.runs_it) return a.runs_it;
+    if (a.has_file != b.has_file) return a.has_file;
     if (a.capacity != b.capacity) return a.capacity > b.capacity;
     return work.sites[a.site].name < work.sites[b.site].name;
   });
@@ -80,13 +88,14 @@ bool put(const ModelSpec& model, std::size_t i, Work& work) {
 // Adds copies until there are `wanted`. Returns how many there are.
 int fill(const ModelSpec& model, int placed, int wanted, Work& work) {
   if (placed >= wanted) return placed;
-  std::map<std::string, std::vector<std::size_t>> fresh;  // by prefecture, best last
-  std::map<std::string, int> copies;                      // by prefecture
+  // By whether they lack the file, then by prefecture; best last.
+  std::map<std::pair<bool, std::string>, std::vector<std::size_t>> fresh;
+  std::map<std::string, int> copies;  // by prefecture
   const std::vector<Candidate> possible = candidates(model, work);
   for (const Candidate& candidate : possible) {
     const std::string& prefecture = work.sites[candidate.site].prefecture;
     if (!candidate.runs_it) {
-      fresh[prefecture].push_back(candidate.site);
+      fresh[{!candidate.has_file, prefecture}].push_back(candidate.site);
     } else if (placed < wanted && put(model, candidate.site, work)) {
       ++placed;
     }
@@ -94,19 +103,20 @@ int fill(const ModelSpec& model, int placed, int wanted, Work& work) {
     copies[prefecture] += static_cast<int>(
         std::ranges::count_if(models, [&](const ModelFile& m) { return m.name == model.name; }));
   }
-  std::set<std::pair<int, std::string>> turn;  // the prefecture with the fewest copies first
-  for (auto& [prefecture, list] : fresh) {
+  // Those that have the file first; among them the prefecture with the fewest copies.
+  std::set<std::tuple<bool, int, std::string>> turn;
+  for (auto& [key, list] : fresh) {
     std::ranges::reverse(list);
-    turn.insert({copies[prefecture], prefecture});
+    turn.insert({key.first, copies[key.second], key.second});
   }
   while (placed < wanted && !turn.empty()) {
-    const auto [count, prefecture] = *turn.begin();
+    const auto [lacks_file, count, prefecture] = *turn.begin();
     turn.erase(turn.begin());
-    std::vector<std::size_t>& list = fresh[prefecture];
+    std::vector<std::size_t>& list = fresh[{lacks_file, prefecture}];
     const bool done = put(model, list.back(), work);
     list.pop_back();
     placed += done ? 1 : 0;
-    if (!list.empty()) turn.insert({count + (done ? 1 : 0), prefecture});
+    if (!list.empty()) turn.insert({lacks_file, count + (done ? 1 : 0), prefecture});
   }
   return placed;
 }
@@ -162,7 +172,9 @@ std::string why_not(const ModelSpec& model, const PlacementSite& site) {
     if (file.content_hash == proven_hash(model) || copy_at(model, site) != nullptr) return {};
     other_content = true;
   }
-  return other_content ? "its file has another content hash than the model" : "without the file";
+  if (other_content) return "its file has another content hash than the model";
+  if (site.disk_bytes == 0) return "without the file";
+  return site.disk_bytes < model.memory_bytes ? "without the file and the disk for it" : "";
 }
 
 Placement place(const std::vector<ModelSpec>& models, const std::vector<PlacementSite>& sites,

@@ -6,9 +6,11 @@
 //   2  then as many more as its demand asks: ceil(requests in flight / requests a copy), at most
 //      its maximum; a copy goes only when demand is below 70 % of what one copy less could take
 //   A site is possible when it is alive, not draining, in the model's regions and prefectures, has
-//   its labels, the file with the right content, and the memory.
-//   Among them: those that run it now; then the prefecture with the fewest copies; then the most
-//   processors that the radio will leave (lease forecast x processors / engines there).
+//   its labels, the file with the right content (or none of that name, and room on its disk: the
+//   file is then sent to it, file_share.h), and the memory.
+//   Among them: those that run it now; then those that have the file; then the prefecture with the
+//   fewest copies; then the most processors that the radio will leave (lease forecast x processors
+//   / engines there).
 //
 // Pure and deterministic.
 
@@ -30,6 +32,7 @@ struct PlacementSite {
   bool alive = true;
   bool draining = false;
   std::vector<ModelFile> files = {};   // that it has
+  std::uint64_t disk_bytes = 0;        // for files that it may be sent
   std::vector<ModelFile> models = {};  // that it is to run until now
 };
 

@@ -114,6 +114,7 @@ std::vector<PlacementSite> Planner::placement_sites() const {
     site.alive = member != nullptr && member->alive;
     site.draining = drains(name);
     site.files = facts.value.files;
+    site.disk_bytes = facts.value.disk_bytes;
     if (member != nullptr) {
       site.processors_left = facts.value.processors * member->report.site.lease_share_forecast;
     }

@@ -73,6 +73,8 @@ std::string report_text(const SiteReport& report) {
                           {"lease_share_forecast", site.lease_share_forecast},
                           {"desired_revision", report.desired_revision},
                           {"fault", report.fault.substr(0, text_bytes_max)},
+                          {"fetching", report.fetching.substr(0, text_bytes_max)},
+                          {"fetched_percent", report.fetched_percent},
                           {"models", std::move(models)}});
 }
 
@@ -102,6 +104,8 @@ Result<SiteReport> parse_report(std::string_view subject, std::string_view bytes
   fields.number("lease_share_forecast", site.lease_share_forecast, 0, 1);
   fields.natural("desired_revision", report.desired_revision);
   fields.text("fault", report.fault);
+  fields.text("fetching", report.fetching);
+  fields.integer("fetched_percent", report.fetched_percent, 0, 100);
   if (const boost::json::array* models = fields.objects("models", models_max)) {
     for (std::size_t i = 0; i < models->size() && !error; ++i) {
       site.models.push_back(

@@ -24,6 +24,8 @@ struct SiteReport {
   double uptime_s = 0;                 // of this instance
   std::uint64_t desired_revision = 0;  // of the desired state that it does, or tries to
   std::string fault = {};              // why it cannot
+  std::string fetching = {};           // the model whose file it is being sent; empty: none
+  int fetched_percent = 0;             // of that file
 };
 
 std::string beat_subject(std::string_view region, std::string_view site);

@@ -218,6 +218,30 @@ TEST(Placement, ObeysConstraintsAndSaysWhyItCannot) {
   EXPECT_EQ(placement.sites.count("e"), 0u) << "nothing is said of a lost site";
 }
 
+TEST(Placement, AFileIsSentOnlyWhereNobodyWhoHasItIsLeft) {
+  std::vector<PlacementSite> sites = {site_of("a", "x", 9), site_of("b", "x", 8),
+                                      site_of("c", "y", 7), site_of("d", "z", 6),
+                                      site_of("e", "z", 5)};
+  for (const int i : {2, 3, 4}) sites[static_cast<std::size_t>(i)].files.clear();
+  sites[2].disk_bytes = 39;
+  sites[3].disk_bytes = 40;
+  ModelSpec m{.name = "m", .content_hash = "aa", .memory_bytes = 40, .copies_min = 2};
+  Placement placement = place({m}, sites, {});
+  EXPECT_TRUE(runs(placement, "a", "m") && runs(placement, "b", "m"))
+      << "rather two in a prefecture than a file on its way";
+  m.copies_min = 5;
+  placement = place({m}, sites, {});
+  EXPECT_EQ(copies_of(placement, "m"), 3);
+  EXPECT_TRUE(runs(placement, "d", "m"));
+  ASSERT_EQ(placement.shortfalls.size(), 1u);
+  for (const char* words : {"1 of 5 sites: without the file;",
+                            "1 of 5 sites: without the file and "
+                            "the disk for it"}) {
+    EXPECT_NE((placement.shortfalls[0].why + ";").find(words), std::string::npos)
+        << placement.shortfalls[0].why;
+  }
+}
+
 TEST(Placement, AMinimumComesBeforeAnothersDemand) {
   const std::vector<PlacementSite> sites = {site_of("a", "x", 8), site_of("b", "y", 7)};
   const ModelSpec loved{.name = "big", .content_hash = "cc", .memory_bytes = 90};

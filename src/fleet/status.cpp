@@ -36,6 +36,10 @@ json::object site_object(const std::string& name, const Planner& planner, std::i
   out["lease_share"] = report.site.lease_share;
   out["lease_share_forecast"] = report.site.lease_share_forecast;
   out["fault"] = report.fault;
+  if (!report.fetching.empty()) {
+    out["fetching"] = report.fetching;
+    out["fetched_percent"] = report.fetched_percent;
+  }
   out["refused_instance"] = member->rival_instance;
   json::array models;
   for (const gateway::ModelAtSite& model : report.site.models) {
@@ -52,8 +56,14 @@ json::object site_object(const std::string& name, const Planner& planner, std::i
 json::object model_object(const std::string& key, const Planner& planner) {
   const ModelSpec& spec = planner.models().at(key).value;
   int copies = 0;
+  std::string fetching;  // "e2 34 %, w1 2 %"
   for (const auto& [name, member] : planner.membership().members()) {
     if (!member.alive) continue;
+    const SiteReport& report = member.report;
+    if (report.fetching == spec.name && fetching.size() < text_bytes_max) {
+      fetching += (fetching.empty() ? "" : ", ") + name + " " +
+                  std::to_string(report.fetched_percent) + " %";
+    }
     copies += static_cast<int>(std::ranges::count_if(
         member.report.site.models, [&](const auto& m) { return m.name == spec.name; }));
   }
@@ -62,6 +72,7 @@ json::object model_object(const std::string& key, const Planner& planner) {
                    {"copies", copies},
                    {"copies_min", spec.copies_min},
                    {"copies_max", spec.copies_max}};
+  if (!fetching.empty()) out["fetching"] = fetching;
   for (const Shortfall& shortfall : planner.shortfalls()) {
     if (shortfall.model == spec.name) out["shortfall"] = shortfall.why;
   }
@@ -147,14 +158,14 @@ std::string sites_table(const json::array& sites) {
 
 std::string models_table(const json::array& models) {
   std::vector<Row> rows = {
-      {"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "ROLL-OUT", "WHY NOT MORE"}};
+      {"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "ROLL-OUT", "FILE ON ITS WAY", "WHY NOT MORE"}};
   for (const json::value& value : models) {
     if (!value.is_object()) continue;
     const json::object& model = value.as_object();
     rows.push_back({text_of(model, "name"), text_of(model, "content_hash").substr(0, 12),
                     text_of(model, "copies"), text_of(model, "copies_min"),
                     text_of(model, "copies_max"), text_of(model, "rollout"),
-                    text_of(model, "shortfall")});
+                    text_of(model, "fetching"), text_of(model, "shortfall")});
   }
   return table(rows);
 }

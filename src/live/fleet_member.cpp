@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <random>
 
+#include "fleet/file_share.h"
 #include "fleet/keys.h"
 #include "fleet/nats_bus.h"
 
@@ -68,6 +69,7 @@ Result<void> FleetMember::start() {
   fleet::NatsOptions options{.urls = f.urls, .name = "site-" + file_.site.name};
   options.nkey_seed_path = f.key;
   options.ca_path = f.ca;
+  options.domain = f.domain;
   if (!f.key.empty()) options.inbox_prefix = fleet::inbox_of("site", file_.site.name);
   auto bus = fleet::connect_nats(std::move(options), 1);
   if (!bus) return bus.error();
@@ -83,6 +85,9 @@ Result<void> FleetMember::start() {
   }
   const fleet::AgentStatus status = agent_->status();
   if (status.state == fleet::AgentState::refused) return Error{status.refusal};
+  if (!f.models_folder.empty()) {
+    fetcher_ = std::make_unique<fleet::Fetcher>(*bus_, f.models_folder);
+  }
   fast_ = std::make_unique<fleet::Runner>("fleet", fast_s, [this] { agent_->step(); });
   slow_ = std::make_unique<fleet::Runner>("fleet-slow", slow_s, [this] { step_slow(); });
   return {};
@@ -91,6 +96,7 @@ Result<void> FleetMember::start() {
 FleetMember::~FleetMember() {
   fast_.reset();
   slow_.reset();
+  fetcher_.reset();
   if (agent_) agent_->leave();
 }
 
@@ -105,6 +111,12 @@ void FleetMember::describe(fleet::SiteReport& report) {
   const std::vector<Engines::Running> running = service_.engines->running();
   const std::lock_guard lock(mutex_);
   report.fault = fault_;
+  if (fetcher_) {
+    const fleet::FetchStatus fetching = fetcher_->status();
+    report.fetching = fetching.model;
+    report.fetched_percent = fetching.percent;
+    if (report.fault.empty()) report.fault = fetching.fault;
+  }
   for (const Engines::Running& one : running) {
     if (!one.ready) {
       if (report.fault.empty() && !one.error.empty()) report.fault = one.error;
@@ -132,41 +144,83 @@ void FleetMember::apply(const fleet::DesiredSite& desired) {
   to_run_ = desired;
 }
 
+void FleetMember::know_file(const fleet::ModelFile& file, const std::string& path) {
+  auto shared = fleet::share_file(*bus_, file_.site.name, path, file.content_hash);
+  if (shared) shared_.push_back(*std::move(shared));
+  const std::lock_guard lock(mutex_);
+  if (!shared) fault_ = shared.error().message;
+  files_.push_back({file, path});
+}
+
+void FleetMember::tell_files() {
+  std::error_code error;
+  const std::filesystem::space_info space =
+      fetcher_ ? std::filesystem::space(file_.fleet->models_folder, error)
+               : std::filesystem::space_info{};
+  std::vector<fleet::ModelFile> files;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const File& f : files_) files.push_back(f.file);
+  }
+  agent_->set_files(std::move(files), configured_, error ? 0 : space.available);
+}
+
 // Once; large files take a second each gigabyte.
 void FleetMember::hash_files() {
   std::vector<ModelToRun> models;
-  std::vector<std::string> configured;
   const site::AiSection::Engine& engine = file_.ai->engine;
   if (engine.url.empty() && !engine.model_path.empty()) {
     const std::string name = engine.model_name.empty()
                                  ? std::filesystem::path(engine.model_path).stem().string()
                                  : engine.model_name;
     models.push_back({name, engine.model_path});
-    configured.push_back(name);
+    configured_.push_back(name);
   }
   for (const auto& model : file_.fleet->models) models.push_back({model.name, model.path});
-  std::vector<fleet::ModelFile> facts;
+  if (fetcher_) {  // what was sent in an earlier life
+    std::error_code error;
+    std::filesystem::create_directories(file_.fleet->models_folder, error);
+    for (const auto& entry :
+         std::filesystem::directory_iterator(file_.fleet->models_folder, error)) {
+      const auto file = fleet::parse_fetched_name(entry.path().filename().string());
+      if (file) models.push_back({file->name, entry.path().string()});
+    }
+  }
   for (const ModelToRun& model : models) {
     const Result<std::string> hash = fleet::file_hash(model.path);
-    const std::lock_guard lock(mutex_);
-    if (!hash) {
-      fault_ = hash.error().message;
+    if (hash) {
+      know_file({model.name, *hash, engine_memory_bytes(model.path)}, model.path);
       continue;
     }
-    facts.push_back({model.name, *hash, engine_memory_bytes(model.path)});
-    files_.push_back({facts.back(), model.path});
+    const std::lock_guard lock(mutex_);
+    fault_ = hash.error().message;
   }
-  agent_->set_files(std::move(facts), std::move(configured));
+  tell_files();
+}
+
+// Files that came: told to the fleet, and run if they still shall be.
+void FleetMember::take_fetched() {
+  if (!fetcher_) return;
+  const std::vector<fleet::Fetched> came = fetcher_->take();
+  if (came.empty()) return;
+  for (const fleet::Fetched& one : came) {
+    know_file({one.file.name, one.file.content_hash, engine_memory_bytes(one.path)}, one.path);
+  }
+  tell_files();
+  const std::lock_guard lock(mutex_);
+  if (!to_run_) to_run_ = desired_;
 }
 
 void FleetMember::run_desired() {
   std::optional<fleet::DesiredSite> desired;
   std::vector<ModelToRun> models;
+  std::vector<fleet::ModelFile> missing;
   std::string fault;
   {
     const std::lock_guard lock(mutex_);
     desired = std::exchange(to_run_, std::nullopt);
     if (!desired) return;
+    desired_ = *desired;
     for (const fleet::ModelFile& wanted : desired->models) {
       const File* other = nullptr;
       const File* found = nullptr;
@@ -178,6 +232,10 @@ void FleetMember::run_desired() {
         models.push_back({wanted.name, found->path});
         continue;
       }
+      if (other == nullptr && fetcher_) {
+        missing.push_back(wanted);
+        continue;
+      }
       fault += (fault.empty() ? "" : "; ") + std::string("model '") + wanted.name +
                "' is wanted with content " + wanted.content_hash.substr(0, 12) + "..., " +
                (other == nullptr ? "and there is no file of it here"
@@ -185,6 +243,7 @@ void FleetMember::run_desired() {
                                        other->file.content_hash.substr(0, 12) + "...");
     }
   }
+  if (fetcher_) fetcher_->want(std::move(missing));
   const std::string faults = service_.engines->run(models, clock_.now_ns());
   if (!faults.empty()) fault += (fault.empty() ? "" : "; ") + faults;
   const std::lock_guard lock(mutex_);
@@ -196,6 +255,7 @@ void FleetMember::step_slow() {
     hashed_ = true;
     hash_files();
   }
+  take_fetched();
   run_desired();
   service_.engines->end_retired(service_.router, clock_.now_ns());
   agent_->step_slow();

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "fleet/agent.h"
+#include "fleet/fetcher.h"
 #include "fleet/runner.h"
 #include "live/service.h"
 #include "site/config.h"
@@ -36,6 +37,9 @@ class FleetMember {
   void apply(const fleet::DesiredSite& desired);
   void step_slow();
   void hash_files();
+  void know_file(const fleet::ModelFile& file, const std::string& path);
+  void tell_files();
+  void take_fetched();
   void run_desired();
 
   const site::SiteFile& file_;
@@ -50,13 +54,17 @@ class FleetMember {
     fleet::ModelFile file;
     std::string path;
   };
-  std::vector<File> files_;                     // under mutex_: those whose hash is known
-  std::optional<fleet::DesiredSite> to_run_;    // under mutex_
-  std::string fault_;                           // under mutex_
-  std::string warned_;                          // under mutex_
-  double share_slow_ = 1;                       // of the fast thread
-  bool hashed_ = false;                         // of the slow thread
-  std::unique_ptr<fleet::Runner> fast_, slow_;  // last: they use all of it
+  std::vector<File> files_;                   // under mutex_: those whose hash is known
+  fleet::DesiredSite desired_;                // under mutex_: what was last to run
+  std::optional<fleet::DesiredSite> to_run_;  // under mutex_
+  std::string fault_;                         // under mutex_
+  std::string warned_;                        // under mutex_
+  double share_slow_ = 1;                     // of the fast thread
+  bool hashed_ = false;                       // of the slow thread, as the next two
+  std::vector<std::string> configured_;
+  std::vector<std::unique_ptr<fleet::Subscription>> shared_;  // files that others may ask for
+  std::unique_ptr<fleet::Fetcher> fetcher_;                   // none: it takes no files
+  std::unique_ptr<fleet::Runner> fast_, slow_;                // last: they use all of it
 };
 
 }  // namespace noroshi::live

@@ -41,9 +41,9 @@ void read_models(YamlReader& reader, const YAML::Node& list, FleetSection& fleet
 }  // namespace
 
 void read_fleet(YamlReader& reader, const YAML::Node& node, FleetSection& fleet) {
-  YamlSection section(
-      reader, node, "fleet",
-      {"urls", "region", "prefecture", "labels", "key", "ca", "host", "memory_mib", "models"});
+  YamlSection section(reader, node, "fleet",
+                      {"urls", "region", "prefecture", "labels", "key", "ca", "host", "memory_mib",
+                       "models", "models_folder", "domain"});
   section.require("urls");
   section.texts("urls", fleet.urls, 64);
   if (!reader.error && fleet.urls.empty()) {
@@ -64,6 +64,12 @@ void read_fleet(YamlReader& reader, const YAML::Node& node, FleetSection& fleet)
   section.text("ca", fleet.ca);
   section.text("host", fleet.host);
   section.integer("memory_mib", fleet.memory_mib, 0, 1 << 30);
+  section.text("models_folder", fleet.models_folder);
+  section.text("domain", fleet.domain);
+  if (!reader.error && !fleet.domain.empty() && !is_word(fleet.domain)) {
+    return section.fail("domain",
+                        "\"" + fleet.domain + "\" (allowed: 1 to 64 letters, digits, '-' and '_')");
+  }
   if (section.has("models")) read_models(reader, section.child("models"), fleet);
 }
 

@@ -24,6 +24,8 @@ struct FleetSection {
     std::string path;
   };
   std::vector<Model> models;  // files that the fleet may have run here, beside ai.engine's
+  std::string models_folder;  // for files that other sites send; empty: none are taken
+  std::string domain;         // of JetStream, behind a leaf node; empty: the server's own
 };
 
 void read_fleet(YamlReader& reader, const YAML::Node& node, FleetSection& fleet);

@@ -21,6 +21,8 @@ json::object json_of(const FaultOutcome& o) {
           {"streams_hit", o.streams_hit},
           {"streams_resumed_1s", o.streams_resumed_1s},
           {"silence_ms_max", o.silence_ms_max},
+          {"asked_before", o.asked_before},
+          {"before_at_struck", o.before_at_struck},
           {"asked_during", o.asked_during},
           {"asked_at_struck", o.asked_at_struck},
           {"first_success_ms", o.first_success_ms},
@@ -56,9 +58,9 @@ json::object json_of(const ReplayOutcome& o) {
 }
 
 void print(const std::vector<FaultOutcome>& outcomes) {
-  std::printf("%-7s %8s %6s %7s %6s %6s %5s   %-22s %9s %9s %9s %17s %11s   %s\n", "fault",
+  std::printf("%-7s %8s %6s %7s %6s %6s %5s   %-22s %9s %9s %9s %17s %17s   %s\n", "fault",
               "requests", "whole", "refused", "failed", "broken", "wrong", "streams open/hit/<1s",
-              "silence", "success", "recovery", "first token", "struck site",
+              "silence", "success", "recovery", "first token", "struck, before",
               "records lost/doubled/wrong");
   for (const FaultOutcome& o : outcomes) {
     char streams[40], first[40], struck[40];
@@ -68,11 +70,13 @@ void print(const std::vector<FaultOutcome>& outcomes) {
                   static_cast<unsigned long long>(o.streams_resumed_1s));
     std::snprintf(first, sizeof first, "%.0f / %.0f ms", o.first_token_ms_p50,
                   o.first_token_ms_p99);
-    std::snprintf(struck, sizeof struck, "%llu of %llu",
+    std::snprintf(struck, sizeof struck, "%llu/%llu > %llu/%llu",
+                  static_cast<unsigned long long>(o.before_at_struck),
+                  static_cast<unsigned long long>(o.asked_before),
                   static_cast<unsigned long long>(o.asked_at_struck),
                   static_cast<unsigned long long>(o.asked_during));
     std::printf(
-        "%-7s %8llu %6llu %7llu %6llu %6llu %5llu   %-22s %6.0f ms %6.0f ms %6.0f ms %17s %11s   "
+        "%-7s %8llu %6llu %7llu %6llu %6llu %5llu   %-22s %6.0f ms %6.0f ms %6.0f ms %17s %17s   "
         "%llu of "
         "%llu / %llu / %llu   (%s)\n",
         o.name.c_str(), static_cast<unsigned long long>(o.requests),

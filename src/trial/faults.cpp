@@ -270,13 +270,19 @@ FaultOutcome outcome_of(const std::vector<Asked>& asked, FaultTimes times,
     if (open && one.fate == Fate::whole) {
       outcome.silence_ms_max = std::max(outcome.silence_ms_max, ms(one.gap_ns_max));
     }
-    if (one.asked_ns < times.fault_ns || one.first_ns == 0) continue;
+    if (one.first_ns == 0) continue;
+    const bool there = !struck.empty() && one.site == struck;
+    if (one.asked_ns < times.fault_ns) {
+      ++outcome.asked_before;
+      outcome.before_at_struck += there;
+      continue;
+    }
     first_of(success_ns, one.first_ns);
     if (one.asked_ns > times.mended_ns) {
       first_of(recovery_ns, one.first_ns);
     } else {
       first_token_ms.push_back(ms(one.first_ns - one.asked_ns));
-      outcome.asked_at_struck += !struck.empty() && one.site == struck;
+      outcome.asked_at_struck += there;
     }
   }
   std::map<std::string, int> reasons;

@@ -37,8 +37,10 @@ struct FaultOutcome {
   std::uint64_t streams_hit = 0;         // of these, broken or gone on elsewhere
   std::uint64_t streams_resumed_1s = 0;  // of these, whole and never silent for a second
   double silence_ms_max = 0;             // of streams open at the fault that became whole
+  std::uint64_t asked_before = 0;        // the fault, with a first word
+  std::uint64_t before_at_struck = 0;    // of these, answered by the site that it struck
   std::uint64_t asked_during = 0;        // while the fault was there, with a first word
-  std::uint64_t asked_at_struck = 0;     // of these, answered by the site that the fault struck
+  std::uint64_t asked_at_struck = 0;     // of these, answered by that site
   double first_success_ms = 0;    // from the fault to the first word of a request asked after it
   double recovered_ms = 0;        // the same from the mending on
   std::uint64_t west_asked = 0;   // by users in the west while the fault was there

@@ -92,6 +92,8 @@ TEST(Faults, WhatBecameOfRequestsIsCounted) {
   EXPECT_EQ(o.streams_hit, 3u);
   EXPECT_EQ(o.streams_resumed_1s, 1u);
   EXPECT_DOUBLE_EQ(o.silence_ms_max, 1500);
+  EXPECT_EQ(o.asked_before, 5u);
+  EXPECT_EQ(o.before_at_struck, 4u);
   EXPECT_EQ(o.asked_during, 2u);
   EXPECT_EQ(o.asked_at_struck, 1u);
   EXPECT_DOUBLE_EQ(o.first_success_ms, 50);
