@@ -3,13 +3,15 @@
 // All copies of one model, as numbers to scan. The score of copy i for a request of P prompt tokens
 // and C completion tokens is
 //
-//   s_i = fixed_i + P per_prompt_token_i + C per_completion_token_i        [seconds, the less the
-//   better]
+//   s_i = fixed_i + max(0, reads_until_i - now) + P per_prompt_token_i + C per_completion_token_i
 //
-// Copies lie in blocks of 64, and each block knows the least of each of its three columns: the
+// in seconds, the less the better. reads_until: when the copy will have read the prompts that it
+// was given; so its backlog melts away without anybody touching the table.
+//
+// Copies lie in blocks of 64, and each block knows the least of each of its four columns: the
 // score of those is a bound below which no copy of the block can be. A copy lies among others of
 // about its own score for a common request, so most blocks' bounds are above the best scores and
-// are not opened: at 50 000 copies the bounds are 9.4 KB, the columns 600 KB.
+// are not opened: at 50 000 copies the bounds are 12.5 KB, the columns 800 KB.
 //
 // Not thread-safe. No clock, no chance.
 
@@ -24,6 +26,7 @@ struct Terms {
   float fixed_s = 0;
   float per_prompt_token_s = 0;
   float per_completion_token_s = 0;
+  float reads_until_s = 0;
 };
 
 struct Scored {
@@ -39,13 +42,15 @@ class Candidates {
   // Adds the copy when slot is absent, else changes it. slot: where it lies, kept by the caller.
   void put(std::uint32_t& slot, std::uint32_t copy, Terms terms);
   void remove(std::uint32_t& slot);
+  // The clock of reads_until starts anew, so much later: floats are fine only near zero.
+  void rebase(float seconds);
 
   std::size_t size() const { return size_; }
   std::size_t blocks() const { return bound_fixed_.size(); }
   std::size_t memory_bytes() const;
 
   // [block x 64 + lane]; an empty lane has an infinite fixed term.
-  std::vector<float> fixed_s, per_prompt_token_s, per_completion_token_s;
+  std::vector<float> fixed_s, per_prompt_token_s, per_completion_token_s, reads_until_s;
   std::vector<std::uint32_t> copies;
 
   // [block], padded with infinite bounds to a multiple of bound_padding.
@@ -53,6 +58,7 @@ class Candidates {
   std::span<const float> bound_fixed() const { return bound_fixed_; }
   std::span<const float> bound_prompt() const { return bound_prompt_; }
   std::span<const float> bound_completion() const { return bound_completion_; }
+  std::span<const float> bound_reads_until() const { return bound_reads_until_; }
 
  private:
   static constexpr int buckets = 160;  // a quarter of an octave each, from 2^-20 s
@@ -67,7 +73,7 @@ class Candidates {
     bool listed = false;  // among the blocks of its bucket that have room
   };
   std::vector<Block> blocks_;
-  std::vector<float> bound_fixed_, bound_prompt_, bound_completion_;
+  std::vector<float> bound_fixed_, bound_prompt_, bound_completion_, bound_reads_until_;
   std::vector<std::vector<std::uint32_t>> room_ = std::vector<std::vector<std::uint32_t>>(buckets);
   std::vector<std::uint32_t> empty_;  // blocks of no bucket
   std::size_t size_ = 0;
@@ -81,6 +87,7 @@ struct BestQuery {
   float band_s = 0;
   std::size_t turn = 0;                           // where the scan starts: among equals, the first
   std::span<const std::uint32_t> passed_by = {};  // copies that do not count
+  float now_s = 0;                                // on the clock of reads_until; 0 or later
 };
 
 inline constexpr std::size_t best_copies_max = 16;

@@ -35,14 +35,21 @@ struct Best {
   }
 };
 
-V score_at(const float* fixed, const float* prompt, const float* completion, std::size_t at, V p,
-           V c) {
+// What is asked, in every lane.
+struct Lanes {
+  V prompt, completion, now;
+};
+
+V score_at(const float* fixed, const float* prompt, const float* completion, const float* until,
+           std::size_t at, const Lanes& asked) {
   const D d;
-  return hn::MulAdd(p, hn::LoadU(d, prompt + at),
-                    hn::MulAdd(c, hn::LoadU(d, completion + at), hn::LoadU(d, fixed + at)));
+  const V backlog = hn::Max(hn::Zero(d), hn::Sub(hn::LoadU(d, until + at), asked.now));
+  return hn::MulAdd(asked.prompt, hn::LoadU(d, prompt + at),
+                    hn::MulAdd(asked.completion, hn::LoadU(d, completion + at),
+                               hn::Add(backlog, hn::LoadU(d, fixed + at))));
 }
 
-void scan_block(const Candidates& table, std::size_t block, V p, V c, Best& best) {
+void scan_block(const Candidates& table, std::size_t block, const Lanes& asked, Best& best) {
   const D d;
   const std::size_t lanes = hn::Lanes(d);
   constexpr std::size_t copies = Candidates::block_copies;
@@ -50,8 +57,9 @@ void scan_block(const Candidates& table, std::size_t block, V p, V c, Best& best
   const std::size_t turn = best.query.turn % copies / lanes * lanes;
   for (std::size_t i = 0; i < copies; i += lanes) {
     const std::size_t at = block * copies + (i + turn) % copies;
-    const V score = score_at(table.fixed_s.data(), table.per_prompt_token_s.data(),
-                             table.per_completion_token_s.data(), at, p, c);
+    const V score =
+        score_at(table.fixed_s.data(), table.per_prompt_token_s.data(),
+                 table.per_completion_token_s.data(), table.reads_until_s.data(), at, asked);
     if (hn::AllFalse(d, hn::Lt(score, hn::Set(d, best.limit)))) continue;
     hn::Store(score, d, scores);
     for (std::size_t k = 0; k < lanes; ++k) best.offer(scores[k], table.copies[at + k]);
@@ -60,13 +68,13 @@ void scan_block(const Candidates& table, std::size_t block, V p, V c, Best& best
 
 // Opens the blocks in [from, to) that can hold a better copy, but for the one opened already.
 void scan_blocks(const Candidates& table, const float* bounds, std::size_t from, std::size_t to,
-                 std::size_t opened, V p, V c, Best& best) {
+                 std::size_t opened, const Lanes& asked, Best& best) {
   const D d;
   const std::size_t lanes = hn::Lanes(d);
   for (std::size_t at = from; at < to; at += lanes) {
     if (hn::AllFalse(d, hn::Lt(hn::LoadU(d, bounds + at), hn::Set(d, best.limit)))) continue;
     for (std::size_t block = at; block < at + lanes; ++block) {
-      if (bounds[block] < best.limit && block != opened) scan_block(table, block, p, c, best);
+      if (bounds[block] < best.limit && block != opened) scan_block(table, block, asked, best);
     }
   }
 }
@@ -78,11 +86,13 @@ std::size_t best_of(const Candidates& table, const BestQuery& query, std::span<f
   const D d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t count = table.bound_fixed().size();
-  const V p = hn::Set(d, query.prompt_tokens), c = hn::Set(d, query.completion_tokens);
+  const Lanes asked{hn::Set(d, query.prompt_tokens), hn::Set(d, query.completion_tokens),
+                    hn::Set(d, query.now_s)};
   V least = hn::Set(d, std::numeric_limits<float>::infinity());
   for (std::size_t at = 0; at < count; at += lanes) {
-    const V bound = score_at(table.bound_fixed().data(), table.bound_prompt().data(),
-                             table.bound_completion().data(), at, p, c);
+    const V bound =
+        score_at(table.bound_fixed().data(), table.bound_prompt().data(),
+                 table.bound_completion().data(), table.bound_reads_until().data(), at, asked);
     hn::StoreU(bound, d, scratch.data() + at);
     least = hn::Min(least, bound);
   }
@@ -95,9 +105,9 @@ std::size_t best_of(const Candidates& table, const BestQuery& query, std::span<f
   const std::size_t start = turn / lanes * lanes;
   std::size_t first = turn;
   while (scratch[first] != lowest) first = first + 1 < count ? first + 1 : 0;
-  scan_block(table, first, p, c, best);
-  scan_blocks(table, scratch.data(), start, count, first, p, c, best);
-  scan_blocks(table, scratch.data(), 0, start, first, p, c, best);
+  scan_block(table, first, asked, best);
+  scan_blocks(table, scratch.data(), start, count, first, asked, best);
+  scan_blocks(table, scratch.data(), 0, start, first, asked, best);
   // What came in while the limit was higher.
   while (best.count > 1 &&
          !(out[best.count - 1].score_s < out[0].score_s * (1 + query.band) + query.band_s)) {

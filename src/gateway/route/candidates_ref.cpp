@@ -16,6 +16,7 @@ std::size_t best_copies(const Candidates& table, const BestQuery& query, std::sp
     if (std::ranges::find(query.passed_by, copy) != query.passed_by.end()) continue;
     all.push_back(
         {static_cast<double>(table.fixed_s[i]) +
+             std::max(0.0, static_cast<double>(table.reads_until_s[i]) - query.now_s) +
              static_cast<double>(query.prompt_tokens) * table.per_prompt_token_s[i] +
              static_cast<double>(query.completion_tokens) * table.per_completion_token_s[i],
          copy});

@@ -17,7 +17,8 @@ namespace {
 Terms random_terms(Prng& prng) {
   return {static_cast<float>(0.1 * prng.exponential()),
           static_cast<float>(1 / (200 + 2000 * prng.uniform())),
-          static_cast<float>(1 / (10 + 50 * prng.uniform()))};
+          static_cast<float>(1 / (10 + 50 * prng.uniform())),
+          prng.below(2) ? static_cast<float>(8 * prng.uniform()) : 0};
 }
 
 std::vector<Scored> best_by_cpu(const Candidates& table, const BestQuery& query, std::size_t most) {
@@ -35,7 +36,8 @@ void compare(const Candidates& table, Prng& prng) {
                         static_cast<float>(0.5 * prng.uniform()),
                         static_cast<float>(0.01 * prng.uniform()),
                         prng() >> 32,
-                        passed_by};
+                        passed_by,
+                        static_cast<float>(6 * prng.uniform())};
   const std::size_t most = 1 + prng.below(best_copies_max);
   std::vector<Scored> expected(most);
   expected.resize(ref::best_copies(table, query, expected));
@@ -69,6 +71,7 @@ TEST(Candidates, CpuEqualsRefThroughAnyChangesOnEveryTarget) {
         for (const std::uint32_t slot : slots) present += slot != Candidates::absent ? 1 : 0;
         ASSERT_EQ(table.size(), present);
         compare(table, prng);
+        if (round % 10 == 9) table.rebase(1.5f);
         if (HasFatalFailure()) return;
       }
       // A table that was full and is empty again gives its blocks back.
@@ -99,6 +102,24 @@ TEST(Candidates, AmongEqualsEachBlockComesFirstAtSomeTurn) {
     blocks.insert(slots[best[0].copy] / Candidates::block_copies);
   }
   EXPECT_EQ(blocks.size(), copies / Candidates::block_copies);
+}
+
+TEST(Candidates, ABacklogMeltsAwayAndSurvivesANewClock) {
+  Candidates table;
+  std::uint32_t slots[2] = {Candidates::absent, Candidates::absent};
+  table.put(slots[0], 0, {0.5f, 0, 0, 10});
+  table.put(slots[1], 1, {1, 0, 0, 0});
+  BestQuery query;
+  query.now_s = 4;
+  EXPECT_EQ(best_by_cpu(table, query, 1)[0].copy, 1u);
+  query.now_s = 9.75f;
+  EXPECT_EQ(best_by_cpu(table, query, 1)[0].copy, 0u);
+  EXPECT_FLOAT_EQ(best_by_cpu(table, query, 1)[0].score_s, 0.75f);
+  table.rebase(9);
+  query.now_s = 0.75f;
+  EXPECT_FLOAT_EQ(best_by_cpu(table, query, 1)[0].score_s, 0.75f);
+  query.now_s = 0;
+  EXPECT_EQ(best_by_cpu(table, query, 1)[0].copy, 1u);
 }
 
 TEST(Candidates, AnInfiniteOrNegativeTermIsABug) {

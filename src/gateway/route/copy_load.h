@@ -4,6 +4,7 @@
 // of route.h: the router computes it in double precision once per change and keeps it as floats.
 
 #include <algorithm>
+#include <cstdint>
 
 #include "gateway/route/candidates.h"
 #include "gateway/route/route.h"
@@ -49,11 +50,21 @@ inline double slow_there(const CopyLoad& load) {
   return slow;
 }
 
-inline Terms terms_of(const CopyLoad& load, double penalty_s) {
+// reads_until_s: on the candidates' clock.
+inline Terms terms_of(const CopyLoad& load, double penalty_s, double reads_until_s) {
   const double slow = slow_there(load);
   return {static_cast<float>(load.rtt_s + wait_s(load) + penalty_s),
           static_cast<float>(slow / load.prompt_tokens_per_s),
-          static_cast<float>(slow / load.tokens_per_s)};
+          static_cast<float>(slow / load.tokens_per_s), static_cast<float>(reads_until_s)};
+}
+
+// When prompts will have been read, after one more that takes so long. A speed that is nearly none
+// makes a very long time, not one without end.
+inline constexpr double backlog_s_max = 1e6;
+inline std::int64_t reads_until_ns(std::int64_t until_ns, std::int64_t now_ns, double reads_s) {
+  const double left_s = static_cast<double>(std::max<std::int64_t>(0, until_ns - now_ns)) / 1e9;
+  const double sum_s = reads_s > 0 ? left_s + reads_s : left_s;
+  return now_ns + static_cast<std::int64_t>(std::min(sum_s, backlog_s_max) * 1e9);
 }
 
 // Whether a cached prefix counts: below the load cap (route.h).

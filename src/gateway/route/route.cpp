@@ -85,6 +85,7 @@ struct Decision {
   Shortlist best = {};
   std::array<Cached, PrefixIndex::holders_max + 1> cached = {};
   std::size_t cached_count = 0;
+  float now_s = 0;
 
   int cached_tokens(std::uint32_t copy) const {
     int tokens = 0;
@@ -111,7 +112,8 @@ struct Decision {
                             static_cast<float>(s.config.band),
                             static_cast<float>(s.config.band_s),
                             s.prng() >> 32,
-                            passed_by};
+                            passed_by,
+                            now_s};
       std::array<Scored, best_copies_max> found;
       const std::size_t most = static_cast<std::size_t>(s.config.best_max);
       const std::size_t count =
@@ -131,7 +133,8 @@ struct Decision {
     const Candidates& table = s.contents[copy.content].candidates;
     const float prompt = static_cast<float>(ask.prompt_tokens - tokens);
     const float completion = static_cast<float>(ask.completion_tokens);
-    best.offer({table.fixed_s[copy.slot] + prompt * table.per_prompt_token_s[copy.slot] +
+    best.offer({table.fixed_s[copy.slot] + std::max(0.0f, table.reads_until_s[copy.slot] - now_s) +
+                    prompt * table.per_prompt_token_s[copy.slot] +
                     completion * table.per_completion_token_s[copy.slot],
                 number});
   }
@@ -145,8 +148,29 @@ struct Decision {
     }
   }
 
+  // Time to the first token: the answer is as long anywhere else, and must not hide what a prompt's
+  // beginning is worth.
+  float first_token_s(const Scored& one) const {
+    const Copy& copy = s.copies[one.copy];
+    return one.score_s - static_cast<float>(ask.completion_tokens) *
+                             s.contents[copy.content].candidates.per_completion_token_s[copy.slot];
+  }
+
+  // What its cache saves is more than the band of its first token's time, which is about as good as
+  // the best one's: computing the same elsewhere would be work for nothing.
+  bool cache_decides(std::size_t i) const {
+    const Copy& copy = s.copies[best.list[i].copy];
+    const float saved_s = static_cast<float>(cached_tokens(best.list[i].copy)) *
+                          s.contents[copy.content].candidates.per_prompt_token_s[copy.slot];
+    const auto band = static_cast<float>(s.config.band);
+    const auto band_s = static_cast<float>(s.config.band_s);
+    const float its_s = first_token_s(best.list[i]);
+    return saved_s > its_s * band + band_s &&
+           its_s <= first_token_s(best.list[0]) * (1 + band) + band_s;
+  }
+
   // Of the best two are drawn and the better is taken; a session stays where it was when its site
-  // is among the best.
+  // is among the best, and a prompt goes where its beginning is when that saves much.
   Scored draw(std::uint32_t session_copy) {
     best.keep_best(static_cast<float>(s.config.band), static_cast<float>(s.config.band_s),
                    static_cast<std::size_t>(s.config.best_max));
@@ -154,6 +178,9 @@ struct Decision {
       if (best.list[i].copy == session_copy) return best.list[i];
     }
     if (best.count == 1) return best.list[0];
+    for (std::size_t i = 0; i < best.count; ++i) {
+      if (cache_decides(i)) return best.list[i];
+    }
     const std::size_t one = s.prng.below(best.count);
     const std::size_t step = 1 + s.prng.below(best.count - 1);
     return best.list[std::min(one, (one + step) % best.count)];
@@ -172,10 +199,12 @@ Choice Router::choose(const Ask& ask, std::int64_t now_ns) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   ++s.counts.decisions;
+  s.advance(now_ns);
   if (!s.suspects.empty()) s.end_suspicions(now_ns);
   Choice choice;
   const Model* model = s.model_named(ask.model);
   Decision decision{s, ask, model ? s.contents_for(*model, ask.content_hash) : SomeContents{}};
+  decision.now_s = s.now_s(now_ns);
   decision.pass_by_tried_sites();
   decision.scan();
   std::uint32_t session_copy = Candidates::absent;
@@ -206,9 +235,15 @@ Choice Router::choose(const Ask& ask, std::int64_t now_ns) {
   s.counts.cached_tokens += static_cast<std::uint64_t>(choice.cached_tokens);
   if (session_copy != Candidates::absent && s.copies[session_copy].site != copy.site) {
     choice.previous = s.copies[session_copy].site;
+    choice.previous_same_model =
+        s.copies[session_copy].content == copy.content && !content.hash.empty();
     ++s.counts.sessions_moved;
   }
 
+  copy.reads_until_ns =
+      reads_until_ns(copy.reads_until_ns, now_ns,
+                     static_cast<double>(ask.prompt_tokens - choice.cached_tokens) *
+                         static_cast<double>(content.candidates.per_prompt_token_s[copy.slot]));
   copy.load.own += 1;
   s.refresh(chosen.copy);
   s.prefixes.insert(ask.prefix_blocks, chosen.copy);

@@ -3,17 +3,19 @@
 // The gateway's choice of site. What is known of every site lies in tables ordered by distance; for
 // each request the site is chosen from which the answer is expected to be whole first:
 //
-//   score = round trip + wait for a place + what is slow there x (prompt not cached / prompt rate
-//           + answer / token rate)                                                    [seconds]
-//   wait  = 0 while a place is open, else (those before it + 1) / open places x mean service time
-//   open  = places x share that the radio leaves
+//   score   = round trip + wait for a place + backlog + what is slow there x (prompt not cached
+//             / prompt rate + answer / token rate)                                    [seconds]
+//   wait    = 0 while a place is open, else (those before it + 1) / open places x mean service time
+//   open    = places x share that the radio leaves
+//   backlog = what is left to read of the prompts that we sent there, one after the other
 //
 // Those before it are the last report's, with this gateway's own requests counted live, so that a
 // burst between two reports does not run to one site. Of the few best (those within a band of the
 // best) two are drawn and the better one is taken, so that many gateways with the same old reports
 // do not run to one site either. A prompt's beginning that a site has in its cache costs nothing
 // there (prefix.h), and so does the context of a session's last turn; but only while the site has a
-// place for it, so that a loved prompt cannot fill a site up.
+// place for it, so that a loved prompt cannot fill a site up. Of the
+// best, one where that saves more than the band of its time to the first token is taken undrawn.
 //
 // A site that failed in band is the last resort until its time is over (2 s, doubled at each
 // failure in a row, 30 s at most). Nothing is dropped for age: with the bus dead the router works
@@ -61,6 +63,8 @@ struct SiteState {
   // Its server does not mind connections that idle between requests; each holds one of the few
   // threads of llama-server's.
   bool keeps_connections = true;
+  // It is an engine whose contexts can be moved (handover/handover.h): each turn gets a seed.
+  bool keeps_contexts = false;
   std::int64_t received_at_ns = 0;  // this gateway's monotonic clock
 };
 
@@ -99,6 +103,7 @@ struct SiteAddress {
   int tcp_port = 0;
   std::string api_key;
   bool keeps_connections = true;
+  bool keeps_contexts = false;
 };
 
 // A site chosen for one request: counted there until it is given to finished().
@@ -111,7 +116,8 @@ struct Choice {
   double predicted_s = 0;       // to the last byte, as the ask expected it
   double expected_fixed_s = 0;  // the same for any number of completion tokens
   double expected_per_token_s = 0;
-  std::uint32_t previous = none;  // the site of the session's last turn
+  std::uint32_t previous = none;     // the site of the session's last turn
+  bool previous_same_model = false;  // there: by the hash of its file, which is known
   static constexpr std::uint32_t none = 0xffffffffu;
 };
 

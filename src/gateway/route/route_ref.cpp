@@ -64,6 +64,20 @@ void PlainRouter::lost(const std::string& name) {
   for (const auto& [which, copy] : copies) unlist(site, which);
 }
 
+double PlainRouter::slow_at(const Site& site, const Copy& copy) const {
+  const ModelAtSite& m = copy.report;
+  const double share = share_of(site.report);
+  const double open = std::max(1.0, m.places * share);
+  const double there = copy.others + copy.own;
+  double slow =
+      copy.slowness * std::clamp(site.report.lease_share / std::max(share, 0.01), 0.25, 4.0);
+  if (m.places > 0) {
+    const double reported = m.requests_in_flight + m.requests_queued;
+    slow *= 1 + std::max(0.0, std::min(there, open) - std::min(reported, open)) / open;
+  }
+  return slow;
+}
+
 double PlainRouter::score(const Site& site, const Copy& copy, double prompt,
                           double completion) const {
   const ModelAtSite& m = copy.report;
@@ -75,13 +89,9 @@ double PlainRouter::score(const Site& site, const Copy& copy, double prompt,
     wait =
         (there - open + 1) / open * or_assumed(m.service_s_mean, config_.service_s) * copy.slowness;
   }
-  double slow =
-      copy.slowness * std::clamp(site.report.lease_share / std::max(share, 0.01), 0.25, 4.0);
-  if (m.places > 0) {
-    const double reported = m.requests_in_flight + m.requests_queued;
-    slow *= 1 + std::max(0.0, std::min(there, open) - std::min(reported, open)) / open;
-  }
-  return site.report.rtt_ms / 1e3 + wait + (site.suspected ? suspect_penalty_s : 0) +
+  const double slow = slow_at(site, copy);
+  const double backlog = std::max(0.0, static_cast<double>(copy.reads_until_ns - now_ns_) / 1e9);
+  return site.report.rtt_ms / 1e3 + wait + backlog + (site.suspected ? suspect_penalty_s : 0) +
          slow * (prompt / or_assumed(m.prompt_tokens_per_s, config_.prompt_tokens_per_s) +
                  completion / or_assumed(m.tokens_per_s, config_.tokens_per_s));
 }
@@ -140,6 +150,7 @@ void PlainRouter::give(Copy& copy, std::span<const std::uint64_t> blocks) {
 PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& tried,
                                 std::int64_t now_ns) {
   const std::string model(ask.model);
+  now_ns_ = now_ns;
   for (auto& [name, site] : sites_) {
     if (site.suspected && now_ns >= site.suspect_until_ns) site.suspected = false;
   }
@@ -201,6 +212,11 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
     if (is_sessions(one)) cached = std::max<std::int64_t>(cached, turn.tokens);
     one.cached_tokens = static_cast<int>(std::clamp<std::int64_t>(cached, 0, ask.prompt_tokens));
     one.score_s = score(site, copy, ask.prompt_tokens - one.cached_tokens, ask.completion_tokens);
+    const ModelAtSite& m = copy.report;
+    const double slow = slow_at(site, copy);
+    one.saved_s =
+        slow * one.cached_tokens / or_assumed(m.prompt_tokens_per_s, config_.prompt_tokens_per_s);
+    one.answer_s = slow * ask.completion_tokens / or_assumed(m.tokens_per_s, config_.tokens_per_s);
   }
   std::ranges::stable_sort(all, {}, &Scored::score_s);
   std::size_t best = 0;
@@ -215,7 +231,17 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
     chosen = i;
     stays = true;
   }
-  if (!stays && best > 1) {
+  const double first_s = all[0].score_s - all[0].answer_s;
+  bool cache_decides = false;
+  for (std::size_t i = 0; i < best && best > 1 && !stays && !cache_decides; ++i) {
+    const double its_s = all[i].score_s - all[i].answer_s;
+    if (all[i].saved_s > its_s * config_.band + config_.band_s &&
+        its_s <= first_s * (1 + config_.band) + config_.band_s) {
+      chosen = i;
+      cache_decides = true;
+    }
+  }
+  if (!stays && best > 1 && !cache_decides) {
     const std::size_t one = prng_.below(best);
     const std::size_t step = 1 + prng_.below(best - 1);
     chosen = std::min(one, (one + step) % best);
@@ -229,6 +255,10 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
   for (std::size_t i = 0; i < std::min(all.size(), best + 1); ++i) {
     choice.best_scores.push_back(all[i].score_s);
   }
+  copy.reads_until_ns = reads_until_ns(
+      copy.reads_until_ns, now_ns,
+      slow_at(sites_[choice.site], copy) * (ask.prompt_tokens - choice.cached_tokens) /
+          or_assumed(copy.report.prompt_tokens_per_s, config_.prompt_tokens_per_s));
   copy.own += 1;
   give(copy, ask.prefix_blocks);
   if (ask.session != 0)
@@ -246,6 +276,7 @@ void PlainRouter::finished(const std::string& name, const std::string& model,
   };
   Copy& copy = site.copies.at({model, content_hash});
   copy.own -= 1;
+  if (copy.own == 0) copy.reads_until_ns = 0;
   if (fared.fate == Fate::failed) {
     site.suspect_s = site.suspect_s == 0 ? config_.suspect_s
                                          : std::min(2 * site.suspect_s, config_.suspect_s_max);

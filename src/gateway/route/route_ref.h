@@ -52,6 +52,7 @@ class PlainRouter {
     std::map<std::uint64_t, Block> blocks;
     bool listed = false;
     std::uint64_t born = 0;
+    std::int64_t reads_until_ns = 0;
   };
   struct Site {
     SiteState report;
@@ -66,7 +67,10 @@ class PlainRouter {
     std::string site;
     std::string content_hash;
     int cached_tokens;
+    double saved_s = 0;   // by what is cached
+    double answer_s = 0;  // of the score
   };
+  double slow_at(const Site& site, const Copy& copy) const;
   double score(const Site& site, const Copy& copy, double prompt, double completion) const;
   bool has_room(const Site& site, const Copy& copy) const;
   bool may_answer(const std::string& model, const std::string& hash,
@@ -77,6 +81,7 @@ class PlainRouter {
 
   RouterConfig config_;
   Prng prng_;
+  std::int64_t now_ns_ = 0;  // of the decision
   std::map<std::string, Site> sites_;
   std::map<std::string, std::vector<std::string>> allowed_;
   std::map<std::string, std::vector<std::string>> hashes_;  // of a model, in the order heard of

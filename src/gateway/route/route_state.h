@@ -27,6 +27,7 @@ struct Copy {
   std::uint32_t born = 0;
   std::uint32_t slot = Candidates::absent;  // in its content's candidates, while it may be chosen
   bool listed = false;                      // the site's last report has it
+  std::int64_t reads_until_ns = 0;          // the prompts that it was given, as far as we gave them
   CopyLoad load = {};
 };
 
@@ -90,6 +91,14 @@ struct Router::State {
   void suspect(Site& site, std::uint32_t number, double for_s, std::int64_t now_ns);
   void trust(Site& site, std::uint32_t number);
   void end_suspicions(std::int64_t now_ns);
+  double reads_until_s(const Copy& copy) const {
+    return static_cast<double>(std::max<std::int64_t>(0, copy.reads_until_ns - epoch_ns)) / 1e9;
+  }
+  void advance(std::int64_t now_ns);
+  float now_s(std::int64_t now_ns) const {
+    return static_cast<float>(static_cast<double>(std::max<std::int64_t>(0, now_ns - epoch_ns)) /
+                              1e9);
+  }
   double penalty_s(const Site& site) const { return site.suspected ? suspect_penalty_s : 0; }
 
   // route.cpp
@@ -111,6 +120,7 @@ struct Router::State {
   std::uint32_t copies_born = 0;
   std::vector<std::uint32_t> suspects;  // sites
   std::vector<float> scratch;
+  std::int64_t epoch_ns = 0;  // of the candidates' clock
   std::uint64_t losses = 0;
   RouterCounters counts;
 };

@@ -220,6 +220,73 @@ TEST_F(RouterCase, ALovedPromptDoesNotFillASiteUp) {
   for (const auto& [site, count] : times) EXPECT_LE(count, 5) << site;
 }
 
+TEST_F(RouterCase, APromptGoesWhereItsBeginningIsThoughItsAnswerIsLong) {
+  for (int i = 0; i < 4; ++i) {
+    SiteState site = site_named("s" + std::to_string(i));
+    site.models[0].places = 24;
+    report(site);
+  }
+  // Reading it anew takes a second, half of it is known, and the answer takes ten.
+  std::map<std::string, std::string> homes;
+  for (int turn = 0; turn < 4; ++turn) {
+    for (int talk = 0; talk < 12; ++talk) {
+      PrefixHasher hasher("m");
+      hasher.add("talk " + std::to_string(talk) + std::string(2000 << turn, 'x'));
+      const int tokens = static_cast<int>(hasher.bytes() / bytes_per_token);
+      const std::string site = choose({"m", {}, hasher.blocks(), 0, tokens, 10'000, {}});
+      const auto [home, is_new] = homes.try_emplace("talk" + std::to_string(talk), site);
+      EXPECT_EQ(site, home->second) << "talk " << talk << " turn " << turn;
+      EXPECT_EQ(is_new, turn == 0);
+      router.finished(last, {Fate::left}, now_ns);
+      now_ns += second_ns;
+    }
+  }
+  std::set<std::string> used;
+  for (const auto& [talk, site] : homes) used.insert(site);
+  EXPECT_GE(used.size(), 3u) << "new talks spread";
+}
+
+TEST_F(RouterCase, ABeginningThatEveryoneHasDrawsNobody) {
+  for (int i = 0; i < 4; ++i) {
+    SiteState site = site_named("s" + std::to_string(i));
+    site.models[0].places = 24;
+    report(site);
+  }
+  std::map<std::string, int> times;
+  for (int talk = 0; talk < 40; ++talk) {
+    PrefixHasher hasher("m");
+    hasher.add(std::string(512, 's') + std::to_string(talk) + std::string(16'000, 'x'));
+    ++times[choose({"m", {}, hasher.blocks(), 0, 4128, 2000, {}})];
+    router.finished(last, {Fate::left}, now_ns);
+    now_ns += second_ns;
+  }
+  EXPECT_GE(times.size(), 3u);  // the worst of four is never drawn, as long as nobody has a load
+  for (const auto& [site, count] : times) EXPECT_LE(count, 25) << site;
+}
+
+TEST_F(RouterCase, APromptIsNotQueuedBehindALongOneThatIsStillRead) {
+  for (int i = 0; i < 2; ++i) {
+    SiteState site = site_named("s" + std::to_string(i));
+    site.models[0].places = 24;
+    report(site);
+  }
+  const std::string busy = choose({.prompt_tokens = 50'000, .completion_tokens = 500});
+  const Choice reading = last;
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_NE(choose({.prompt_tokens = 100, .completion_tokens = 500}), busy) << i;
+    EXPECT_LT(last.predicted_s, reading.predicted_s);
+    router.finished(last, {Fate::left}, now_ns);
+  }
+  // Where nobody else is, it waits; and when the long one has been read, no more.
+  ASSERT_TRUE(router.lost(busy == "s0" ? "s1" : "s0"));
+  const Ask small{.prompt_tokens = 100, .completion_tokens = 500};
+  EXPECT_EQ(choose(small), busy);
+  EXPECT_GT(last.predicted_s, 100);
+  now_ns += 1000 * second_ns;
+  EXPECT_EQ(choose(small), busy);
+  EXPECT_LT(last.predicted_s, 40);
+}
+
 TEST_F(RouterCase, ASessionStaysAndFollowsItsCacheOnlyWhileTheSiteIsWell) {
   for (int i = 0; i < 6; ++i) report(site_named("s" + std::to_string(i)));
   const Ask ask{"m", {}, {}, 77, 800, 50, {}};

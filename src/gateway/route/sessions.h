@@ -7,19 +7,15 @@
 #include <bit>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace noroshi::gateway {
 
-class Sessions {
+template <class Turn>
+class SessionTable {
  public:
-  struct Turn {
-    std::uint32_t copy = 0;
-    std::uint32_t born = 0;  // when that number was given: numbers are used again
-    int tokens = 0;          // of its prompt
-  };
-
-  explicit Sessions(std::size_t sessions_max)
+  explicit SessionTable(std::size_t sessions_max)
       : buckets_(std::bit_ceil(std::max<std::size_t>(1, sessions_max / ways))) {}
 
   // session: a hash, not 0.
@@ -35,8 +31,8 @@ class Sessions {
     Bucket& entries = buckets_[session & (buckets_.size() - 1)];
     std::size_t at = 0;
     while (at + 1 < ways && entries[at].session != session) ++at;
-    for (; at > 0; --at) entries[at] = entries[at - 1];
-    entries[0] = {session, turn};
+    for (; at > 0; --at) entries[at] = std::move(entries[at - 1]);
+    entries[0] = {session, std::move(turn)};
   }
 
   std::size_t memory_bytes() const { return buckets_.size() * sizeof(Bucket); }
@@ -54,5 +50,13 @@ class Sessions {
 
   std::vector<Bucket> buckets_;
 };
+
+// What the router keeps.
+struct Turn {
+  std::uint32_t copy = 0;
+  std::uint32_t born = 0;  // when that number was given: numbers are used again
+  int tokens = 0;          // of its prompt
+};
+using Sessions = SessionTable<Turn>;
 
 }  // namespace noroshi::gateway

@@ -12,6 +12,7 @@ namespace {
 constexpr double name_in_use_s = 3;      // a site whose last report is younger is alive
 constexpr double refused_s = 0.5;        // a site that is busy is the last resort for so long
 constexpr double slowness_weight = 0.1;  // of one request
+constexpr std::int64_t epoch_ns_max = 16'000'000'000;
 constexpr double slowness_min = 0.05;
 constexpr double slowness_max = 50;
 constexpr double slowness_kept = 0.98;  // of what was learned beyond the reports, at each report
@@ -21,7 +22,8 @@ double known_or(double value, double assumed) { return value > 0 ? value : assum
 bool same_address(const SiteAddress& address, const SiteState& state) {
   return address.name == state.name && address.region == state.region &&
          address.host == state.host && address.tcp_port == state.tcp_port &&
-         address.api_key == state.api_key && address.keeps_connections == state.keeps_connections;
+         address.api_key == state.api_key && address.keeps_connections == state.keeps_connections &&
+         address.keeps_contexts == state.keeps_contexts;
 }
 
 CopyLoad load_of(const SiteState& state, const ModelAtSite& model, const RouterConfig& config,
@@ -91,7 +93,18 @@ void Router::State::refresh(std::uint32_t number) {
     content.candidates.remove(copy.slot);
     return;
   }
-  content.candidates.put(copy.slot, number, terms_of(copy.load, penalty_s(site)));
+  content.candidates.put(copy.slot, number,
+                         terms_of(copy.load, penalty_s(site), reads_until_s(copy)));
+}
+
+// Floats of a clock that has run for long would be too coarse.
+void Router::State::advance(std::int64_t now_ns) {
+  if (now_ns - epoch_ns < epoch_ns_max) return;
+  const std::int64_t shift_ns = now_ns - epoch_ns;
+  epoch_ns = now_ns;
+  for (Content& content : contents) {
+    content.candidates.rebase(static_cast<float>(static_cast<double>(shift_ns) / 1e9));
+  }
 }
 
 void Router::State::refresh_site(std::uint32_t number) {
@@ -136,7 +149,7 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
   if (!site.address || !same_address(*site.address, state)) {
     site.address = std::make_shared<const SiteAddress>(
         SiteAddress{state.name, state.region, state.host, state.tcp_port, state.api_key,
-                    state.keeps_connections});
+                    state.keeps_connections, state.keeps_contexts});
   }
   if (restarted) {
     trust(site, number);
@@ -258,6 +271,8 @@ void Router::finished(const Choice& choice, const Fared& fared, std::int64_t now
   Copy& copy = s.copies[choice.copy];
   Site& site = s.sites[choice.site];
   copy.load.own -= 1;
+  // Nothing of ours is there to be read, whatever we thought.
+  if (copy.load.own == 0) copy.reads_until_ns = 0;
   if (fared.fate == Fate::failed) {
     ++s.counts.failures;
     site.suspect_s = site.suspect_s == 0 ? s.config.suspect_s
