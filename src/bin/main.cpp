@@ -10,6 +10,7 @@
 #include "fleet/fleet_command.h"
 #include "gateway/key_command.h"
 #include "live/colocate.h"
+#include "live/contexts/bench_handover.h"
 #include "live/control.h"
 #include "live/gateway_command.h"
 #include "live/site_command.h"
@@ -88,6 +89,7 @@ void add_bench(CLI::App& app, int& exit_code) {
     bool list = false;
     live::ColocateOptions colocate;
     trial::BenchFleetOptions fleet;
+    live::BenchHandoverOptions handover;
   };
   auto arguments = std::make_shared<Arguments>();
   bench->add_option("name", arguments->name, "one benchmark; all when left out");
@@ -123,7 +125,11 @@ void add_bench(CLI::App& app, int& exit_code) {
   bench->add_flag("--only-replay", arguments->fleet.only_replay, "fleet: no faults");
   bench->add_flag("--only-faults", arguments->fleet.only_faults, "fleet: no trace");
   bench->add_option("--model", arguments->colocate.model_path,
-                    "colocate: a GGUF file instead of a tiny load model");
+                    "colocate, handover: a GGUF file instead of a tiny load model");
+  bench
+      ->add_option("--tokens", arguments->handover.tokens,
+                   "handover: lengths of a session's context (with commas; 500,2000,8000)")
+      ->delimiter(',');
   bench->callback([arguments, seconds, &exit_code] {
     if (!arguments->target.empty()) {
       if (const auto chosen = use_target_named(arguments->target); !chosen) {
@@ -143,9 +149,15 @@ void add_bench(CLI::App& app, int& exit_code) {
       exit_code = trial::run_bench_fleet(arguments->fleet);
       return;
     }
+    if (arguments->name == "handover") {
+      arguments->handover.json = arguments->json;
+      arguments->handover.model_path = arguments->colocate.model_path;
+      exit_code = live::run_bench_handover(arguments->handover);
+      return;
+    }
     if (arguments->list) {
       print_bench_names();
-      std::printf("colocate\nfleet\n");
+      std::printf("colocate\nfleet\nhandover\n");
     } else if (!run_benches(arguments->name, arguments->options, arguments->json)) {
       std::fprintf(stderr,
                    "noroshi bench: no benchmark '%s' with a case that contains '%s'; see noroshi "

@@ -72,6 +72,9 @@ std::vector<std::string> server_arguments(const EngineConfig& config, const std:
     out.emplace_back("--embeddings");
     if (!given(config.arguments, "--pooling")) add("--pooling", "mean");
   }
+  if (!config.context_folder.empty() && !given(config.arguments, "--slot-save-path")) {
+    add("--slot-save-path", config.context_folder);
+  }
   out.insert(out.end(), config.arguments.begin(), config.arguments.end());
   return out;
 }

@@ -28,6 +28,8 @@ struct EngineConfig {
   // /v1/embeddings beside chat, pooled by the mean (llama-server --embeddings --pooling mean;
   // without a pooling it dies of the first chat). Costs the output head on every prompt token.
   bool embeddings = true;
+  // Where contexts of its slots are saved and restored (--slot-save-path); empty: nowhere.
+  std::string context_folder;
   std::vector<std::string> arguments;  // appended as they are
   std::string log_path;  // where its output is appended; empty: the last MiB is kept in memory
   // Scheduling of the process, so that the radio comes first.

@@ -177,6 +177,8 @@ bool subject_matches(std::string_view pattern, std::string_view subject);
 // A word of a subject, a key, a stream's or a bucket's name: 1..64 letters, digits, '-' and '_'.
 bool is_word(std::string_view text);
 
+inline constexpr std::string_view session_store = "sessions";  // contexts on their way
+
 // Blobs larger than a message, kept for age_s_max at most: chunks in a stream, the last of which
 // carries the hash of the whole. JetStream's object store without the client's help, which libnats
 // 3.4 has not.

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "fleet/bus.h"
 #include "fleet/desired.h"
 #include "fleet/nkey.h"
 
@@ -182,6 +183,20 @@ std::vector<std::string> read_stream(const std::string& stream) {
           "$JS.FC." + stream + ".>"};
 }
 
+// Made, written, taken out of by asking, tidied up.
+std::vector<std::string> use_stream(const std::string& stream) {
+  return {"$JS.API.STREAM.CREATE." + stream,
+          "$JS.API.STREAM.UPDATE." + stream,
+          "$JS.API.STREAM.INFO." + stream,
+          "$JS.API.STREAM.PURGE." + stream,
+          "$JS.API.CONSUMER.CREATE." + stream,
+          "$JS.API.CONSUMER.CREATE." + stream + ".>",
+          "$JS.API.CONSUMER.INFO." + stream + ".>",
+          "$JS.API.CONSUMER.DELETE." + stream + ".>",
+          "$JS.API.CONSUMER.MSG.NEXT." + stream + ".>",
+          "$JS.ACK." + stream + ".>"};
+}
+
 }  // namespace
 
 std::string inbox_of(const std::string& role, const std::string& name) {
@@ -203,20 +218,24 @@ NatsUser site_user(const std::string& region, const std::string& site,
   publish.push_back("noroshi." + region + "." + site + ".>");
   publish.push_back("$KV." + bucket + ".facts." + site);
   publish.push_back("noroshi.file.*");
+  // Contexts of sessions: asked of any site, which answers who knows the session's name, and sealed
+  // under that name in the store.
+  publish.insert(publish.end(),
+                 {"noroshi.context.>", "noroshi.object." + std::string(session_store) + ".>"});
+  const std::vector<std::string> objects = use_stream("OBJECTS_" + std::string(session_store));
+  publish.insert(publish.end(), objects.begin(), objects.end());
   return {.name = "site " + region + "." + site,
           .public_key = public_key,
           .publish = std::move(publish),
           .subscribe = {"noroshi." + region + "." + site + ".>", "noroshi.file.*",
-                        inbox_of("site", site) + ".>"},
+                        "noroshi.context." + region + "." + site, inbox_of("site", site) + ".>"},
           .may_answer = true};
 }
 
 NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key) {
   std::vector<std::string> publish = read_stream("KV_" + std::string(fleet_bucket));
-  publish.insert(publish.end(), {"noroshi.pulse." + name, "noroshi.usage.>", "noroshi.object.>",
-                                 "$JS.API.STREAM.CREATE.OBJECTS_sessions",
-                                 "$JS.API.STREAM.UPDATE.OBJECTS_sessions"});
+  publish.insert(publish.end(), {"noroshi.pulse." + name, "noroshi.usage.>"});
   return {.name = "gateway " + name,
           .public_key = public_key,
           .publish = std::move(publish),

@@ -160,6 +160,36 @@ TEST_F(SecurityTest, AnAdminAsksAndAGatewayHears) {
   EXPECT_TRUE(beats.wait([](int n) { return n == 1; }));
 }
 
+TEST_F(SecurityTest, SitesGiveEachOtherContextsAndHearNobodyElsesAsks) {
+  auto one = connect(site1, "site", "site1");
+  auto two = connect(site2, "site", "site2");
+  auto gate = connect(gateway, "gateway", "gw");
+  ASSERT_TRUE(one && two && gate);
+  const auto answers = (*two)->subscribe("noroshi.context.east.site2", "", [&](const Message& m) {
+    EXPECT_TRUE((*two)->publish(m.reply, "here"));
+  });
+  ASSERT_TRUE(answers && (*two)->flush(wait_s));
+  const auto answer = (*one)->request("noroshi.context.east.site2", "x", wait_s);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(*answer, "here");
+  const auto ears = (*one)->subscribe("noroshi.context.east.site2", "", [](const Message&) {});
+  EXPECT_TRUE(denied("noroshi.context.east.site2"));
+  EXPECT_TRUE((*gate)->publish("noroshi.context.east.site1", "x"));
+  EXPECT_TRUE(denied("noroshi.context.east.site1"));
+  // The store that contexts go through, and no other stream.
+  const auto made = ensure_objects(**two, std::string(session_store), 60, 16 << 20, wait_s);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_TRUE((*one)->stream_state("OBJECTS_sessions", wait_s));
+  const auto put = put_object(**two, std::string(session_store), "c1", "sealed", wait_s);
+  ASSERT_TRUE(put) << put.error().message;
+  const auto got = get_object(**one, std::string(session_store), "c1", wait_s);
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(*got, "sealed");
+  const auto erased = erase_object(**one, std::string(session_store), "c1", wait_s);
+  EXPECT_TRUE(erased) << erased.error().message;
+  EXPECT_FALSE((*one)->ensure_stream({.name = "USAGE", .subjects = {"noroshi.usage.>"}}, 0.3));
+}
+
 TEST_F(SecurityTest, StrangersAndFalseServersAreRefused) {
   const auto unknown = connect(stranger, "site", "site1");
   ASSERT_FALSE(unknown);

@@ -42,15 +42,21 @@ net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
 }
 
 // Returns whether the header of an answer came; sets closed when not a byte of it did.
-net::awaitable<bool> exchange(Call& call, const CallLimits& limits, Endpoint endpoint,
-                              const std::string& id, std::string_view body, bool& closed) {
+net::awaitable<bool> exchange(Call& call, const CallLimits& limits, const CallQuestion& question,
+                              bool& closed) {
+  const std::string_view body = question.body;
   http::request<http::span_body<const char>> request{http::verb::post, "/v1/chat/completions", 11};
-  if (endpoint == Endpoint::completions) request.target("/v1/completions");
-  if (endpoint == Endpoint::embeddings) request.target("/v1/embeddings");
+  if (question.endpoint == Endpoint::completions) request.target("/v1/completions");
+  if (question.endpoint == Endpoint::embeddings) request.target("/v1/embeddings");
   request.set(http::field::host, call.authority());
   request.set(http::field::content_type, "application/json");
   request.keep_alive(call.at->keeps_connections);
-  request.set("X-Request-Id", id);
+  const auto set = [&request](const char* field, std::string_view value) {
+    if (!value.empty()) request.set(field, beast::string_view(value.data(), value.size()));
+  };
+  set("X-Request-Id", question.id);
+  set(session_field, question.session);
+  set(context_from_field, question.context_from);
   if (!call.at->api_key.empty()) {
     request.set(http::field::authorization, "Bearer " + call.at->api_key);
   }
@@ -83,21 +89,21 @@ net::awaitable<bool> exchange(Call& call, const CallLimits& limits, Endpoint end
 
 }  // namespace
 
-net::awaitable<bool> ask(Call& call, Pool& pool, const CallLimits& limits, Endpoint endpoint,
-                         const std::string& id, std::string_view body) {
+net::awaitable<bool> ask(Call& call, Pool& pool, const CallLimits& limits,
+                         const CallQuestion& question) {
   bool closed = false;
   const Time now = std::chrono::steady_clock::now();
   if (auto kept = pool.take(call.at->host, call.at->tcp_port, now)) {
     call.stream = std::move(kept);
     call.reused = true;
-    if (co_await exchange(call, limits, endpoint, id, body, closed)) co_return true;
+    if (co_await exchange(call, limits, question, closed)) co_return true;
     if (!closed || call.stopped) co_return false;
     call.reused = false;
     call.failure.clear();
     call.stream = std::make_unique<beast::tcp_stream>(call.stream->get_executor());
   }
   if (!co_await connect(call, limits)) co_return false;
-  co_return co_await exchange(call, limits, endpoint, id, body, closed);
+  co_return co_await exchange(call, limits, question, closed);
 }
 
 net::awaitable<std::string_view> next_bytes(Call& call, const CallLimits& limits,

@@ -41,11 +41,19 @@ struct CallLimits {
   double silence_max_s = 120;
 };
 
+struct CallQuestion {
+  Endpoint endpoint = Endpoint::unknown;
+  std::string_view id = {};
+  std::string_view body = {};
+  std::string_view session = {};       // its name; empty: none
+  std::string_view context_from = {};  // the site of its last turn (context.cpp); empty: none
+};
+
 // Sends the question over a kept connection or a new one and reads the header of the answer. False:
 // failure says why, in words that follow place(). A kept connection that turns out to be closed is
 // replaced by a new one, once.
-net::awaitable<bool> ask(Call& call, Pool& pool, const CallLimits& limits, Endpoint endpoint,
-                         const std::string& id, std::string_view body);
+net::awaitable<bool> ask(Call& call, Pool& pool, const CallLimits& limits,
+                         const CallQuestion& question);
 
 // The next bytes of the answer's body; empty at its end and on error.
 net::awaitable<std::string_view> next_bytes(Call& call, const CallLimits& limits, ErrorCode& error);

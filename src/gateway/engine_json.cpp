@@ -42,6 +42,17 @@ std::optional<Usage> usage_in(const json::object& object) {
   return {};
 }
 
+std::optional<PromptTime> prompt_time_in(const json::object& object) {
+  const json::object* timings = object_at(object, "timings");
+  if (timings == nullptr) return {};
+  const auto tokens = count_at(*timings, "prompt_n");
+  const json::value* ms = timings->if_contains("prompt_ms");
+  if (!tokens || ms == nullptr || !ms->is_number()) return {};
+  const double seconds = ms->to_number<double>() / 1e3;
+  if (!(seconds > 0 && seconds < 1e6)) return {};
+  return PromptTime{*tokens, seconds};
+}
+
 void read_choice(const json::object& choice, EngineJson& event, std::string* text) {
   std::string_view piece = text_at(choice, "text");
   if (const json::object* delta = object_at(choice, "delta")) {
@@ -69,6 +80,7 @@ EngineJson read_engine_json(std::string_view data, std::string* text) {
   const json::object& object = value.get_object();
   event.json = true;
   event.usage = usage_in(object);
+  event.prompt_time = prompt_time_in(object);
   const json::value* choices = object.if_contains("choices");
   if (choices != nullptr && choices->is_array()) {
     for (const json::value& choice : choices->get_array()) {

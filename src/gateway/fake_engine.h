@@ -34,6 +34,7 @@ class FakeEngine {
     garbage,       // speaks something else than HTTP
     not_json,      // 200 with a body that is not JSON
     status,        // answers `status` with `status_body`
+    scripted,      // sends what `script` makes of the question's body
   };
 
   FakeEngine() : acceptor_(io_, {boost::asio::ip::address_v4::loopback(), 0}) {
@@ -70,7 +71,10 @@ class FakeEngine {
   std::atomic<int> dies_after{2};
   std::atomic<bool> keeps{false};  // connections, after whole answers of mode normal
   std::atomic<unsigned> status{500};
-  std::string id = "c";  // of its answers
+  std::string id = "c";                                             // of its answers
+  std::function<std::string(const std::string& body)> script = {};  // a whole HTTP answer
+  std::string more_header = {};                                     // lines of its answers' header
+  std::string more_json = {};  // members of whole answers, and of a stream's usage
   std::string status_body = R"({"error":{"message":"the model caught fire","code":500}})";
 
   // Guarded by wait().
@@ -80,6 +84,8 @@ class FakeEngine {
   std::string last_body;
   std::string last_target;
   std::string last_authorization;
+  std::string last_session;  // header fields
+  std::string last_context_from;
 
  private:
   using tcp = boost::asio::ip::tcp;
@@ -158,6 +164,8 @@ class FakeEngine {
         last_body = request.body();
         last_target = std::string(request.target());
         last_authorization = std::string(request[http::field::authorization]);
+        last_session = std::string(request["X-Noroshi-Session"]);
+        last_context_from = std::string(request["X-Noroshi-Context-From"]);
       });
       answer(socket, request.body());
     } while (keeps && mode == Mode::normal && !stopping_);
@@ -166,7 +174,7 @@ class FakeEngine {
   void answer(tcp::socket& socket, const std::string& body) {
     const auto whole = [&](unsigned code, const std::string& text) {
       send(socket, "HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Type: application/json\r\n" +
-                       (keeps ? "" : "Connection: close\r\n") +
+                       (keeps ? "" : "Connection: close\r\n") + more_header +
                        "Content-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
     };
     switch (mode.load()) {
@@ -181,13 +189,17 @@ class FakeEngine {
         return whole(200, "<html>hello</html>");
       case Mode::status:
         return whole(status, status_body);
+      case Mode::scripted:
+        send(socket, script(body));
+        return;
       default:
         break;
     }
     if (body.find("\"stream\":true") == std::string::npos) {
       return whole(200, R"({"id":"c","object":"chat.completion","choices":[{"index":0,"message":)"
                         R"({"role":"assistant","content":"hello"},"finish_reason":"stop"}],)"
-                        R"("usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}})");
+                        R"("usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10})" +
+                            more_json + "}");
     }
     stream(socket, body);
   }
@@ -208,9 +220,8 @@ class FakeEngine {
     const bool text = body.find("\"prompt\":") != std::string::npos;
     const int first = first_token(body);
     const Mode how = mode;
-    if (!send(socket,
-              "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-              "Transfer-Encoding: chunked\r\n\r\n")) {
+    if (!send(socket, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + more_header +
+                          "Transfer-Encoding: chunked\r\n\r\n")) {
       return;
     }
     const bool breaks = how == Mode::dies || how == Mode::hangs || how == Mode::says_error;
@@ -252,7 +263,8 @@ class FakeEngine {
     if (usage) {
       end += chunk("data: {\"id\":\"" + id + "\",\"choices\":[],\"usage\":{\"prompt_tokens\":" +
                    std::to_string(7 + first) + ",\"completion_tokens\":" + std::to_string(count) +
-                   ",\"total_tokens\":" + std::to_string(7 + first + count) + "}}\n\n");
+                   ",\"total_tokens\":" + std::to_string(7 + first + count) + "}" + more_json +
+                   "}\n\n");
     }
     send(socket, end + chunk("data: [DONE]\n\n") + "0\r\n\r\n");
   }

@@ -24,6 +24,9 @@
 // and, for a client that says "TE: trailers", the trailer X-Noroshi-Resumed. A stream that cannot
 // go on ends with an error event, never silently.
 //
+// A session (user, prompt_cache_key or X-Noroshi-Session) that came from another site may have had
+// its context brought along; X-Noroshi-Context says so (context.h).
+//
 // One usage record is handed out for each answer of which the client got something, before its last
 // byte is sent (usage.h).
 //
@@ -34,6 +37,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +54,9 @@ struct GatewayConfig {
   int port = 8080;  // 0: a free one
   int threads = 1;
   std::string instance = {};  // begins every request's id; unique, when usage is metered
+  // Sites are told a session's name, made with it, and where its last turn was (context.h); empty:
+  // they are not. A secret of this gateway alone.
+  std::string session_secret = {};
   std::vector<std::string> api_keys = {};  // of nobody in particular
   std::vector<Tenant> tenants = {};        // neither tenants nor api_keys: no key needed
   std::size_t body_bytes_max = 4 << 20;
@@ -62,12 +69,36 @@ struct GatewayConfig {
   double header_timeout_s = 10;      // a client that sends its request slowly
 };
 
+// A session's context that is at another site, and what it is worth.
+struct ContextWanted {
+  std::string session = {};                        // its name
+  std::string from = {};                           // REGION/SITE of its last turn
+  std::shared_ptr<const SiteAddress> engine = {};  // that is to have it
+  int tokens = 0;                                  // of the prompt, about
+  double prompt_tokens_per_s = 0;                  // at which the engine would compute them
+};
+struct ContextFetched {
+  int tokens = 0;        // that the engine has now
+  bool tried = false;    // 0 tokens: whether moving was tried
+  std::string why = {};  // and why not, or what failed
+};
+
+// Where a turn of a session went.
+struct TurnPlace {
+  std::shared_ptr<const SiteAddress> engine = {};
+  std::uint32_t seed = 0;  // by which the engine's slot is found (handover/handover.h)
+};
+
 // What the gateway asks of others. Each may be empty.
 struct GatewayCalls {
   // Called before each choice of a site, from a gateway thread: a router whose sites are engines of
   // this process learns what they do now.
   std::function<void(Router& router)> refresh = {};
   StoreUsage store_usage = {};
+  // Brings a session's context to an engine if that is faster than computing it. Tells once, from
+  // any thread; told later than computing would take, it is not waited for.
+  std::function<void(ContextWanted wanted, std::function<void(ContextFetched)> tell)>
+      fetch_context = {};
   // Whether a new request may be let in whose usage record comes later; false: 503.
   std::function<bool()> may_begin = {};
   std::function<std::string()> extra_metrics = {};  // Prometheus text that /metrics appends
@@ -84,6 +115,7 @@ struct GatewayCounters {
   std::uint64_t requests_retried = 0;  // asked of another site before the first byte
   std::uint64_t streams_resumed = 0;   // gone on at another site in the middle
   std::uint64_t usage_refused = 0;     // records that nobody stored
+  std::uint64_t contexts_moved = 0;    // with their sessions, from another site
 };
 
 class Gateway {
@@ -97,6 +129,8 @@ class Gateway {
   int tcp_port() const;
   GatewayCounters counters() const;
   const Histogram& time_to_first_token_ns() const;
+  // Of the session of that name; nothing: it had none here, or too long ago.
+  std::optional<TurnPlace> last_turn(std::string_view session) const;
 
  private:
   Gateway();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace noroshi::gateway {
 namespace {
@@ -111,6 +112,15 @@ std::string Metrics::text(int waiting, std::uint64_t shed) const {
              "Streams that went on at another site.", streams_resumed.load());
   append_one(text, "noroshi_gateway_usage_refused_total", "counter",
              "Usage records that nobody stored.", usage_refused.load());
+  name = "noroshi_gateway_contexts_total";
+  append_header(text, name, "counter",
+                "Contexts of sessions that came from another site, by what was done.");
+  for (const auto& [what, count] :
+       {std::pair("moved", contexts_moved.load()), std::pair("computed", contexts_computed.load()),
+        std::pair("failed", contexts_failed.load())}) {
+    text.append(name).append("{outcome=\"").append(what).append("\"} ");
+    text.append(std::to_string(count)).append("\n");
+  }
   append_one(text, "noroshi_gateway_clients_left_total", "counter",
              "Clients that left before their answer was whole.", clients_left.load());
   append_one(text, "noroshi_gateway_garbage_total", "counter",

@@ -41,9 +41,13 @@ struct Metrics {
   std::atomic<std::uint64_t> requests_retried{0};  // at another site, before the first byte
   std::atomic<std::uint64_t> streams_resumed{0};   // at another site, in the middle
   std::atomic<std::uint64_t> usage_refused{0};     // records that nobody stored
-  std::atomic<std::uint64_t> clients_left{0};      // before their answer was whole
-  std::atomic<std::uint64_t> garbage{0};           // connections that did not speak HTTP
-  std::atomic<std::uint64_t> slow_clients{0};      // cut off by a timeout
+  // Of sessions that came from another site (context.h).
+  std::atomic<std::uint64_t> contexts_moved{0};
+  std::atomic<std::uint64_t> contexts_computed{0};  // because that is cheaper
+  std::atomic<std::uint64_t> contexts_failed{0};    // to move, so they were computed
+  std::atomic<std::uint64_t> clients_left{0};       // before their answer was whole
+  std::atomic<std::uint64_t> garbage{0};            // connections that did not speak HTTP
+  std::atomic<std::uint64_t> slow_clients{0};       // cut off by a timeout
   std::atomic<std::int64_t> connections{0};
   std::atomic<std::uint64_t> connections_refused{0};
   Histogram first_token_ns;  // one writer at a time: first_token_mutex

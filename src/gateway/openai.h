@@ -87,6 +87,7 @@ struct Question {
   // for: the gateway asks for it, to meter, and takes it out of the stream again (resume.h).
   bool usage_asked = false;
   bool has_stream_options = false;
+  bool has_seed = false;
   std::optional<int> completion_tokens_max = {};
   // Its session, as far as the client says: prompt_cache_key, else user. 0: not said.
   std::uint64_t session = 0;
@@ -107,13 +108,20 @@ struct Usage {
   std::uint64_t cached_tokens = 0;  // of the prompt
 };
 
+// What an engine took for the part of a prompt that it had to compute.
+struct PromptTime {
+  std::uint64_t tokens = 0;
+  double seconds = 0;
+};
+
 // One JSON document from an engine: a whole answer, or one data line of a stream.
 struct EngineJson {
   bool json = false;           // an object; else "[DONE]" or garbage
   bool content = false;        // a stream's piece of text, of reasoning or of a tool call
   std::optional<Usage> usage;  // from "usage", else from llama-server's "timings"
-  bool error = false;          // the engine says that it failed
-  bool usage_only = false;     // a stream's event that holds nothing but usage
+  std::optional<PromptTime> prompt_time;  // llama-server's
+  bool error = false;                     // the engine says that it failed
+  bool usage_only = false;                // a stream's event that holds nothing but usage
   bool other_content = false;  // content that is not text: reasoning, a tool call, a refusal
   bool finish = false;         // a choice says why it ended
 };

@@ -266,6 +266,8 @@ void read_facts(Endpoint endpoint, const json::object& body, Question& question)
       question.completion_tokens_max = static_cast<int>(most->to_number<double>());
     }
   }
+  const json::value* seed = body.if_contains("seed");
+  question.has_seed = seed != nullptr && !seed->is_null();
   for (const std::string_view field : {"user", "prompt_cache_key"}) {
     const std::string_view session = text_at(body, field);
     if (!session.empty()) question.session = std::max<std::uint64_t>(1, hash_text(session));

@@ -31,8 +31,11 @@ Asked asked_of(const RequestHeader& header, Shared& shared) {
   asked.takes_trailers =
       header.version() == 11 &&
       text_of(header[http::field::te]).find("trailers") != std::string_view::npos;
-  const std::string_view session = text_of(header["X-Noroshi-Session"]);
-  if (!session.empty()) asked.session = std::max<std::uint64_t>(1, hash_text(session));
+  asked.session_name = text_of(header[session_field]);
+  if (!asked.session_name.empty()) {
+    asked.session = std::max<std::uint64_t>(1, hash_text(asked.session_name));
+    asked.context_from = text_of(header[context_from_field]);
+  }
   return asked;
 }
 
@@ -347,6 +350,7 @@ net::awaitable<bool> respond(Session& client, const Asked& asked, Reply reply) {
   response.set(http::field::server, "noroshi");
   if (!asked.id.empty()) response.set("X-Request-Id", asked.id);
   if (!reply.site.empty()) response.set("X-Noroshi-Site", reply.site);
+  if (!reply.context.empty()) response.set(context_field, reply.context);
   if (!reply.allow.empty()) response.set(http::field::allow, reply.allow);
   if (reply.retry_after_s > 0) {
     response.set(http::field::retry_after, std::to_string(reply.retry_after_s));

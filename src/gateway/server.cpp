@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "gateway/route/prefix.h"
 #include "gateway/session.h"
 #include "gateway/thread.h"
 
@@ -236,7 +237,12 @@ GatewayCounters Gateway::counters() const {
       .tokens_completion = metrics.tokens_completion.load(),
       .requests_retried = metrics.requests_retried.load(),
       .streams_resumed = metrics.streams_resumed.load(),
-      .usage_refused = metrics.usage_refused.load()};
+      .usage_refused = metrics.usage_refused.load(),
+      .contexts_moved = metrics.contexts_moved.load()};
+}
+
+std::optional<TurnPlace> Gateway::last_turn(std::string_view session) const {
+  return state_->shared.turns.find(std::max<std::uint64_t>(1, hash_text(session)));
 }
 
 const Histogram& Gateway::time_to_first_token_ns() const {

@@ -4,6 +4,8 @@
 //
 //   request.cpp   the way of one request
 //   answer.cpp    its answer, from whichever sites it takes
+//   part.cpp      one site's part of it
+//   context.cpp   its session's context, from another site
 //   call.cpp      one site asked once
 
 #include <atomic>
@@ -26,6 +28,7 @@
 
 #include "gateway/admission.h"
 #include "gateway/gateway.h"
+#include "gateway/handover/turns.h"
 #include "gateway/limits.h"
 #include "gateway/metrics.h"
 #include "gateway/openai.h"
@@ -87,6 +90,7 @@ struct Shared {
   Tenants tenants;
   RateLimiter rate;
   Admissions admissions;
+  Turns turns;
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
   std::atomic<std::uint64_t> requests_seen{0};
 
@@ -122,7 +126,9 @@ struct Asked {
   bool takes_trailers = false;
   std::string id;
   std::optional<std::size_t> tenant = {};
-  std::uint64_t session = 0;  // as its header says; 0: it does not
+  std::uint64_t session = 0;      // as its header says; 0: it does not
+  std::string session_name = {};  // the header
+  std::string context_from = {};  // X-Noroshi-Context-From (context.h)
 };
 
 struct Reply {
@@ -132,8 +138,13 @@ struct Reply {
   std::string allow = {};
   int retry_after_s = 0;
   std::string site = {};
+  std::string context = {};
 };
 Reply reply_of(const ApiError& error);
+
+inline constexpr const char* session_field = "X-Noroshi-Session";
+inline constexpr const char* context_from_field = "X-Noroshi-Context-From";
+inline constexpr const char* context_field = "X-Noroshi-Context";
 
 constexpr double client_write_timeout_s = 30;  // a client that takes its answer slowly
 

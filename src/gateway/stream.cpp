@@ -123,12 +123,19 @@ bool Stream::read_event(std::string_view event) {
     failure_ = data->substr(0, 2000);
     return false;
   }
+  if (read.content && is_echo(text_before)) {
+    text_.resize(text_before);
+    rewritten_.clear();
+    return false;
+  }
   if (first_.empty()) first_ = data->substr(0, 64 << 10);
   if (read.content) ++events_with_content_;
   other_content_ = other_content_ || read.other_content;
   finished_ = finished_ || read.finish;
+  if (read.prompt_time) prompt_time_ = read.prompt_time;
   if (read.usage) {
     reported_ = read.usage;
+    prompt_tokens_there_ = read.usage->prompt_tokens;
     if (resumed_ > 0) {
       // What was sent before was part of this site's prompt.
       reported_->prompt_tokens -= std::min(reported_->prompt_tokens, tokens_before_);
@@ -138,9 +145,19 @@ bool Stream::read_event(std::string_view event) {
   }
   rewritten_.clear();
   if (read.usage_only && !usage_asked_) return false;
+  usage_said_ = usage_said_ || read.usage_only;
   if (resumed_ == 0) return true;
   if (read.content || read.finish || read.usage) rewrite(*data);  // else it says the role again
   return false;
+}
+
+// The event's text is all that was sent before, which were several tokens: no engine says so many
+// at once by itself. Of a single token it could not be told.
+bool Stream::is_echo(std::size_t text_before) {
+  if (!echo_may_come_) return false;
+  echo_may_come_ = false;
+  return tokens_before_ > 1 && std::string_view(text_).substr(text_before) ==
+                                   std::string_view(text_).substr(0, text_before);
 }
 
 void Stream::rewrite(std::string_view data) {
@@ -178,7 +195,9 @@ void Stream::resume() {
   held_.clear();
   failure_.clear();
   reported_.reset();
+  prompt_time_.reset();
   tokens_before_ = events_with_content_;
+  echo_may_come_ = true;
   ++resumed_;
 }
 
@@ -200,7 +219,7 @@ std::string Stream::closing_events() {
     fields["choices"] = json::array{choice};
     events += "data: " + json::serialize(event) + "\n\n";
   }
-  if (usage_asked_) {
+  if (usage_asked_ && !usage_said_) {
     const Usage sum = usage();
     fields["choices"] = json::array();
     fields["usage"] = {{"prompt_tokens", sum.prompt_tokens},

@@ -49,8 +49,12 @@ std::vector<std::vector<int>> engine_homes(const std::vector<int>& usable,
   return homes;
 }
 
-Engines::Engines(const site::AiSection::Engine& config, const std::vector<std::vector<int>>& homes)
-    : config_(config), homes_(homes), places_(config.url.empty() ? config.parallel : 0) {
+Engines::Engines(const site::AiSection::Engine& config, const std::vector<std::vector<int>>& homes,
+                 std::string context_folder)
+    : config_(config),
+      homes_(homes),
+      places_(config.url.empty() ? config.parallel : 0),
+      context_folder_(config.url.empty() ? std::move(context_folder) : "") {
   groups_.push_back(make_group(config));
 }
 
@@ -59,6 +63,7 @@ Engines::Group Engines::make_group(const site::AiSection::Engine& config) {
   group.model = {.name = config.model_name, .path = config.model_path};
   for (const std::vector<int>& home : homes_) {
     engine::EngineConfig its = engine_config(config);
+    its.context_folder = context_folder_;
     if (!home.empty()) {
       its.processors = home;
       its.threads = static_cast<int>(home.size());
@@ -160,6 +165,7 @@ void Engines::report(gateway::Router& router, double share) const {
         site.tcp_port = url->tcp_port;
       }
       site.api_key = config_.api_key;
+      site.keeps_contexts = !context_folder_.empty();
       site.keeps_connections = false;  // each would hold one of llama-server's few threads
       site.lease_share = std::clamp(share, 0.0, 1.0);
       site.lease_share_forecast = site.lease_share;
@@ -254,6 +260,17 @@ std::vector<Engines::Running> Engines::running() const {
     }
   }
   return out;
+}
+
+std::string Engines::model_path_at(int tcp_port) const {
+  const std::lock_guard lock(mutex_);
+  for (const Group& group : groups_) {
+    for (const One& one : group.engines) {
+      const auto url = gateway::parse_http_url(one.engine->status().url);
+      if (url && url->tcp_port == tcp_port) return group.model.path;
+    }
+  }
+  return {};
 }
 
 }  // namespace noroshi::live

@@ -36,7 +36,9 @@ class Engines {
  public:
   static constexpr std::int64_t retire_ns = 10'000'000'000;
 
-  Engines(const site::AiSection::Engine& config, const std::vector<std::vector<int>>& homes);
+  // context_folder: where their contexts are saved and restored; empty: nowhere.
+  Engines(const site::AiSection::Engine& config, const std::vector<std::vector<int>>& homes,
+          std::string context_folder = {});
 
   Result<void> start();  // of all; the first error
   Result<void> wait_ready(double timeout_s);
@@ -61,6 +63,8 @@ class Engines {
     std::string error = {};
   };
   std::vector<Running> running() const;
+  // The file of the model that answers at this port; empty: none does.
+  std::string model_path_at(int tcp_port) const;
 
  private:
   struct One {
@@ -80,6 +84,7 @@ class Engines {
   const site::AiSection::Engine config_;
   const std::vector<std::vector<int>> homes_;
   const int places_;  // of one
+  const std::string context_folder_;
   mutable std::mutex mutex_;
   std::vector<Group> groups_;  // under mutex_
   int names_ = 0;

@@ -58,9 +58,13 @@ FleetMember::FleetMember(const site::SiteFile& file, Service& service,
     : file_(file), service_(service), share_(std::move(share)) {}
 
 Result<std::unique_ptr<FleetMember>> FleetMember::join(const site::SiteFile& file, Service& service,
-                                                       std::function<double()> share) {
+                                                       std::function<double()> share,
+                                                       const std::string& context_folder) {
   std::unique_ptr<FleetMember> member(new FleetMember(file, service, std::move(share)));
   if (const auto started = member->start(); !started) return started.error();
+  if (!context_folder.empty()) {
+    if (const auto moves = member->move_contexts(context_folder); !moves) return moves.error();
+  }
   return member;
 }
 
@@ -93,7 +97,37 @@ Result<void> FleetMember::start() {
   return {};
 }
 
+Result<void> FleetMember::move_contexts(const std::string& folder) {
+  MoverCalls calls;
+  calls.last_turn = [this](std::string_view session) {
+    return service_.gateway->last_turn(session);
+  };
+  calls.content_of = [this](int tcp_port) {
+    const std::string path = service_.engines->model_path_at(tcp_port);
+    const std::lock_guard lock(mutex_);
+    const auto file = std::ranges::find_if(files_, [&](const File& f) { return f.path == path; });
+    return file == files_.end() ? std::string() : file->file.content_hash;
+  };
+  mover_ = std::make_unique<ContextMover>(*bus_, clock_,
+                                          MoverConfig{.region = file_.fleet->region,
+                                                      .site = file_.site.name,
+                                                      .folder = folder,
+                                                      .seed = chance()},
+                                          std::move(calls));
+  if (auto started = mover_->start(); !started) return started;
+  const std::lock_guard lock(service_.contexts->mutex);
+  service_.contexts->fetch = [this](auto wanted, auto tell) {
+    mover_->fetch(std::move(wanted), std::move(tell));
+  };
+  return {};
+}
+
 FleetMember::~FleetMember() {
+  {
+    const std::lock_guard lock(service_.contexts->mutex);
+    service_.contexts->fetch = nullptr;
+  }
+  mover_.reset();
   fast_.reset();
   slow_.reset();
   fetcher_.reset();

@@ -11,6 +11,7 @@
 #include "fleet/agent.h"
 #include "fleet/fetcher.h"
 #include "fleet/runner.h"
+#include "live/contexts/mover.h"
 #include "live/service.h"
 #include "site/config.h"
 
@@ -19,10 +20,12 @@ namespace noroshi::live {
 class FleetMember {
  public:
   // Without a server to reach it is there all the same and goes on trying. share: of the engines'
-  // processors, that the radio leaves now. Errors: a key or certificate that cannot be read, a
-  // server that refuses us, a name that another site has.
+  // processors, that the radio leaves now. context_folder: empty: sessions' contexts stay where
+  // they are. Errors: a key or certificate that cannot be read, a server that refuses us, a name
+  // that another site has.
   static Result<std::unique_ptr<FleetMember>> join(const site::SiteFile& file, Service& service,
-                                                   std::function<double()> share);
+                                                   std::function<double()> share,
+                                                   const std::string& context_folder);
   ~FleetMember();  // says good-bye
   FleetMember(const FleetMember&) = delete;
   FleetMember& operator=(const FleetMember&) = delete;
@@ -33,6 +36,7 @@ class FleetMember {
  private:
   FleetMember(const site::SiteFile& file, Service& service, std::function<double()> share);
   Result<void> start();
+  Result<void> move_contexts(const std::string& folder);
   void describe(fleet::SiteReport& report);
   void apply(const fleet::DesiredSite& desired);
   void step_slow();
@@ -48,6 +52,7 @@ class FleetMember {
   MonotonicClock clock_;
   std::unique_ptr<fleet::Bus> bus_;
   std::unique_ptr<fleet::Agent> agent_;
+  std::unique_ptr<ContextMover> mover_;  // null: contexts stay
 
   std::mutex mutex_;
   struct File {

@@ -76,6 +76,7 @@ int run_gateway(const GatewayCommand& command) {
   char instance[40];
   std::snprintf(instance, sizeof instance, "req-%08x%08x", chance(), chance());
   config.instance = instance;
+  for (int i = 0; i < 8; ++i) config.session_secret += std::to_string(chance()) + ".";
   if (!command.tenants_path.empty()) {
     auto tenants = gateway::load_tenants(command.tenants_path);
     if (!tenants) return failure(tenants.error());

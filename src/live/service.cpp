@@ -34,9 +34,10 @@ gateway::GatewayConfig gateway_config(const site::AiSection::Gateway& g) {
 Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
                                                const std::vector<std::vector<int>>& homes,
                                                std::function<std::string()> extra_metrics,
-                                               std::function<double()> share) {
+                                               std::function<double()> share,
+                                               const std::string& context_folder) {
   auto service = std::make_unique<Service>();
-  service->engines = std::make_unique<Engines>(ai.engine, homes);
+  service->engines = std::make_unique<Engines>(ai.engine, homes, context_folder);
   if (const auto started = service->engines->start(); !started) return started.error();
 
   gateway::GatewayConfig config = gateway_config(ai.gateway);
@@ -51,6 +52,11 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
     engines->report(router, share());
   };
   calls.extra_metrics = std::move(extra_metrics);
+  calls.fetch_context = [contexts = service->contexts](auto wanted, auto tell) {
+    const std::lock_guard lock(contexts->mutex);
+    if (contexts->fetch) return contexts->fetch(std::move(wanted), std::move(tell));
+    tell({.why = "the site is in no fleet"});
+  };
   calls.refresh(service->router);
   auto gateway = gateway::Gateway::start(std::move(config), service->router, std::move(calls));
   if (!gateway) return gateway.error();

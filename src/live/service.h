@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -16,7 +17,16 @@
 
 namespace noroshi::live {
 
+// Who brings contexts from other sites (contexts/mover.h): a site joins a fleet after its gateway
+// has started, and leaves it before that ends.
+struct ContextFetcher {
+  std::mutex mutex;
+  std::function<void(gateway::ContextWanted, std::function<void(gateway::ContextFetched)>)>
+      fetch;  // under mutex
+};
+
 struct Service {
+  std::shared_ptr<ContextFetcher> contexts = std::make_shared<ContextFetcher>();
   std::unique_ptr<Engines> engines;
   gateway::Router router;  // its sites are the engines
   std::optional<gateway::Gateway> gateway;
@@ -30,12 +40,14 @@ struct Service {
 // Starts engines and gateway; the engines may still be loading their model afterwards. Errors: what
 // keeps either from starting at all (no llama-server, no model, a truncated one, a port in use).
 //
-// homes: of each engine, see engine_homes(). share: of the engine's processors, that the radio
-// leaves it now; asked for each request.
+// context_folder: where engines save contexts; empty: nowhere. homes: of each engine, see
+// engine_homes(). share: of the engine's processors, that the radio leaves it now; asked for each
+// request.
 Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
                                                const std::vector<std::vector<int>>& homes,
                                                std::function<std::string()> extra_metrics,
-                                               std::function<double()> share);
+                                               std::function<double()> share,
+                                               const std::string& context_folder = {});
 
 // Starts the load generator against the gateway, once the engine answers.
 Result<void> start_load(Service& service, const site::AiSection& ai, std::uint64_t seed);

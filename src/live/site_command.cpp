@@ -1,4 +1,5 @@
 #include "live/site_command.h"
+#include "live/contexts/folder.h"
 
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -321,18 +322,25 @@ int run_site(const SiteCommand& command) {
   Observer observer(file->site, *site);
   observer.begin();
 
+  ContextFolder contexts;
+  if (file->ai && file->fleet && file->fleet->contexts != "off") {
+    auto made = ContextFolder::make(file->fleet->contexts);
+    if (!made) return failure("", made.error(), 2);
+    contexts = *std::move(made);
+  }
   if (file->ai) {
     auto started = start_service(
         *file->ai, homes_of(*file, site->radio_processors()),
         [&observer] { return radio_metrics(observer.since_start()); },
-        [&site] { return engine_share(*site); });
+        [&site] { return engine_share(*site); }, contexts.path());
     if (!started) return failure("", started.error(), 1);
     service = *std::move(started);
     observer.attach(service.get());
   }
   std::unique_ptr<FleetMember> member;
   if (file->fleet && service) {
-    auto joined = FleetMember::join(*file, *service, [&site] { return engine_share(*site); });
+    auto joined = FleetMember::join(
+        *file, *service, [&site] { return engine_share(*site); }, contexts.path());
     if (!joined) return failure("", joined.error(), 1);
     member = *std::move(joined);
   }

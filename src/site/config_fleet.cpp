@@ -43,7 +43,7 @@ void read_models(YamlReader& reader, const YAML::Node& list, FleetSection& fleet
 void read_fleet(YamlReader& reader, const YAML::Node& node, FleetSection& fleet) {
   YamlSection section(reader, node, "fleet",
                       {"urls", "region", "prefecture", "labels", "key", "ca", "host", "memory_mib",
-                       "models", "models_folder", "domain"});
+                       "models", "models_folder", "domain", "contexts"});
   section.require("urls");
   section.texts("urls", fleet.urls, 64);
   if (!reader.error && fleet.urls.empty()) {
@@ -70,6 +70,7 @@ void read_fleet(YamlReader& reader, const YAML::Node& node, FleetSection& fleet)
     return section.fail("domain",
                         "\"" + fleet.domain + "\" (allowed: 1 to 64 letters, digits, '-' and '_')");
   }
+  section.text("contexts", fleet.contexts);
   if (section.has("models")) read_models(reader, section.child("models"), fleet);
 }
 

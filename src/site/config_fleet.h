@@ -19,6 +19,7 @@ struct FleetSection {
   std::string ca;                  // of the servers' certificates; empty: no TLS
   std::string host = "127.0.0.1";  // where gateways reach this site's gateway
   int memory_mib = 0;              // for engines; 0: three quarters of the machine's
+  std::string contexts;            // a folder for contexts that move; empty: a temporary one; "off"
   struct Model {
     std::string name;
     std::string path;

@@ -17,10 +17,12 @@ namespace json = boost::json;
 namespace fs = std::filesystem;
 using tcp = boost::asio::ip::tcp;
 
-constexpr std::chrono::seconds step_timeout{30};
+constexpr std::size_t name_size_max = 60;
+constexpr std::size_t slots_max = 1024;
+constexpr std::size_t answer_bytes_max = 4 << 20;  // of /slots; other answers are short
 
 bool is_name(const std::string& name) {
-  return !name.empty() && name.size() <= 128 && std::ranges::all_of(name, [](char c) {
+  return !name.empty() && name.size() <= name_size_max && std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_';
   });
@@ -44,27 +46,25 @@ Result<void> copy_file(const std::string& from, const std::string& to, const std
   return {};
 }
 
-// One action on a slot. Returns the count that the answer has under `field`.
-Result<int> act(const SlotPlace& place, const std::string& action, const std::string& file,
-                const char* field) {
-  const std::string at = "slot " + std::to_string(place.slot) + " at " + place.host + ":" +
-                         std::to_string(place.tcp_port) + ": " + action;
+// The body of the engine's answer, which must be a 200. at: who does what, for errors.
+Result<std::string> call(const SlotPlace& place, http::verb verb, const std::string& target,
+                         const std::string& body, const std::string& at) {
   boost::asio::io_context io;
   boost::beast::tcp_stream stream(io);
   boost::system::error_code failure;
-  http::request<http::string_body> request{
-      http::verb::post, "/slots/" + std::to_string(place.slot) + "?action=" + action, 11};
+  http::request<http::string_body> request{verb, target, 11};
   request.set(http::field::host, place.host);
   request.set(http::field::content_type, "application/json");
   if (!place.api_key.empty()) {
     request.set(http::field::authorization, "Bearer " + place.api_key);
   }
-  request.body() = json::serialize(json::value{{"filename", file}});
+  request.body() = body;
   request.prepare_payload();
   boost::beast::flat_buffer buffer;
-  http::response<http::string_body> response;
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(answer_bytes_max);
   // Asynchronous only so that the limit of time holds.
-  stream.expires_after(step_timeout);
+  stream.expires_after(std::chrono::nanoseconds(static_cast<std::int64_t>(place.timeout_s * 1e9)));
   tcp::resolver resolver(io);
   const auto found = resolver.resolve(place.host, std::to_string(place.tcp_port), failure);
   if (failure) return Error{at + ": " + failure.message()};
@@ -74,17 +74,30 @@ Result<int> act(const SlotPlace& place, const std::string& action, const std::st
     http::async_write(stream, request, [&](boost::system::error_code written, std::size_t) {
       failure = written;
       if (failure) return;
-      http::async_read(stream, buffer, response,
+      http::async_read(stream, buffer, parser,
                        [&](boost::system::error_code read, std::size_t) { failure = read; });
     });
   });
   io.run();
   if (failure) return Error{at + ": " + failure.message()};
-  if (response.result() != http::status::ok) {
-    return Error{at + ": answered " + std::to_string(response.result_int()) + " " +
-                 response.body().substr(0, 300)};
+  if (parser.get().result() != http::status::ok) {
+    return Error{at + ": answered " + std::to_string(parser.get().result_int()) + " " +
+                 parser.get().body().substr(0, 300)};
   }
-  const json::value answer = json::parse(response.body(), failure);
+  return std::move(parser.get().body());
+}
+
+// One action on a slot. Returns the count that the answer has under `field`.
+Result<int> act(const SlotPlace& place, const std::string& action, const std::string& file,
+                const char* field) {
+  const std::string at = "slot " + std::to_string(place.slot) + " at " + place.host + ":" +
+                         std::to_string(place.tcp_port) + ": " + action;
+  const auto body =
+      call(place, http::verb::post, "/slots/" + std::to_string(place.slot) + "?action=" + action,
+           json::serialize(json::value{{"filename", file}}), at);
+  if (!body) return body.error();
+  boost::system::error_code failure;
+  const json::value answer = json::parse(*body, failure);
   const json::value* count =
       !failure && answer.is_object() ? answer.get_object().if_contains(field) : nullptr;
   if (count == nullptr || !count->is_int64() || count->get_int64() < 0 ||
@@ -93,6 +106,52 @@ Result<int> act(const SlotPlace& place, const std::string& action, const std::st
                  "'; is it a llama-server with --slot-save-path?"};
   }
   return static_cast<int>(count->get_int64());
+}
+
+std::optional<std::int64_t> count_at(const json::object& object, const char* field,
+                                     std::int64_t most) {
+  const json::value* value = object.if_contains(field);
+  if (value == nullptr || !value->is_int64()) return {};
+  const std::int64_t count = value->get_int64();
+  if (count < 0 || count > most) return {};
+  return count;
+}
+
+Result<EngineSlot> slot_of(const json::value& value, const std::string& at) {
+  if (!value.is_object()) return Error{at + " is no object"};
+  const json::object& fields = value.get_object();
+  const auto id = count_at(fields, "id", INT32_MAX);
+  if (!id) return Error{at + ".id is no count"};
+  const json::value* busy = fields.if_contains("is_processing");
+  if (busy == nullptr || !busy->is_bool()) return Error{at + ".is_processing is not true or false"};
+  EngineSlot slot;
+  slot.id = static_cast<int>(*id);
+  slot.busy = busy->get_bool();
+  slot.task = count_at(fields, "id_task", INT64_MAX).value_or(-1);
+  slot.tokens = static_cast<int>(count_at(fields, "n_prompt_tokens", INT32_MAX).value_or(0));
+  const json::value* params = fields.if_contains("params");
+  if (params != nullptr && params->is_object()) {
+    const auto seed = count_at(params->get_object(), "seed", UINT32_MAX);
+    if (seed) slot.seed = static_cast<std::uint32_t>(*seed);
+  }
+  return slot;
+}
+
+std::string blob_file(const SlotPlace& place, const std::string& name) {
+  return place.save_folder + "/" + name;
+}
+
+struct RemoveFile {
+  std::string path;
+  ~RemoveFile() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+};
+
+Error bad_name(const std::string& name) {
+  return Error{"handover: name '" + name.substr(0, 64) +
+               "' must have 1..60 letters, digits, '-' or '_'"};
 }
 
 }  // namespace
@@ -105,11 +164,46 @@ double moving_s(const HandoverCosts& c, int tokens) {
 
 double recomputing_s(const HandoverCosts& c, int tokens) { return tokens / c.prompt_tokens_per_s; }
 
+bool measured(const HandoverCosts& c) {
+  return c.bytes_per_token > 0 && c.save_bytes_per_s > 0 && c.restore_bytes_per_s > 0 &&
+         c.bandwidth_bytes_per_s > 0 && c.prompt_tokens_per_s > 0;
+}
+
 bool moving_pays(const HandoverCosts& c, int tokens) {
-  const bool measured = c.bytes_per_token > 0 && c.save_bytes_per_s > 0 &&
-                        c.restore_bytes_per_s > 0 && c.bandwidth_bytes_per_s > 0 &&
-                        c.prompt_tokens_per_s > 0;
-  return measured && moving_s(c, tokens) < recomputing_s(c, tokens);
+  return measured(c) && moving_s(c, tokens) < recomputing_s(c, tokens);
+}
+
+double patience_s(const HandoverCosts& c, int tokens) {
+  if (!(c.prompt_tokens_per_s > 0)) return 0;
+  const double recomputing = recomputing_s(c, tokens);
+  if (!measured(c)) return recomputing / 4;
+  if (!moving_pays(c, tokens)) return 0;
+  return std::min(recomputing, 1.5 * moving_s(c, tokens));
+}
+
+Result<std::vector<EngineSlot>> parse_slots(std::string_view text) {
+  boost::system::error_code failure;
+  const json::value answer = json::parse({text.data(), text.size()}, failure);
+  if (failure || !answer.is_array()) return Error{"slots: the answer is no list"};
+  const json::array& list = answer.get_array();
+  if (list.size() > slots_max) {
+    return Error{"slots: " + std::to_string(list.size()) +
+                 " of them (allowed: " + std::to_string(slots_max) + ")"};
+  }
+  std::vector<EngineSlot> slots;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    auto slot = slot_of(list[i], "slots[" + std::to_string(i) + "]");
+    if (!slot) return slot.error();
+    slots.push_back(*std::move(slot));
+  }
+  return slots;
+}
+
+Result<std::vector<EngineSlot>> read_slots(const SlotPlace& place) {
+  const std::string at = "slots at " + place.host + ":" + std::to_string(place.tcp_port);
+  const auto body = call(place, http::verb::get, "/slots", "", at);
+  if (!body) return body.error();
+  return parse_slots(*body);
 }
 
 Result<void> FolderStore::put(const std::string& name, const std::string& path) {
@@ -125,27 +219,9 @@ Result<void> FolderStore::remove(const std::string& name) {
   return {};
 }
 
-Result<Moved> move_slot(const SlotPlace& from, const SlotPlace& to, BlobStore& store,
-                        const std::string& name) {
-  if (!is_name(name)) {
-    return Error{"handover: name '" + name.substr(0, 64) +
-                 "' must have 1..128 letters, digits, '-' or '_'"};
-  }
-  const std::string saved = from.save_folder + "/" + name;
-  const std::string fetched = to.save_folder + "/" + name + "-in";
-  const struct Tidy {
-    const std::string& saved;
-    const std::string& fetched;
-    BlobStore& store;
-    const std::string& name;
-    ~Tidy() {
-      std::error_code ignored;
-      fs::remove(saved, ignored);
-      fs::remove(fetched, ignored);
-      (void)store.remove(name);
-    }
-  } tidy{saved, fetched, store, name};
-
+Result<Moved> send_slot(const SlotPlace& from, BlobStore& store, const std::string& name) {
+  if (!is_name(name)) return bad_name(name);
+  const RemoveFile saved{blob_file(from, name)};
   Moved moved;
   auto step = std::chrono::steady_clock::now();
   const auto count = act(from, "save", name, "n_saved");
@@ -154,21 +230,47 @@ Result<Moved> move_slot(const SlotPlace& from, const SlotPlace& to, BlobStore& s
   moved.tokens = *count;
   if (moved.tokens == 0) return Error{"handover: the slot at " + from.host + " holds no context"};
   std::error_code failure;
-  moved.bytes = fs::file_size(saved, failure);
-  if (failure) return Error{"handover: " + saved + ": " + failure.message()};
+  moved.bytes = fs::file_size(saved.path, failure);
+  if (failure) return Error{"handover: " + saved.path + ": " + failure.message()};
   step = std::chrono::steady_clock::now();
-  if (const auto put = store.put(name, saved); !put) return put.error();
-  if (const auto got = store.get(name, fetched); !got) return got.error();
+  if (const auto put = store.put(name, saved.path); !put) return put.error();
   moved.transfer_s = seconds_since(step);
+  return moved;
+}
+
+Result<Moved> receive_slot(const SlotPlace& to, BlobStore& store, const std::string& name,
+                           int tokens) {
+  if (!is_name(name)) return bad_name(name);
+  const RemoveFile fetched{blob_file(to, name + "-in")};
+  Moved moved;
+  auto step = std::chrono::steady_clock::now();
+  if (const auto got = store.get(name, fetched.path); !got) return got.error();
+  moved.transfer_s = seconds_since(step);
+  std::error_code failure;
+  moved.bytes = fs::file_size(fetched.path, failure);
+  if (failure) return Error{"handover: " + fetched.path + ": " + failure.message()};
   step = std::chrono::steady_clock::now();
   const auto restored = act(to, "restore", name + "-in", "n_restored");
   if (!restored) return restored.error();
   moved.restore_s = seconds_since(step);
-  if (*restored != moved.tokens) {
-    return Error{"handover: " + std::to_string(moved.tokens) + " tokens were saved and " +
+  moved.tokens = *restored;
+  if (*restored != tokens) {
+    return Error{"handover: " + std::to_string(tokens) + " tokens were saved and " +
                  std::to_string(*restored) + " restored"};
   }
   return moved;
+}
+
+Result<Moved> move_slot(const SlotPlace& from, const SlotPlace& to, BlobStore& store,
+                        const std::string& name) {
+  const auto sent = send_slot(from, store, name);
+  if (!sent) return sent;
+  auto received = receive_slot(to, store, name, sent->tokens);
+  (void)store.remove(name);
+  if (!received) return received;
+  received->save_s = sent->save_s;
+  received->transfer_s += sent->transfer_s;
+  return received;
 }
 
 void learn(HandoverCosts& costs, const Moved& moved) {

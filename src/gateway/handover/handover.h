@@ -10,11 +10,16 @@
 // the caller gives: a folder, or the fleet's object store. Only engines with the same model file
 // understand each other's contexts: the caller sees to that.
 //
-// "Slot" here is llama-server's word for a sequence that it has in memory. Calls block for as long
-// as the files take: for a thread that serves nobody.
+// "Slot" here is llama-server's word for a sequence that it has in memory. It does not say which
+// slot a request got, but /slots shows each slot's last seed: a turn's seed is drawn by the gateway
+// and is the turn's name (turns.h). Calls block for as long as the files take: for a thread that
+// serves nobody.
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -32,8 +37,13 @@ struct HandoverCosts {
 
 double moving_s(const HandoverCosts& costs, int tokens);
 double recomputing_s(const HandoverCosts& costs, int tokens);
+bool measured(const HandoverCosts& costs);
 // False while anything is not measured: recomputing is always right.
 bool moving_pays(const HandoverCosts& costs, int tokens);
+// How long a request waits for its context, after which it is computed; 0: it is not to be moved.
+// Measured: half as long again as moving should take, never longer than recomputing. Not measured:
+// a quarter of recomputing, which is what learning it may cost a request.
+double patience_s(const HandoverCosts& costs, int tokens);
 
 // Where contexts are on their way. Errors name the blob and what failed.
 class BlobStore {
@@ -62,7 +72,20 @@ struct SlotPlace {
   std::string api_key = {};
   int slot = 0;
   std::string save_folder = {};  // its --slot-save-path
+  double timeout_s = 30;         // of each call
 };
+
+// What /slots says of one.
+struct EngineSlot {
+  int id = 0;
+  bool busy = false;
+  std::optional<std::uint32_t> seed = {};  // of its last request; nothing: it had none
+  std::int64_t task = -1;                  // grows from request to request of the server
+  int tokens = 0;                          // that it holds
+};
+// Errors name the field that is not llama-server's.
+Result<std::vector<EngineSlot>> parse_slots(std::string_view json);
+Result<std::vector<EngineSlot>> read_slots(const SlotPlace& place);
 
 struct Moved {
   int tokens = 0;
@@ -72,9 +95,15 @@ struct Moved {
   double restore_s = 0;
 };
 
-// name: of the blob, letters, digits, '-' and '_', at most 128. The copies on both sites' disks and
-// in the store are removed, whatever happens. Errors say which step failed and why; the slot at the
-// old site is as it was, and the session goes on by recomputing.
+// Saves the slot into the store, or takes what was saved out of it into the slot: half of a move
+// each. name: of the blob, letters, digits, '-' and '_', at most 60. The copies on the sites' disks
+// are removed, whatever happens. Errors say which step failed and why; the slot at the old site is
+// as it was, and the session goes on by recomputing.
+Result<Moved> send_slot(const SlotPlace& from, BlobStore& store, const std::string& name);
+// tokens: that were saved.
+Result<Moved> receive_slot(const SlotPlace& to, BlobStore& store, const std::string& name,
+                           int tokens);
+// Both; the blob is removed too, whatever happens.
 Result<Moved> move_slot(const SlotPlace& from, const SlotPlace& to, BlobStore& store,
                         const std::string& name);
 

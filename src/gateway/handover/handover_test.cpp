@@ -7,77 +7,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <thread>
+
+#include "gateway/handover/fake_slots.h"
 
 namespace noroshi::gateway {
 namespace {
 
 namespace fs = std::filesystem;
-namespace http = boost::beast::http;
-using tcp = boost::asio::ip::tcp;
-
-// A llama-server's slots, as far as saving and restoring go.
-class FakeSlots {
- public:
-  explicit FakeSlots(fs::path folder) : folder_(std::move(folder)) {
-    fs::create_directories(folder_);
-    thread_ = std::thread([this] { run(); });
-  }
-  ~FakeSlots() {
-    ::shutdown(acceptor_.native_handle(), SHUT_RDWR);
-    thread_.join();
-  }
-  SlotPlace place(int slot) const {
-    return {.tcp_port = acceptor_.local_endpoint().port(),
-            .slot = slot,
-            .save_folder = folder_.string()};
-  }
-  std::string context;  // of its slot
-  std::string answer;   // instead of the true one
-  unsigned status = 200;
-
- private:
-  void run() {
-    for (;;) {
-      boost::system::error_code error;
-      tcp::socket socket(io_);
-      acceptor_.accept(socket, error);
-      if (error) return;
-      boost::beast::flat_buffer buffer;
-      http::request<http::string_body> request;
-      http::read(socket, buffer, request, error);
-      if (error) continue;
-      const std::string body = request.body();
-      const std::size_t name_at = body.find(":\"") + 2;
-      const fs::path file = folder_ / body.substr(name_at, body.rfind('"') - name_at);
-      std::string says;
-      if (request.target() == "/slots/3?action=save") {
-        std::ofstream(file) << context;
-        says = R"({"n_saved":)" + std::to_string(context.size() / 4) + "}";
-      } else if (request.target() == "/slots/5?action=restore") {
-        std::ifstream in(file);
-        context = std::string(std::istreambuf_iterator<char>(in), {});
-        says = R"({"n_restored":)" + std::to_string(context.size() / 4) + "}";
-      }
-      http::response<http::string_body> response{static_cast<http::status>(status), 11};
-      response.body() = answer.empty() ? says : answer;
-      response.keep_alive(false);
-      response.prepare_payload();
-      http::write(socket, response, error);
-    }
-  }
-  fs::path folder_;
-  boost::asio::io_context io_;
-  tcp::acceptor acceptor_{io_, {boost::asio::ip::address_v4::loopback(), 0}};
-  std::thread thread_;
-};
 
 struct Handover : testing::Test {
   Handover()
@@ -86,7 +23,8 @@ struct Handover : testing::Test {
         b(folder / "b"),
         store((folder / "store").string()) {
     fs::create_directories(folder / "store");
-    a.context = std::string(4000, 'x') + "end.";
+    a.slots = {{.id = 3, .seed = 77, .task = 4, .context = std::string(4000, 'x') + "end."}};
+    b.slots = {{.id = 5}};
   }
   ~Handover() override { fs::remove_all(folder); }
   Result<Moved> move(const std::string& name = "session-1") {
@@ -109,7 +47,7 @@ TEST_F(Handover, TheContextArrivesWholeAndLeavesNothingBehind) {
   ASSERT_TRUE(moved.ok()) << moved.error().message;
   EXPECT_EQ(moved->tokens, 1001);
   EXPECT_EQ(moved->bytes, 4004u);
-  EXPECT_EQ(b.context, a.context);
+  EXPECT_EQ(b.slots[0].context, a.slots[0].context);
   EXPECT_EQ(files(), 0);
 }
 
@@ -120,7 +58,7 @@ TEST_F(Handover, EveryFailureIsNamedAndLeavesNothingBehind) {
     EXPECT_EQ(files(), 0) << says;
   };
   fails(move("../../etc/passwd"), "name '../../etc/passwd'");
-  fails(move(""), "must have 1..128");
+  fails(move(""), "must have 1..60");
   a.status = 501;
   fails(move(), "save: answered 501");
   a.status = 200;
@@ -137,8 +75,65 @@ TEST_F(Handover, EveryFailureIsNamedAndLeavesNothingBehind) {
         "restore: ");
   FolderStore nowhere((folder / "no" / "such").string());
   fails(move_slot(a.place(3), b.place(5), nowhere, "s"), "blob 's'");
-  a.context.clear();
+  a.slots[0].context.clear();
   fails(move(), "holds no context");
+}
+
+TEST_F(Handover, HalvesOfAMoveLeaveOnlyTheBlob) {
+  const auto sent = send_slot(a.place(3), store, "half");
+  ASSERT_TRUE(sent.ok()) << sent.error().message;
+  EXPECT_EQ(files(), 1);
+  EXPECT_FALSE(receive_slot(b.place(5), store, "half", sent->tokens + 1).ok()) << "another count";
+  const auto received = receive_slot(b.place(5), store, "half", sent->tokens);
+  ASSERT_TRUE(received.ok()) << received.error().message;
+  EXPECT_EQ(received->bytes, sent->bytes);
+  ASSERT_TRUE(store.remove("half").ok());
+  EXPECT_EQ(files(), 0);
+}
+
+TEST_F(Handover, SlotsAreReadAsTheServerShowsThem) {
+  a.slots.push_back({.id = 4, .busy = true});
+  const auto slots = read_slots(a.place(0));
+  ASSERT_TRUE(slots.ok()) << slots.error().message;
+  ASSERT_EQ(slots->size(), 2u);
+  EXPECT_EQ((*slots)[0].seed, 77u);
+  EXPECT_EQ((*slots)[0].task, 4);
+  EXPECT_EQ((*slots)[0].tokens, 1001);
+  EXPECT_FALSE((*slots)[0].busy);
+  EXPECT_EQ((*slots)[1].id, 4);
+  EXPECT_TRUE((*slots)[1].busy);
+  EXPECT_FALSE((*slots)[1].seed);
+  for (const auto& [text, says] : {std::pair("{}", "no list"), std::pair("[1]", "slots[0] is no"),
+                                   std::pair(R"([{"id":-1}])", "slots[0].id is no count"),
+                                   std::pair(R"([{"id":0}])", "slots[0].is_processing")}) {
+    const auto refused = parse_slots(text);
+    ASSERT_FALSE(refused.ok()) << text;
+    EXPECT_NE(refused.error().message.find(says), std::string::npos) << refused.error().message;
+  }
+  EXPECT_FALSE(parse_slots("[" + std::string(3000, ' ') + "null]").ok());
+}
+
+TEST_F(Handover, AServerThatSaysNothingIsWaitedForNoLongerThanAsked) {
+  a.silent = true;
+  SlotPlace place = a.place(3);
+  place.timeout_s = 0.05;
+  const auto slots = read_slots(place);
+  ASSERT_FALSE(slots.ok());
+  EXPECT_NE(slots.error().message.find("slots at 127.0.0.1"), std::string::npos);
+}
+
+TEST(HandoverCosts, ARequestWaitsNoLongerThanItPays) {
+  HandoverCosts costs;
+  EXPECT_EQ(patience_s(costs, 1000), 0) << "nobody knows what computing takes";
+  costs.prompt_tokens_per_s = 500;
+  EXPECT_NEAR(patience_s(costs, 1000), 0.5, 1e-9) << "a quarter, to learn";
+  learn(costs,
+        {.tokens = 1000, .bytes = 1'000'000, .save_s = 0.1, .transfer_s = 0.2, .restore_s = 0.1});
+  EXPECT_NEAR(patience_s(costs, 1000), 0.6, 1e-9) << "half as long again as moving";
+  costs.prompt_tokens_per_s = 2000;
+  EXPECT_NEAR(patience_s(costs, 1000), 0.5, 1e-9) << "never longer than computing";
+  costs.prompt_tokens_per_s = 3000;
+  EXPECT_EQ(patience_s(costs, 1000), 0) << "computing is cheaper";
 }
 
 TEST(HandoverCosts, TheCheaperWayIsTakenAndNothingIsGuessed) {
