@@ -46,7 +46,8 @@ if [ -z "${NOROSHI_URL:-}" ]; then
   export NOROSHI_BIN NOROSHI_CONFIG NOROSHI_MODEL
 fi
 cd "$root"  # .deps/llama is looked for here
-"$node" --test --test-concurrency=1 --test-reporter=spec "$here/openai.test.mjs" "$here/up.test.mjs" &
+"$node" --test --test-concurrency=1 --test-reporter=spec "$here/openai.test.mjs" "$here/up.test.mjs" \
+  "$here/handover.test.mjs" &
 tests=$!
 trap 'kill "$tests"; wait "$tests"; exit 1' INT TERM
 wait "$tests"

@@ -3,55 +3,21 @@
 // outlives the fleet, an answer that is not metered.
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createInterface } from 'node:readline';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { startFleet } from './fleet.mjs';
 import { until } from './site.mjs';
 
-const { NOROSHI_BIN, NOROSHI_MODEL } = process.env;
+const { NOROSHI_BIN } = process.env;
 const skip = NOROSHI_BIN ? false : 'NOROSHI_URL: one site, no fleet';
-const folder = mkdtempSync(join(tmpdir(), 'noroshi-up-'));
 let up;
-let ended;
-
-function fleet(...args) {
-  const out = spawnSync(NOROSHI_BIN, ['fleet', ...args, '--folder', folder, '--json'], {
-    encoding: 'utf8',
-  });
-  return { code: out.status, stderr: out.stderr, json: out.stdout ? JSON.parse(out.stdout) : null };
-}
-
-const site = (name) => fleet('sites').json?.sites.find((s) => s.name === name);
-
-async function ask(stream) {
-  const response = await fetch(`${up.url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: up.model,
-      messages: [{ role: 'user', content: 'hello' }],
-      max_tokens: 4,
-      stream,
-    }),
-  });
-  return { status: response.status, site: response.headers.get('x-noroshi-site'), text: await response.text() };
-}
+const fleet = (...args) => up.fleet(...args);
+const site = (name) => up.site(name);
+const ask = (stream) => up.ask({ stream });
 
 before(async () => {
-  if (skip) return;
-  const child = spawn(
-    NOROSHI_BIN,
-    ['up', '--sites', '2', '--folder', folder, '--model', NOROSHI_MODEL, '--port', '0', '--secure', '--no-cells'],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
-  process.once('exit', () => child.kill('SIGKILL'));
-  up = await new Promise((resolve) => {
-    createInterface({ input: child.stdout }).on('line', (line) => resolve({ ...JSON.parse(line), child }));
-  });
+  if (!skip) up = await startFleet('--secure', '--no-cells');
 });
 
 test('sites join with keys and TLS, and answer', { skip }, async () => {
@@ -63,8 +29,7 @@ test('sites join with keys and TLS, and answer', { skip }, async () => {
 
 // The gateway hears of the other region once a second.
 async function digests() {
-  const metrics = await (await fetch(`${up.url}/metrics`)).text();
-  return Number(/^noroshi_fleet_digests_total (\d+)/m.exec(metrics)[1]);
+  return Number(/^noroshi_fleet_digests_total (\d+)/m.exec(await up.metrics())[1]);
 }
 
 test('a killed site fails no request and comes back', { skip }, async () => {
@@ -94,17 +59,15 @@ test('drain, place and what is wrong', { skip }, async () => {
 
 test('every answer is in the usage store', { skip }, async () => {
   await until('they are counted', () => {
-    const out = spawnSync(NOROSHI_BIN, ['usage', '--db', join(folder, 'usage.db'), '--json'], { encoding: 'utf8' });
+    const out = spawnSync(NOROSHI_BIN, ['usage', '--db', join(up.folder, 'usage.db'), '--json'], { encoding: 'utf8' });
     return out.status === 0 && /"requests":\s*([1-9]\d*)/.test(out.stdout);
   });
 });
 
 after(async () => {
   if (!up) return;
-  up.child.kill('SIGINT');
-  assert.equal(await ended, 0);
+  assert.equal(await up.stop(), 0);
   for (const [name, pid] of Object.entries(up.pids)) {
     assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' }, `${name} is gone`);
   }
-  rmSync(folder, { recursive: true, force: true });
 });

@@ -1,0 +1,81 @@
+// A session that moves between two real engines, by itself: would catch a context that does not
+// come along, one that the new engine does not use, an answer that does not say so, and a session
+// that is not answered because its context was not to be had.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startFleet } from './fleet.mjs';
+import { until } from './site.mjs';
+
+const skip = process.env.NOROSHI_BIN ? false : 'NOROSHI_URL: one site, no fleet';
+let up;
+
+before(async () => {
+  if (!skip) up = await startFleet('--secure', '--no-cells', '--context-tokens', '16384');
+});
+after(async () => {
+  if (up) assert.equal(await up.stop(), 0);
+});
+
+const history = (name) => [
+  { role: 'user', content: `${name}: ${'the fire on the hill answers '.repeat(110)}` },
+];
+
+async function turn(user, messages) {
+  const answer = await up.ask({ user, messages, max_tokens: 8 });
+  assert.equal(answer.status, 200, answer.text);
+  const body = JSON.parse(answer.text);
+  return { ...answer, usage: body.usage, message: body.choices[0].message };
+}
+
+async function drained(name, other) {
+  assert.equal(up.fleet('drain', name).code, 0);
+  await until(`the gateway goes to ${other}`, async () => (await up.ask({})).site === other);
+}
+async function back(name) {
+  assert.equal(up.fleet('undrain', name).code, 0);
+  await until(`the gateway goes to ${name}`, async () => (await up.ask({})).site === name);
+}
+
+// A move is given up when it takes longer than it would save, which a busy machine may bring about;
+// then the session is answered all the same, and the next one tries again.
+test("a session's context follows it", { skip }, async () => {
+  await until('both sites are ready', () => ['site1', 'site2'].every((n) => up.site(n)?.state === 'ready'));
+  await drained('site1', 'site2');
+  await turn('teacher', history('so that site2 knows how fast it reads'));
+  await back('site1');
+  let tries = 0;
+  await until('a context has moved', async () => {
+    const user = `ann${++tries}`;
+    const messages = history(user);
+    const first = await turn(user, messages);
+    assert.equal(first.site, 'site1');
+    assert.equal(first.context, null, 'it has not moved');
+    messages.push(first.message, { role: 'user', content: 'and then?' });
+    await drained('site1', 'site2');
+    const second = await turn(user, messages);
+    assert.equal(second.site, 'site2');
+    console.log(`try ${tries}: ${second.context}`);
+    const moved = /^moved; (\d+) tokens from east\/site1$/.exec(second.context);
+    if (moved) {
+      const there = first.usage.prompt_tokens;
+      assert.ok(Number(moved[1]) >= there, `${moved[1]} of ${there} tokens`);
+      const cached = second.usage.prompt_tokens_details.cached_tokens;
+      assert.ok(cached > 0.9 * there, `${cached} of ${there} were in the cache`);
+      const third = await turn(user, [...messages, second.message, { role: 'user', content: 'go on' }]);
+      assert.equal(third.context, null, 'it stays');
+      assert.match(await up.metrics(), /noroshi_gateway_contexts_total{outcome="moved"} [1-9]/);
+    }
+    await back('site1');
+    return moved !== null;
+  }, 240_000);
+});
+
+test('a session whose site died is answered', { skip }, async () => {
+  const messages = history('bob');
+  const first = await turn('bob', messages);
+  process.kill(up.pids[first.site], 'SIGKILL');
+  messages.push(first.message, { role: 'user', content: 'and then?' });
+  const second = await turn('bob', messages);
+  assert.notEqual(second.site, first.site);
+});
