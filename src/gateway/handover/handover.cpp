@@ -178,7 +178,7 @@ double patience_s(const HandoverCosts& c, int tokens) {
   const double recomputing = recomputing_s(c, tokens);
   if (!measured(c)) return recomputing / 4;
   if (!moving_pays(c, tokens)) return 0;
-  return std::min(recomputing, 1.5 * moving_s(c, tokens));
+  return std::min(recomputing, std::max(recomputing / 4, 1.5 * moving_s(c, tokens)));
 }
 
 Result<std::vector<EngineSlot>> parse_slots(std::string_view text) {

@@ -41,8 +41,9 @@ bool measured(const HandoverCosts& costs);
 // False while anything is not measured: recomputing is always right.
 bool moving_pays(const HandoverCosts& costs, int tokens);
 // How long a request waits for its context, after which it is computed; 0: it is not to be moved.
-// Measured: half as long again as moving should take, never longer than recomputing. Not measured:
-// a quarter of recomputing, which is what learning it may cost a request.
+// A quarter of recomputing, which is what a move that fails, or one to learn from, may cost a
+// request; where moving is known to pay though it takes longer, half as long again as it should
+// take, and never longer than recomputing.
 double patience_s(const HandoverCosts& costs, int tokens);
 
 // Where contexts are on their way. Errors name the blob and what failed.

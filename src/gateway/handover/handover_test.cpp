@@ -130,6 +130,8 @@ TEST(HandoverCosts, ARequestWaitsNoLongerThanItPays) {
   learn(costs,
         {.tokens = 1000, .bytes = 1'000'000, .save_s = 0.1, .transfer_s = 0.2, .restore_s = 0.1});
   EXPECT_NEAR(patience_s(costs, 1000), 0.6, 1e-9) << "half as long again as moving";
+  costs.prompt_tokens_per_s = 100;
+  EXPECT_NEAR(patience_s(costs, 1000), 2.5, 1e-9) << "a quarter of ten seconds";
   costs.prompt_tokens_per_s = 2000;
   EXPECT_NEAR(patience_s(costs, 1000), 0.5, 1e-9) << "never longer than computing";
   costs.prompt_tokens_per_s = 3000;
