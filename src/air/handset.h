@@ -32,7 +32,13 @@ void pusch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChanne
                     View<const std::uint8_t, 1> tb, View<const cf32, 2> precoding,
                     View<cf32, 3> grid, phy::TransmitWorkspace& workspace);
 
-// PDSCH receive, one antenna or more; as phy::pusch_receive, and what phy::check_pusch allows.
+// PDSCH receive, one antenna or more, of up to 8 layers in two codewords: `reception` has a HARQ
+// buffer and room for each. Precondition: phy::check_pdsch_receive.
+phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
+                                 const phy::Reception& reception, View<const cf32, 3> grid,
+                                 const phy::ReceiveOptions& options,
+                                 phy::ReceiveWorkspace& workspace);
+// The same of one codeword, as phy::pusch_receive.
 phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
                                  const nr::SharedChannel& pdsch, View<const cf32, 3> grid,
                                  bool new_data, const fec::SchDecodeOptions& options,

@@ -27,6 +27,16 @@ void pusch_transmit(const nr::Carrier& carrier, int slot, const nr::SharedChanne
 }
 
 phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
+                                 const phy::Reception& reception, View<const cf32, 3> grid,
+                                 const phy::ReceiveOptions& options,
+                                 phy::ReceiveWorkspace& workspace) {
+  phy::ReceiveResult result;
+  phy::shared_channel_receive(carrier, slot, {&reception, 1}, grid, options, {&result, 1},
+                              workspace);
+  return result;
+}
+
+phy::ReceiveResult pdsch_receive(const nr::Carrier& carrier, int slot,
                                  const nr::SharedChannel& pdsch, View<const cf32, 3> grid,
                                  bool new_data, const fec::SchDecodeOptions& options,
                                  fec::HarqBuffer& harq, View<std::uint8_t, 1> tb,

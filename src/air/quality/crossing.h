@@ -5,8 +5,8 @@
 // Trial number i has the same chance (data, channel, noise before scaling) at every level, so that
 // the measured rate falls nearly without steps of chance, and a search finds where it crosses. What
 // is left is the chance in the choice of the trials: the interval is between the levels where the
-// measured rate is target +- 1.96 sqrt(target (1 - target) / trials), which is too wide where
-// trials fail in part.
+// measured rate is target +- 1.96 deviations of it, as the spread of the trials at the crossing
+// tells; for trials that fail or not that is 1.96 sqrt(target (1 - target) / trials).
 
 #include <cstdint>
 #include <functional>
@@ -20,6 +20,7 @@ struct CrossingConfig {
   double high_db = 60;
   int trials = 1000;
   int threads = 1;
+  double step_db = 0.25;        // of the search for the interval
   double resolution_db = 0.05;  // the crossing is interpolated over at most this much
 };
 

@@ -45,6 +45,22 @@ TEST(Crossing, IsFoundFromEitherSideWithItsInterval) {
   }
 }
 
+// Trials that fail by a tenth in ten tell as much as ten that fail or not.
+TEST(Crossing, TrialsThatFailInPartHaveANarrowerInterval) {
+  const auto run = [](int parts) {
+    const Trial trial = [=](double db, std::uint64_t index, int) {
+      Prng prng(6, index);
+      double lost = 0;
+      for (int i = 0; i < parts; ++i) lost += db < 2 + prng.normal();
+      return lost / parts;
+    };
+    const Crossing found =
+        find_crossing({.target = 0.3, .trials = 1000}, trial, [](double, double) {});
+    return found.high_db - found.low_db;
+  };
+  EXPECT_NEAR(run(1) / run(10), std::sqrt(10.0), 0.6);
+}
+
 TEST(Crossing, ThreadsChangeNothing) {
   const auto run = [](int threads) {
     return find_crossing({.trials = 500, .threads = threads}, normal_trial(1),

@@ -1,5 +1,5 @@
 // Catches: a wrong c_init, a sequence that does not start at CRB 0 or skips holes wrongly, wrong
-// cover codes of a port, wrong subcarriers of either configuration type.
+// cover codes of a port, wrong subcarriers of either configuration type, any cell of their tables.
 
 #include "phy/dmrs/dmrs.h"
 
@@ -12,6 +12,28 @@
 
 namespace noroshi::phy {
 namespace {
+
+// TS 38.211 tables 6.4.1.1.3-1 and -2 (7.4.1.1.2-1 and -2): CDM group, delta, w_f(0), w_f(1),
+// w_t(0), w_t(1) by port, as several open implementations have them.
+constexpr int type_1[8][6] = {{0, 0, 1, 1, 1, 1},  {0, 0, 1, -1, 1, 1}, {1, 1, 1, 1, 1, 1},
+                              {1, 1, 1, -1, 1, 1}, {0, 0, 1, 1, 1, -1}, {0, 0, 1, -1, 1, -1},
+                              {1, 1, 1, 1, 1, -1}, {1, 1, 1, -1, 1, -1}};
+constexpr int type_2[12][6] = {{0, 0, 1, 1, 1, 1},   {0, 0, 1, -1, 1, 1},  {1, 2, 1, 1, 1, 1},
+                               {1, 2, 1, -1, 1, 1},  {2, 4, 1, 1, 1, 1},   {2, 4, 1, -1, 1, 1},
+                               {0, 0, 1, 1, 1, -1},  {0, 0, 1, -1, 1, -1}, {1, 2, 1, 1, 1, -1},
+                               {1, 2, 1, -1, 1, -1}, {2, 4, 1, 1, 1, -1},  {2, 4, 1, -1, 1, -1}};
+
+TEST(Dmrs, PortTables) {
+  for (const int type : {1, 2})
+    for (int p = 0; p < dmrs_ports(type, true); ++p) {
+      const int(&cells)[6] = type == 1 ? type_1[p] : type_2[p];
+      const DmrsPort port = dmrs_port(type, p);
+      const int got[6] = {port.cdm_group, port.delta,  port.w_f[0],
+                          port.w_f[1],    port.w_t[0], port.w_t[1]};
+      for (int i = 0; i < 6; ++i)
+        EXPECT_EQ(got[i], cells[i]) << "type " << type << " port " << p << " cell " << i;
+    }
+}
 
 TEST(Dmrs, CpuEqualsRef) {
   constexpr std::uint64_t seed = 11;
