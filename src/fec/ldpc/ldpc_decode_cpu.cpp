@@ -57,6 +57,30 @@ inline std::size_t bank_at(const State& state, std::size_t column, std::size_t b
   return (2 * column + bank) * bank_bytes(state);
 }
 
+// Where the columns' bits lie that the rows' parities add, before an iteration that finds column c
+// in bank[c].
+void plan_parities(const State& state, const LdpcGraph& graph, const std::size_t* bank,
+                   std::uint16_t* offset) {
+  const auto size = static_cast<std::size_t>(state.zc);
+  const std::size_t vectors = vectors_of(state);
+  for (int step = 0; step < state.rows; ++step) {
+    const int row = ldpc_scheduled_row(step);
+    const auto degree = static_cast<std::size_t>(state.degree[row]);
+    for (std::size_t i = 0; i < degree; ++i) {
+      const std::size_t e = graph.row_begin[row] + i;
+      const std::size_t c = graph.column[e];
+      std::size_t from = (graph.shift_mod_zc[e] + size - state.rotation[c]) % size;
+      for (std::size_t k = 0; k < vectors; ++k) {
+        offset[k * degree + i] =
+            static_cast<std::uint16_t>(state.narrow ? from : bank_at(state, c, bank[c]) + from);
+        from += lanes;
+        if (from >= size) from -= size;
+      }
+    }
+    offset += vectors * degree;
+  }
+}
+
 void plan(State& state, int base_graph, int zc, int rows) {
   const bool narrow = has_permute && zc <= static_cast<int>(lanes);
   if (state.base_graph == base_graph && state.zc == zc && state.rows == rows &&
@@ -98,23 +122,7 @@ void plan(State& state, int base_graph, int zc, int rows) {
       rotation[c] = state.rotation[c];
       bank[c] = odd & state.visits_odd[c];
     }
-    std::uint16_t* parity = state.parity_offset[odd];
-    for (int step = 0; step < rows; ++step) {
-      const int row = ldpc_scheduled_row(step);
-      const int degree = state.degree[row];
-      for (int i = 0; i < degree; ++i) {
-        const int e = graph.row_begin[row] + i;
-        const std::size_t c = graph.column[e];
-        std::size_t from = (graph.shift_mod_zc[e] + size - state.rotation[c]) % size;
-        for (std::size_t k = 0; k < vectors; ++k) {
-          parity[k * static_cast<std::size_t>(degree) + static_cast<std::size_t>(i)] =
-              static_cast<std::uint16_t>(state.narrow ? from : bank_at(state, c, bank[c]) + from);
-          from += lanes;
-          if (from >= size) from -= size;
-        }
-      }
-      parity += vectors * static_cast<std::size_t>(degree);
-    }
+    plan_parities(state, graph, bank, state.parity_offset[odd]);
     std::uint16_t* read = state.read_offset[odd];
     std::uint16_t* write = state.write_offset[odd];
     for (int step = 0; step < rows; ++step) {

@@ -22,13 +22,14 @@ void decode_block(const ReceiveGroup& group, std::size_t s, int block,
   stream.block_decoded[static_cast<std::size_t>(block)] = 1;
 }
 
-// A symbol's soft bits have this much room before them, for the begun block of the symbols before.
+// The symbols' soft bits have this much room before them, for a block that began in those before.
 std::size_t room_before(const Stream& stream, const ReceiveScratch& scratch) {
   return static_cast<std::size_t>(stream.layers) * scratch.soft_bits_a_layer;
 }
-SoftBit* passing_symbol(const Stream& stream, ReceiveScratch& scratch) {
+SoftBit* passing_symbols(const Stream& stream, ReceiveScratch& scratch) {
   return scratch.soft_bits.data() +
-         static_cast<std::size_t>(2 * stream.first_layer) * scratch.soft_bits_a_layer +
+         static_cast<std::size_t>((1 + symbols_together) * stream.first_layer) *
+             scratch.soft_bits_a_layer +
          room_before(stream, scratch);
 }
 
@@ -53,28 +54,29 @@ BlockWalk::BlockWalk(const ReceiveGroup& group, int first_symbol) {
   }
 }
 
-View<SoftBit, 1> symbol_soft_bits(const Stream& stream, int symbol, ReceiveScratch& scratch) {
-  const std::size_t l = static_cast<std::size_t>(symbol);
-  const std::size_t first = stream.first_bit[l], size = stream.first_bit[l + 1] - first;
-  if (!passes(stream, scratch)) return stream.soft_bits.subview(first, size);
-  return {passing_symbol(stream, scratch), size};
+View<SoftBit, 1> symbols_soft_bits(const Stream& stream, int first, int last,
+                                   ReceiveScratch& scratch) {
+  const std::size_t bit = stream.first_bit[static_cast<std::size_t>(first)];
+  const std::size_t size = stream.first_bit[static_cast<std::size_t>(last) + 1] - bit;
+  if (!passes(stream, scratch)) return stream.soft_bits.subview(bit, size);
+  return {passing_symbols(stream, scratch), size};
 }
 
-void decode_symbol(const ReceiveGroup& group, std::size_t s, int symbol, bool last,
-                   std::size_t worker, BlockWalk& walk) {
+void decode_symbols(const ReceiveGroup& group, std::size_t s, int first_symbol, int last_symbol,
+                    bool ends, std::size_t worker, BlockWalk& walk) {
   const Stream& stream = group.streams[s];
   if (!stream.has_blocks) return;
   ReceiveScratch& scratch = group.state.scratch[worker];
-  const std::size_t first = stream.first_bit[static_cast<std::size_t>(symbol)];
-  const std::size_t end = stream.first_bit[static_cast<std::size_t>(symbol) + 1];
+  const std::size_t first = stream.first_bit[static_cast<std::size_t>(first_symbol)];
+  const std::size_t end = stream.first_bit[static_cast<std::size_t>(last_symbol) + 1];
   int& block = walk.block[s];
   std::size_t begin = fec::sch_block_begin(stream.decode, block);
   const bool pass = passes(stream, scratch);
-  SoftBit* const passing = passing_symbol(stream, scratch);
+  SoftBit* const passing = passing_symbols(stream, scratch);
   const auto at = [&](std::size_t bit) {
     return passing + (static_cast<std::ptrdiff_t>(bit) - static_cast<std::ptrdiff_t>(first));
   };
-  // What this symbol has of a block that began in an earlier piece.
+  // What these symbols have of a block that began in an earlier piece.
   if (pass && begin > first)
     std::memcpy(stream.soft_bits.data() + first, passing, std::min(begin, end) - first);
   for (; ends_by(stream, block, end); ++block) {
@@ -84,7 +86,7 @@ void decode_symbol(const ReceiveGroup& group, std::size_t s, int symbol, bool la
     begin = next;
   }
   if (!pass || begin >= end) return;
-  if (last) {
+  if (ends) {
     std::memcpy(stream.soft_bits.data() + begin, at(begin), end - begin);
   } else {
     std::memmove(at(first) - (end - begin), at(begin), end - begin);

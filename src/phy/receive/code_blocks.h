@@ -18,12 +18,13 @@ struct BlockWalk {
   std::array<int, nr::layers_max> block{};  // the next, by stream
 };
 
-// Where the stream's soft bits of one symbol go.
-View<SoftBit, 1> symbol_soft_bits(const Stream& stream, int symbol, ReceiveScratch& scratch);
+// Where the stream's soft bits of up to symbols_together symbols go.
+View<SoftBit, 1> symbols_soft_bits(const Stream& stream, int first, int last,
+                                   ReceiveScratch& scratch);
 
-// Decodes what the soft bits of this symbol complete. last: of the piece.
-void decode_symbol(const ReceiveGroup& group, std::size_t stream, int symbol, bool last,
-                   std::size_t worker, BlockWalk& walk);
+// Decodes what the soft bits of these symbols complete. ends: the piece ends with them.
+void decode_symbols(const ReceiveGroup& group, std::size_t stream, int first, int last, bool ends,
+                    std::size_t worker, BlockWalk& walk);
 
 // Decodes the blocks that are left, and ends the codeword.
 CodewordResult decode_rest(const ReceiveGroup& group, std::size_t stream);

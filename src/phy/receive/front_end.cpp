@@ -7,44 +7,18 @@
 #include <cmath>
 #include <cstring>
 
-#include "nr/prbs/prbs.h"
 #include "phy/dmrs/dmrs.h"
-#include "phy/ptrs/ptrs.h"
 #include "phy/receive/code_blocks.h"
 #include "phy/receive/evm.h"
+#include "phy/receive/hop.h"
 #include "phy/receive/interference.h"
+#include "phy/receive/symbol_data.h"
 
 namespace noroshi::phy {
 namespace {
 
-// Blocks of subcarriers whose channel, weights and symbols stay in the nearest cache while the
-// channel moves.
-constexpr std::size_t chunk_blocks = 8;
-
-// Of one codeword: with base graph 2 and its longest blocks (TS 38.212 5.2.2).
-constexpr std::size_t code_blocks_max = fec::sch_tb_bits_max / (3840 - 24) + 1;
-
-// Of the scrambling bits of so many soft bits: whole cache lines.
-constexpr std::size_t mask_bytes(std::size_t soft_bits) {
-  return (soft_bits / 8 + cpu::demap_mask_slack_bytes + 63) / 64 * 64;
-}
-
-std::size_t padded_subcarriers(const nr::Carrier& carrier) {
-  return (static_cast<std::size_t>(carrier.subcarriers()) + 127) / 128 * 128;
-}
-
-// A hop's symbols and blocks.
-struct Hop {
-  int index = 0;
-  int symbol_begin = 0, symbol_end = 0;
-  Allocation allocation;
-  Allocation smoothed;  // the same, cut where the channel may jump
-  // Mapping order of the blocks: their place among the ascending ones, and their CRB.
-  bool ascending = true;
-  std::array<std::uint16_t, nr::rb_max> place{};
-  std::array<std::uint16_t, nr::rb_max> crb{};
-  View<const float, 2> inverse_covariance;  // of MMSE-IRC: see InverseCovariance
-};
+constexpr std::size_t chunks_max =
+    nr::rb_max * nr::subcarriers_per_rb / (chunk_blocks * cpu::subcarrier_block) + 1;
 
 // Cuts runs at multiples of prg_rbs.
 Allocation cut_runs(const Allocation& allocation, int prg_rbs) {
@@ -198,7 +172,8 @@ void make_all_weights(const ReceiveGroup& group, const Hop& hop, const ChannelIn
       cpu::subcarrier_blocks(static_cast<std::size_t>(hop.allocation.subcarriers()));
   const std::size_t chunks = (blocks + chunk_blocks - 1) / chunk_blocks;
   const std::size_t shares = static_cast<std::size_t>(group.shares());
-  std::array<cpu::InverseNoiseSums, receive_shares_max> parts{};
+  // By chunk, so that sums do not depend on who made which.
+  std::array<cpu::InverseNoiseSums, chunks_max> parts{};
   group.options.workers.for_each(static_cast<int>(shares), [&](int share) {
     const std::size_t w = static_cast<std::size_t>(share);
     for (std::size_t chunk = chunks * w / shares; chunk < chunks * (w + 1) / shares; ++chunk) {
@@ -207,7 +182,7 @@ void make_all_weights(const ReceiveGroup& group, const Hop& hop, const ChannelIn
           group, hop, channel, hop.symbol_begin, first,
           weights_view(group, state.weights, first, std::min(chunk_blocks, blocks - first)),
           streams_at(group, state.noise.data(), state.plane, first * cpu::subcarrier_block),
-          parts[w]);
+          parts[chunk]);
     }
   });
   for (const cpu::InverseNoiseSums& part : parts)
@@ -254,322 +229,134 @@ const float* equalize_symbol(const ReceiveGroup& group, const Hop& hop, const Ch
   return scratch.noise.data();
 }
 
-// The data elements of one symbol and stream, in mapping order.
-struct StreamSymbol {
-  View<const cf32, 1> symbols;
-  View<const float, 1> inverse_noise;
-};
-StreamSymbol pick_data(const ReceiveGroup& group, const Hop& hop, const Stream& stream, int symbol,
-                       const float* inverse_noise, ReceiveScratch& scratch) {
-  const nr::DataElements& elements = group.state.elements[static_cast<std::size_t>(stream.handset)];
-  const nr::SymbolElements& here = elements.symbols[static_cast<std::size_t>(symbol)];
-  const std::size_t layers = static_cast<std::size_t>(stream.layers);
-  const std::size_t offset = static_cast<std::size_t>(stream.first_layer) * group.state.plane;
-  const cf32* const symbols = scratch.symbols.data() + offset;
-  const float* const noise = inverse_noise + offset;
-  if (hop.ascending && here.uniform && here.mask == all_subcarriers) {
-    const std::size_t count = static_cast<std::size_t>(hop.allocation.subcarriers()) * layers;
-    return {{symbols, count}, {noise, count}};
-  }
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(hop.allocation.rb_count); ++i) {
-    const std::uint32_t mask = elements.mask(symbol, hop.crb[i]);
-    const std::size_t from = std::size_t{hop.place[i]} * nr::subcarriers_per_rb * layers;
-    if (mask == all_subcarriers) {
-      std::memcpy(scratch.data.data() + at, symbols + from, 12 * layers * sizeof(cf32));
-      std::memcpy(scratch.data_noise.data() + at, noise + from, 12 * layers * sizeof(float));
-      at += 12 * layers;
-      continue;
-    }
-    for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1) {
-      const std::size_t k = from + static_cast<std::size_t>(std::countr_zero(rest)) * layers;
-      for (std::size_t layer = 0; layer < layers; ++layer, ++at) {
-        scratch.data[at] = symbols[k + layer];
-        scratch.data_noise[at] = noise[k + layer];
-      }
-    }
-  }
-  return {{scratch.data.data(), at}, {scratch.data_noise.data(), at}};
-}
-
-cf32 product(cf32 a, cf32 b) {  // without the search for infinities
-  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
-}
-
-// A phase that PT-RS of this much energy over noise tells is better than none.
-constexpr float ptrs_energy_min = 20;
-
-// The turn of one PT-RS port in a symbol (TS 38.211 6.4.1.2.2.1): of sum y conj(sent) / noise.
-cf32 ptrs_turn(const ReceiveGroup& group, const Hop& hop, const nr::SharedChannel& channel,
-               int first_layer, int ptrs_port, int symbol, const float* inverse_noise,
-               ReceiveScratch& scratch) {
-  const std::int8_t port = channel.ptrs.dmrs_port[static_cast<std::size_t>(ptrs_port)];
-  const int layer = first_layer + std::popcount(channel.dmrs.port_mask & ((1u << port) - 1));
-  const Stream* stream = &group.streams[0];
-  while (layer >= stream->first_layer + stream->layers) ++stream;
-  const nr::PtRsBlocks at = nr::ptrs_blocks(channel);
-  const std::int8_t k = at.subcarrier[static_cast<std::size_t>(ptrs_port)];
-  const View<cf32, 1> sent(scratch.ptrs.data(), ptrs_block_count(channel));
-  ptrs_values(group.slot, channel, ptrs_port, hop.index, hop.allocation, sent);
-  cf32 sum = 0;
-  float energy = 0;
-  std::size_t next = 0;
-  int number = 0;
-  for (const RbRun& run : hop.allocation)
-    for (int rb = run.first; rb < run.first + run.count; ++rb, ++number) {
-      if (number % at.step != at.first) continue;
-      const cf32 expected = channel.ptrs.amplitude * sent[next++];
-      if ((nr::reserved_subcarriers(channel, symbol, rb) >> k & 1) != 0) continue;
-      const std::size_t element =
-          static_cast<std::size_t>(stream->first_layer) * group.state.plane +
-          static_cast<std::size_t>((12 * number + k) * stream->layers + layer -
-                                   stream->first_layer);
-      sum += inverse_noise[element] * product(scratch.symbols[element], std::conj(expected));
-      energy += inverse_noise[element] * std::norm(expected);
-    }
-  const float size = std::abs(sum);
-  return energy > ptrs_energy_min && size > 0 ? sum / size : cf32(1);
-}
-
-// Turns every handset's layers back by what its PT-RS tell of the symbol's common phase. With two
-// PT-RS ports the second speaks for its own layer, the first for all others.
-void correct_phase(const ReceiveGroup& group, const Hop& hop, int symbol,
-                   const float* inverse_noise, ReceiveScratch& scratch) {
-  int first_layer = 0;
-  for (std::size_t handset = 0; handset < group.receptions.size(); ++handset) {
-    const nr::SharedChannel& channel = *group.receptions[handset].channel;
-    const int first = first_layer;
-    first_layer += channel.layers;
-    if (!channel.ptrs.present || (nr::ptrs_symbols(channel) >> symbol & 1) == 0) continue;
-    std::array<cf32, nr::layers_max> back;
-    back.fill(std::conj(ptrs_turn(group, hop, channel, first, 0, symbol, inverse_noise, scratch)));
-    if (channel.ptrs.dmrs_port[1] >= 0) {
-      const std::uint32_t below = channel.dmrs.port_mask & ((1u << channel.ptrs.dmrs_port[1]) - 1);
-      back[static_cast<std::size_t>(std::popcount(below))] =
-          std::conj(ptrs_turn(group, hop, channel, first, 1, symbol, inverse_noise, scratch));
-    }
-    for (const Stream& stream : group.streams) {
-      if (stream.layers == 0 || stream.handset != static_cast<int>(handset)) continue;
-      const std::size_t layers = static_cast<std::size_t>(stream.layers);
-      cf32* const symbols =
-          scratch.symbols.data() + static_cast<std::size_t>(stream.first_layer) * group.state.plane;
-      const cf32* const turn = back.data() + (stream.first_layer - first);
-      for (std::size_t k = 0; k < static_cast<std::size_t>(hop.allocation.subcarriers()); ++k)
-        for (std::size_t i = 0; i < layers; ++i)
-          symbols[k * layers + i] = product(symbols[k * layers + i], turn[i]);
-    }
-  }
-}
-
-// With transform precoding: the samples before the DFT. What the equaliser left unbiased on every
-// subcarrier is weighted with b = gamma / (1 + gamma) again, as the MMSE of the samples wants it;
-// their bias is the mean of b, and all have one noise: 1 / noise = b / (1 - b).
-StreamSymbol invert_dft(const ReceiveGroup& group, const Hop& hop, const Stream& stream, int symbol,
-                        const float* inverse_noise, ReceiveScratch& scratch) {
-  const nr::SharedChannel& channel =
-      *group.receptions[static_cast<std::size_t>(stream.handset)].channel;
-  const std::size_t size = static_cast<std::size_t>(hop.allocation.subcarriers());
-  const std::size_t offset = static_cast<std::size_t>(stream.first_layer) * group.state.plane;
-  cf32* const spectrum = scratch.symbols.data() + offset;
-  double bias_sum = 0;
-  for (std::size_t k = 0; k < size; ++k) {
-    const float gamma = inverse_noise[offset + k];
-    const float bias = gamma / (1 + gamma);
-    spectrum[k] *= bias;
-    bias_sum += static_cast<double>(bias);
-  }
-  const View<cf32, 1> samples(scratch.data.data(), size);
-  cpu::dft(scratch.dft, FftDirection::inverse, {spectrum, size}, samples);
-  // The least that floats tell from 1.
-  const double bias = std::clamp(bias_sum / static_cast<double>(size), 1e-9, 1 - 1e-7);
-  cf32 turn(static_cast<float>(1 / bias));
-
-  PtRsSamples ptrs;
-  const std::size_t l = static_cast<std::size_t>(symbol);
-  const std::size_t count = static_cast<std::size_t>(
-      group.state.elements[static_cast<std::size_t>(stream.handset)].symbols[l].count);
-  if (count < size) {
-    ptrs = ptrs_before_dft(group.slot, channel);
-    cf32 sum = 0;
-    float energy = 0;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(ptrs.count); ++i) {
-      sum += product(samples[static_cast<std::size_t>(ptrs.place[i])], std::conj(ptrs.value[i]));
-      energy += std::norm(ptrs.value[i]);
-    }
-    const float known = energy * static_cast<float>(bias / (1 - bias));
-    if (known > ptrs_energy_min && std::abs(sum) > 0) turn *= std::conj(sum) / std::abs(sum);
-  }
-  std::size_t at = 0, p = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    if (p < static_cast<std::size_t>(ptrs.count) && static_cast<std::size_t>(ptrs.place[p]) == i) {
-      ++p;
-      continue;
-    }
-    scratch.data[at++] = product(samples[i], turn);
-  }
-  std::fill_n(scratch.data_noise.begin(), at, static_cast<float>(bias / (1 - bias)));
-  return {{scratch.data.data(), at}, {scratch.data_noise.data(), at}};
-}
-
 // What one symbol tells.
 struct SymbolSums {
   cpu::InverseNoiseSums inverse_noise{};
   std::array<double, nr::layers_max> evm_sums{}, evm_counts{};
 };
 
-// last: of the piece that `walk` walks through.
+// Soft bits of one symbol, whatever it holds.
 void receive_symbol(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
-                    int symbol, bool measure, bool last, std::size_t worker, BlockWalk& walk,
-                    SymbolSums& sums) {
+                    int symbol, bool measure, ReceiveScratch& scratch, SymbolSums& sums) {
   const bool dft = group.channel().transform_precoding;
-  ReceiveScratch& scratch = group.state.scratch[worker];
   const float* const inverse_noise =
       equalize_symbol(group, hop, channel, symbol, scratch, sums.inverse_noise);
   if (!dft) correct_phase(group, hop, symbol, inverse_noise, scratch);
   for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
     const Stream& stream = group.streams[s];
-    const View<SoftBit, 1> soft_bits = symbol_soft_bits(stream, symbol, scratch);
+    const View<SoftBit, 1> soft_bits = symbols_soft_bits(stream, symbol, symbol, scratch);
     if (soft_bits.empty()) continue;
     const StreamSymbol data = dft ? invert_dft(group, hop, stream, symbol, inverse_noise, scratch)
                                   : pick_data(group, hop, stream, symbol, inverse_noise, scratch);
     cpu::demap(stream.modulation, data.symbols, data.inverse_noise, stream.masks,
                stream.first_bit[static_cast<std::size_t>(symbol)], soft_bits);
-    decode_symbol(group, s, symbol, last, worker, walk);
     if (!measure) continue;
     sums.evm_sums[s] += cpu::error_vector_sum(stream.modulation, data.symbols);
     sums.evm_counts[s] += static_cast<double>(data.symbols.size());
   }
 }
 
-// Symbols `first` to `last` of `symbols`, whose code blocks are decoded on the way.
+// Whether a symbol goes straight from antennas to soft bits, a chunk of subcarriers at a time: its
+// weights are there, and nothing between concerns the symbol as a whole.
+bool straight(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel, int symbol) {
+  if (!channel.constant || group.channel().transform_precoding || !hop.ascending ||
+      hop.allocation.run_count != 1)
+    return false;
+  for (const Stream& stream : View<const Stream, 1>(group.streams.data(), group.stream_count)) {
+    const nr::SymbolElements& here = group.state.elements[static_cast<std::size_t>(stream.handset)]
+                                         .symbols[static_cast<std::size_t>(symbol)];
+    if (!here.uniform || here.mask != all_subcarriers) return false;  // PT-RS are not uniform
+  }
+  return true;
+}
+
+// Bytes of weights that stay in the nearest cache while the symbols share them.
+constexpr std::size_t straight_bytes = 16 * 1024;
+
+// Soft bits of straight symbols that follow one another. Both the chunk's weights, which several
+// symbols read, and its equalised symbols stay in the nearest cache. measured: which of them, if
+// any of them.
+void receive_straight(const ReceiveGroup& group, const Hop& hop, View<const int, 1> symbols,
+                      int measured, ReceiveScratch& scratch, SymbolSums& sums) {
+  ReceiveWorkspace::State& state = group.state;
+  const std::size_t antennas = group.grid.extent(0);
+  const std::size_t subcarriers = static_cast<std::size_t>(hop.allocation.subcarriers());
+  const std::size_t blocks = cpu::subcarrier_blocks(subcarriers);
+  const std::size_t block_bytes =
+      antennas * static_cast<std::size_t>(group.layers) * 2 * cpu::subcarrier_block * sizeof(float);
+  const std::size_t step = std::max<std::size_t>(8, straight_bytes / block_bytes);
+  for (std::size_t first = 0; first < blocks; first += step) {
+    const std::size_t k = first * cpu::subcarrier_block;
+    const std::size_t count = std::min(subcarriers - k, step * cpu::subcarrier_block);
+    const View<float, 5> weights =
+        weights_view(group, state.weights, first, std::min(step, blocks - first));
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+      std::array<const cf32*, nr::receive_antennas_max> received{};
+      for (std::size_t a = 0; a < antennas; ++a)
+        received[a] = &group.grid[a][static_cast<std::size_t>(symbols[i])]
+                                 [static_cast<std::size_t>(hop.allocation.runs[0].first) * 12 + k];
+      // Stream after stream, as close as the chunk allows.
+      cpu::combine(
+          weights, received, count,
+          streams_at(group, scratch.symbols.data(), weights.extent(0) * cpu::subcarrier_block, 0));
+      for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
+        const Stream& stream = group.streams[s];
+        const std::size_t layers = static_cast<std::size_t>(stream.layers);
+        const std::size_t first_layer = static_cast<std::size_t>(stream.first_layer);
+        const View<const cf32, 1> data(
+            scratch.symbols.data() + first_layer * weights.extent(0) * cpu::subcarrier_block,
+            count * layers);
+        const View<const float, 1> noise(
+            state.noise.data() + first_layer * state.plane + k * layers, count * layers);
+        const std::size_t bits =
+            static_cast<std::size_t>(nr::bits_per_symbol(stream.modulation)) * layers;
+        const std::size_t in_symbols = stream.first_bit[static_cast<std::size_t>(symbols[i])] -
+                                       stream.first_bit[static_cast<std::size_t>(symbols[0])] +
+                                       k * bits;
+        cpu::demap(stream.modulation, data, noise, stream.masks,
+                   stream.first_bit[static_cast<std::size_t>(symbols[0])] + in_symbols,
+                   symbols_soft_bits(stream, symbols[0], symbols[symbols.size() - 1], scratch)
+                       .subview(in_symbols, count * bits));
+        if (static_cast<int>(i) != measured) continue;
+        sums.evm_sums[s] += cpu::error_vector_sum(stream.modulation, data);
+        sums.evm_counts[s] += static_cast<double>(data.size());
+      }
+    }
+  }
+}
+
 struct Symbols {
   std::array<int, nr::symbols_per_slot> symbol{};
   int count = 0;
 };
+
+// Symbols first, ..., end - 1 of `symbols`, whose code blocks are decoded on the way. The one in
+// the slot's middle is measured.
 void receive_piece(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
-                   const Symbols& symbols, int first, int last, std::size_t worker,
+                   const Symbols& symbols, int first, int end, std::size_t worker,
                    std::array<SymbolSums, nr::symbols_per_slot>& sums) {
-  BlockWalk walk(group, symbols.symbol[static_cast<std::size_t>(first)]);
-  for (int i = first; i <= last; ++i) {
-    const std::size_t n = static_cast<std::size_t>(i);
-    receive_symbol(group, hop, channel, symbols.symbol[n], i == symbols.count / 2, i == last,
-                   worker, walk, sums[n]);
+  ReceiveScratch& scratch = group.state.scratch[worker];
+  const int* const symbol = symbols.symbol.data();
+  const int middle = symbols.count / 2;
+  BlockWalk walk(group, symbol[first]);
+  for (int i = first; i < end;) {
+    SymbolSums& here = sums[static_cast<std::size_t>(i)];
+    int next = i + 1;
+    if (straight(group, hop, channel, symbol[i])) {
+      while (next < end && next - i < symbols_together &&
+             straight(group, hop, channel, symbol[next]))
+        ++next;
+      receive_straight(group, hop, {symbol + i, next - i}, middle - i, scratch, here);
+    } else {
+      receive_symbol(group, hop, channel, symbol[i], i == middle, scratch, here);
+    }
+    for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s)
+      decode_symbols(group, s, symbol[i], symbol[next - 1], next == end, worker, walk);
+    i = next;
   }
 }
 
 }  // namespace
-
-ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int antennas, int workers)
-    : layers_max(layers),
-      antennas_max(antennas),
-      estimate(carrier.rb_count, antennas, layers),
-      covariance(carrier.rb_count, antennas),
-      inverse_covariance(static_cast<std::size_t>(antennas * antennas) *
-                         (cpu::covariance_blocks(static_cast<std::size_t>(carrier.rb_count)) + 1)),
-      freedom(static_cast<std::size_t>(carrier.rb_count)),
-      plane(padded_subcarriers(carrier)),
-      pilots(nr::symbols_per_slot * plane / 2),
-      weights(static_cast<std::size_t>(antennas * layers) * 2 * plane),
-      noise(static_cast<std::size_t>(layers) * plane),
-      soft_bits(static_cast<std::size_t>(nr::symbols_per_slot * layers) * plane * 10),
-      elements(static_cast<std::size_t>(layers)),
-      sch(static_cast<std::size_t>(workers)) {
-  masks.resize(static_cast<std::size_t>(layers) * mask_bytes(nr::symbols_per_slot * plane * 10));
-  block_decoded.resize(static_cast<std::size_t>(layers) * code_blocks_max);
-  assert(workers >= 1);
-  scratch.reserve(static_cast<std::size_t>(workers));
-  for (int i = 0; i < workers; ++i) {
-    ReceiveScratch& one = scratch.emplace_back(carrier.rb_count);
-    const std::size_t all = static_cast<std::size_t>(layers) * plane;
-    one.rows.resize(static_cast<std::size_t>(antennas) * plane);
-    one.symbols.resize(all);
-    one.data.resize(all);
-    one.data_noise.resize(all);
-    one.weights.resize(static_cast<std::size_t>(antennas * layers) * 2 * chunk_blocks *
-                       cpu::subcarrier_block);
-    one.noise.resize(all);
-    one.ptrs.resize(nr::rb_max);
-    one.soft_bits_a_layer = plane * 10;
-    one.soft_bits.resize(static_cast<std::size_t>(2 * layers) * one.soft_bits_a_layer);
-  }
-  // One handset's PUSCH, up to 256QAM; each part may have all of it.
-  const std::size_t bits =
-      static_cast<std::size_t>(nr::symbols_per_slot * nr::codeword_layers_max) * plane * 8;
-  fec::reserve(uci_code.polar);
-  scrambling.resize(bits / 8);
-  for (std::vector<SoftBit>& part : parts) part.resize(bits);
-}
-
-namespace {
-
-void begin_blocks(const Reception& reception, const fec::SchDecodeOptions& options,
-                  Stream& stream) {
-  const nr::SharedChannel& channel = *reception.channel;
-  const bool second = stream.codeword == 1;
-  stream.has_blocks = !channel.uci.any();
-  if (!stream.has_blocks) return;
-  stream.decode = fec::sch_decode_begin(sch_config(channel, stream.codeword),
-                                        second ? reception.second_new_data : reception.new_data,
-                                        options, second ? *reception.second_harq : *reception.harq);
-}
-
-void make_masks(const ReceiveGroup& group) {
-  const std::size_t shares = static_cast<std::size_t>(group.shares());
-  group.options.workers.for_each(static_cast<int>(shares), [&](int share) {
-    const std::size_t w = static_cast<std::size_t>(share);
-    for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
-      const Stream& stream = group.streams[s];
-      const std::size_t lines = stream.masks.size() / 64;
-      const std::size_t begin = 64 * (lines * w / shares), end = 64 * (lines * (w + 1) / shares);
-      nr::cpu::prbs_masks(stream.c_init, 8 * begin, stream.masks.subview(begin, end - begin));
-    }
-  });
-}
-
-}  // namespace
-
-ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
-                                View<const Reception, 1> receptions, View<const cf32, 3> grid,
-                                const ReceiveOptions& options, ReceiveWorkspace::State& state) {
-  ReceiveGroup group{carrier, slot, receptions, grid, options, state};
-  std::size_t soft_bits = 0, masks = 0, blocks = 0;
-  for (ReceiveScratch& scratch : state.scratch) scratch.iterations = {};
-  for (std::size_t handset = 0; handset < receptions.size(); ++handset) {
-    const nr::SharedChannel& channel = *receptions[handset].channel;
-    nr::DataElements& elements = state.elements[handset];
-    nr::find_data_elements(channel, elements);
-    for (int codeword = 0; codeword < nr::codewords(channel); ++codeword) {
-      Stream& stream = group.streams[static_cast<std::size_t>(group.stream_count++)];
-      stream.handset = static_cast<int>(handset);
-      stream.codeword = codeword;
-      stream.first_layer = group.layers;
-      stream.layers = nr::codeword_layers(channel, codeword);
-      stream.modulation = nr::codeword_modulation(channel, codeword);
-      stream.c_init = data_scrambling_init(channel, codeword);
-      const std::size_t element_bits =
-          static_cast<std::size_t>(stream.layers * nr::bits_per_symbol(stream.modulation));
-      for (std::size_t l = 0; l < nr::symbols_per_slot; ++l)
-        stream.first_bit[l + 1] =
-            stream.first_bit[l] +
-            static_cast<std::size_t>(elements.symbols[l].count) * element_bits;
-      const std::size_t size = stream.first_bit[nr::symbols_per_slot];
-      stream.soft_bits = View<SoftBit, 1>(state.soft_bits.data() + soft_bits, size);
-      soft_bits += size;
-      stream.masks = View<std::uint8_t, 1>(state.masks.data() + masks, mask_bytes(size));
-      masks += mask_bytes(size);
-      begin_blocks(receptions[handset], options.decode, stream);
-      stream.block_decoded = state.block_decoded.data() + blocks;
-      if (stream.has_blocks)
-        blocks += static_cast<std::size_t>(stream.decode.segmentation.code_blocks);
-      group.layers += stream.layers;
-    }
-  }
-  assert(group.layers <= state.layers_max && soft_bits <= state.soft_bits.size());
-  assert(masks <= state.masks.size() && blocks <= state.block_decoded.size());
-  std::fill_n(state.block_decoded.begin(), blocks, std::uint8_t{0});
-  make_masks(group);
-  return group;
-}
 
 HopReport receive_hop(const ReceiveGroup& group, int index) {
   Hop hop = make_hop(group.channel(), index, group.options.prg_rbs);
@@ -596,15 +383,15 @@ HopReport receive_hop(const ReceiveGroup& group, int index) {
   }
 
   if (report.channel.constant) make_all_weights(group, hop, report.channel, report.inverse_noise);
-  // One worker decodes nearly all blocks as they come; of several each takes the next symbol.
+  // One worker decodes nearly all blocks as they come; of several each takes the next symbols.
   const int shares = group.shares();
-  const int pieces = shares == 1 ? std::min(symbols.count, 1) : symbols.count;
+  const int size = shares == 1 ? std::max(symbols.count, 1) : symbols_together;
   std::array<SymbolSums, nr::symbols_per_slot> sums{};
-  std::atomic<int> next = 0;
+  std::atomic<int> taken = 0;
   group.options.workers.for_each(shares, [&](int share) {
-    for (int piece; (piece = next.fetch_add(1, std::memory_order_relaxed)) < pieces;)
-      receive_piece(group, hop, report.channel, symbols, piece,
-                    pieces == 1 ? symbols.count - 1 : piece, static_cast<std::size_t>(share), sums);
+    for (int i; (i = taken.fetch_add(size, std::memory_order_relaxed)) < symbols.count;)
+      receive_piece(group, hop, report.channel, symbols, i, std::min(i + size, symbols.count),
+                    static_cast<std::size_t>(share), sums);
   });
   for (std::size_t i = 0; i < nr::layers_max; ++i) {
     for (const SymbolSums& part : sums) {

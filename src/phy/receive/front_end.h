@@ -22,6 +22,11 @@ namespace noroshi::phy {
 
 inline constexpr int receive_shares_max = 16;  // of workers
 
+// Blocks of subcarriers whose channel, weights and symbols stay in the nearest cache while the
+// channel moves.
+inline constexpr std::size_t chunk_blocks = 8;
+inline constexpr int symbols_together = 2;  // whose soft bits are made at a time
+
 // Memory of one worker.
 struct ReceiveScratch {
   explicit ReceiveScratch(int rb_count) : dft(rb_count) {}
@@ -35,7 +40,7 @@ struct ReceiveScratch {
   std::vector<cf32> ptrs;         // of one symbol
   DftPlans dft;
 
-  // Soft bits that only pass through: of every layer two symbols' worth.
+  // Soft bits that only pass through (code_blocks.h), stream after stream.
   std::vector<SoftBit> soft_bits;
   std::size_t soft_bits_a_layer = 0;
   std::array<int, nr::layers_max> iterations{};  // of LDPC, by stream
@@ -46,19 +51,9 @@ struct ReceiveWorkspace::State {
 
   int layers_max, antennas_max;
   cpu::EstimateWorkspace estimate;
-<<<<<<< HEAD
   cpu::CovarianceWorkspace covariance;
-  std::vector<float> inverse_covariance;   // planes over blocks
-  std::vector<float> freedom;              // of each block: see phy/estimate
-  std::size_t plane;                       // subcarriers of the carrier, padded
-  std::vector<cf32> pilots;                // [DM-RS symbol, pilot]
-  std::vector<float> weights;              // [block, antenna, layer, re / im, subcarrier]
-  std::vector<float> noise;                // 1 / noise, stream after stream, [subcarrier, layer]
-  std::vector<SoftBit> soft_bits;          // codeword after codeword
-  std::vector<nr::DataElements> elements;  // of each handset
-  std::vector<ReceiveScratch> scratch;     // of each worker
-  std::vector<fec::SchWorkspace> sch;      // of each worker
-=======
+  std::vector<float> inverse_covariance;    // planes over blocks
+  std::vector<float> freedom;               // of each block: see phy/estimate
   std::size_t plane;                        // subcarriers of the carrier, padded
   std::vector<cf32> pilots;                 // [DM-RS symbol, pilot]
   std::vector<float> weights;               // [block, antenna, layer, re / im, subcarrier]
@@ -69,7 +64,6 @@ struct ReceiveWorkspace::State {
   std::vector<nr::DataElements> elements;   // of each handset
   std::vector<ReceiveScratch> scratch;      // of each worker
   std::vector<fec::SchWorkspace> sch;       // of each worker
->>>>>>> 48bf045 (PUSCH: code blocks decoded as their soft bits come, HARQ soft bits kept only of blocks that failed, descrambled while demapping)
 
   // UCI on PUSCH.
   fec::PuschUciLayout layout;
