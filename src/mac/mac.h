@@ -83,6 +83,7 @@ struct Grant {
   struct Ack {
     std::uint8_t harq_id = 0;
     std::uint8_t codewords = 1;
+    SlotCount slot = 0;  // of the PDSCH
   };
   std::array<Ack, acks_max> acks{};
 };

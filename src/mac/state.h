@@ -51,11 +51,7 @@ struct Direction {
 struct AskedUci {
   std::uint32_t handle = 0;  // 0: none
   int count = 0;
-  struct Of {
-    std::uint8_t harq_id = 0, codewords = 1;
-    SlotCount slot = 0;  // of the PDSCH
-  };
-  std::array<Of, acks_max> of{};
+  std::array<Grant::Ack, acks_max> of{};
 };
 inline constexpr std::size_t asked_max = 16;  // on their way; an older one is forgotten
 

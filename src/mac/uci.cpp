@@ -67,10 +67,9 @@ void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& gran
     const std::uint8_t codewords = process.second_tb_bytes > 0 ? 2 : 1;
     if (bits + codewords > bits_max) break;
     process.ack_asked = true;
-    grant.acks[static_cast<std::size_t>(grant.n_acks++)] = {static_cast<std::uint8_t>(id),
-                                                            codewords};
-    asked.of[static_cast<std::size_t>(asked.count++)] = {static_cast<std::uint8_t>(id), codewords,
-                                                         process.slot};
+    const Grant::Ack ack{static_cast<std::uint8_t>(id), codewords, process.slot};
+    grant.acks[static_cast<std::size_t>(grant.n_acks++)] = ack;
+    asked.of[static_cast<std::size_t>(asked.count++)] = ack;
     bits += codewords;
   }
   if (bits == 0) return;
@@ -146,7 +145,7 @@ void Mac::on_pusch_uci(const fapi::PuschUciIndication& indication) {
       csi = 2 * csi + (bit_at(uci.csi_part1.payload.data(), b) ? 1 : 0);
     std::size_t bit = 0;
     for (int a = 0; a < asked->count; ++a) {
-      const AskedUci::Of& of = asked->of[static_cast<std::size_t>(a)];
+      const Grant::Ack& of = asked->of[static_cast<std::size_t>(a)];
       bool ok = true;
       for (int q = 0; q < of.codewords; ++q) ok = bit_at(uci.harq.payload.data(), bit++) && ok;
       HarqProcess& process = handset->downlink.harq.processes[of.harq_id];

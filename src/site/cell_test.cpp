@@ -295,7 +295,7 @@ TEST(Cell, RefusesADownlinkPduWholeAndTheOthersGoOn) {
     p.maintenance.coreset_start_point = 24;
   });
   pdu("dmrs_config_type is 2", [](auto& p) { p.dmrs.dmrs_config_type = 2; });
-  pdu("dmrs_symb_pos is 16388", [](auto& p) { p.dmrs.dmrs_symb_pos |= 1 << 14; });
+  pdu("dmrs_symb_pos is 18436", [](auto& p) { p.dmrs.dmrs_symb_pos |= 1 << 14; });
   pdu("num_dmrs_cdm_grps_no_data is 0", [](auto& p) { p.dmrs.num_dmrs_cdm_grps_no_data = 0; });
   pdu("dmrs.port_mask is 3", [](auto& p) { p.dmrs.dmrs_ports = 3; });
   pdu("dmrs.n_scid is 2", [](auto& p) { p.dmrs.scid = 2; });
@@ -429,7 +429,6 @@ TEST(Cell, ARetransmissionMustFitItsProcess) {
   EXPECT_EQ(uplink.report.crc.crcs[0].tb_crc_status, 1);
   fapi::PuschPdu& again = uplink.ul_tti.pdus[0];
   again.data.new_data = 0;
-  again.data.rv_index = 2;
   const auto tb = uplink.send(again);
   uplink.receive();
   ASSERT_EQ(uplink.cell.refused().count, 0);

@@ -163,8 +163,10 @@ phy::UciPayload Emulation::make_uci(const User& user, const Grant& grant,
   std::size_t bit = 0;
   for (int a = 0; a < grant.n_acks; ++a) {
     const mac::Grant::Ack& ack = grant.acks[static_cast<std::size_t>(a)];
+    const User::Ack& last = user.acks[ack.harq_id];
+    const unsigned right = last.slot == ack.slot ? last.codewords : 0u;
     for (int q = 0; q < ack.codewords; ++q, ++bit)
-      if ((user.acks[ack.harq_id] >> q & 1) != 0)
+      if ((right >> q & 1) != 0)
         bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] | 0x80 >> bit % 8);
   }
   bytes[harq_bytes] =
@@ -219,7 +221,7 @@ int Emulation::downlink(const DownlinkSlot& slot, fapi::UciIndication& uci) {
     } else {
       receive_pdsch(slot, grant, *user, answer, mismatches);
     }
-    user->acks[grant.harq_id] = answer.harq_value;
+    user->acks[grant.harq_id] = {slot.grants.slot, answer.harq_value};
     user->last_sinr_db = answer.dl_sinr_db;
   }
   return mismatches;

@@ -50,8 +50,12 @@ class Emulation {
     float downlink_noise_power;
     float snr_db;
     int receive_antennas, transmit_antennas;
-    // What it made of the last PDSCH of each process, a bit a codeword, and of the last of all.
-    std::array<std::uint8_t, air::harq_processes> acks{};
+    // What it made of the last PDSCH of each process, and when; the SINR of the last of all.
+    struct Ack {
+      SlotCount slot = -1;
+      std::uint8_t codewords = 0;  // bit q: codeword q is right
+    };
+    std::array<Ack, air::harq_processes> acks{};
     float last_sinr_db = 0;
   };
   Emulation(const CellConfig& cell, std::uint64_t seed);

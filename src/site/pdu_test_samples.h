@@ -120,7 +120,7 @@ inline std::vector<NamedPdsch> sample_pdschs() {
   add("eight layers", [](auto& p) {
     p.nr_of_layers = 8;
     p.nr_of_codewords = 2;
-    p.codewords[1] = {.target_code_rate = 6000, .qam_mod_order = 6, .rv_index = 2};
+    p.codewords[1] = {.target_code_rate = 6000, .qam_mod_order = 6, .rv_index = 3};
     p.dmrs.dmrs_symb_pos = 3 << 2 | 3 << 10;
     p.dmrs.dmrs_ports = 0xff;
     p.precoding_and_beamforming = {.num_prgs = 1, .prg_size = 0, .pm_idx = {8}};
