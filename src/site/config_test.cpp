@@ -111,6 +111,38 @@ TEST(Config, SectionsAreOptionalAndTrafficIsAHandsetsOwn) {
   EXPECT_EQ(cell.mac.handsets[1].downlink.mbps, 3);
 }
 
+TEST(Config, AntennasAndLayersAreReadAndLimited) {
+  const auto file = parse(
+      "cell: {receive_antennas: 4, transmit_antennas: 8, downlink_layers_max: 8,\n"
+      "  uplink_layers_max: 2, uplink_group_layers: 4, precoding_group_rbs: 4,\n"
+      "  uci_on_pusch: true, equalizer: mmse_irc,\n"
+      "  handsets: [{transmit_antennas: 2, receive_antennas: 8}]}\n",
+      "f.yaml", false);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  const CellConfig& cell = file->site.cells[0];
+  EXPECT_EQ(cell.transmit_antennas, 8);
+  EXPECT_EQ(cell.downlink_layers_max, 8);
+  EXPECT_EQ(cell.uplink_layers_max, 2);
+  EXPECT_EQ(cell.uplink_group_layers, 4);
+  EXPECT_EQ(cell.precoding_group_rbs, 4);
+  EXPECT_TRUE(cell.uci_on_pusch);
+  EXPECT_EQ(cell.equalizer, phy::Equalizer::mmse_irc);
+  EXPECT_EQ(cell.channels[0].transmit_antennas, 2);
+  const auto says = [](const char* keys, const char* text) {
+    const std::string error = error_of("cell:\n  " + std::string(keys) + "\n  handsets: [{}]\n");
+    EXPECT_NE(error.find(text), std::string::npos) << error;
+    EXPECT_NE(error.find("f.yaml:2:"), std::string::npos) << error;
+  };
+  says("downlink_layers_max: 2", "downlink_layers_max");  // of one antenna
+  says("uplink_layers_max: 3", "uplink_layers_max");      // of two
+  says("uplink_group_layers: 5", "uplink_group_layers");
+  says("transmit_antennas: 9", "transmit_antennas");
+  says("equalizer: best", "equalizer");
+  EXPECT_NE(error_of("cell:\n  handsets: [{transmit_antennas: 3}]\n").find("transmit_antennas"),
+            std::string::npos);
+  EXPECT_TRUE(load("configs/mimo.yaml").ok());
+}
+
 TEST(Config, SeveralCellsHaveNamesAndIdentitiesOfTheirOwn) {
   const auto file = parse(
       "site: {control: /run/noroshi.sock}\n"

@@ -146,6 +146,19 @@ TEST(Site, CarriesFourLayersEachWay) {
   }
 }
 
+TEST(Site, ReceivesWithEachEqualizer) {
+  for (const phy::Equalizer equalizer :
+       {phy::Equalizer::zero_forcing, phy::Equalizer::mmse, phy::Equalizer::mmse_irc}) {
+    SCOPED_TRACE(static_cast<int>(equalizer));
+    SiteConfig config = mimo_site({.downlink_layers = 1, .uplink_layers = 2}, 30, 1);
+    config.cells[0].equalizer = equalizer;
+    const Outcome outcome = run_free(config, 0.2);
+    EXPECT_EQ(outcome.mismatches, 0u);
+    EXPECT_EQ(outcome.ul_lost, 0u);
+    EXPECT_GT(outcome.ul_bits, 300'000u);
+  }
+}
+
 TEST(Site, CarriesTwoCodewords) {
   auto site =
       Site::make(mimo_site({.cell = 8, .handset = 8, .downlink_layers = 8}, 40, 1), free_pace(0.3));

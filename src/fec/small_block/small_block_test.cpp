@@ -240,11 +240,11 @@ TEST(SmallBlock, RefusesWhatIsNoBlock) {
   const auto message = [](const SmallBlock& block) { return check(block).error().message; };
   EXPECT_TRUE(check({1, 1, 1}).ok());
   EXPECT_TRUE(check({11, small_block_coded_bits_max, 8}).ok());
-  EXPECT_NE(message({0, 32, 2}).find("bits 0"), std::string::npos);
-  EXPECT_NE(message({12, 32, 2}).find("bits 12"), std::string::npos);
-  EXPECT_NE(message({5, 0, 2}).find("coded_bits 0"), std::string::npos);
-  EXPECT_NE(message({5, 1 << 21, 2}).find("coded_bits 2097152"), std::string::npos);
-  EXPECT_NE(message({1, 30, 3}).find("bits_per_symbol 3"), std::string::npos);
+  EXPECT_NE(message({0, 32, 2}).find("bits is 0"), std::string::npos);
+  EXPECT_NE(message({12, 32, 2}).find("bits is 12"), std::string::npos);
+  EXPECT_NE(message({5, 0, 2}).find("coded_bits is 0"), std::string::npos);
+  EXPECT_NE(message({5, 1 << 21, 2}).find("coded_bits is 2097152"), std::string::npos);
+  EXPECT_NE(message({1, 30, 3}).find("bits_per_symbol is 3"), std::string::npos);
 }
 
 }  // namespace
