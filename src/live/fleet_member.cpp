@@ -180,10 +180,13 @@ void FleetMember::apply(const fleet::DesiredSite& desired) {
 
 void FleetMember::know_file(const fleet::ModelFile& file, const std::string& path) {
   auto shared = fleet::share_file(*bus_, file_.site.name, path, file.content_hash);
-  if (shared) shared_.push_back(*std::move(shared));
   const std::lock_guard lock(mutex_);
-  if (!shared) fault_ = shared.error().message;
   files_.push_back({file, path});
+  if (shared) {
+    shared_.push_back(*std::move(shared));
+  } else {
+    fault_ = shared.error().message;
+  }
 }
 
 void FleetMember::tell_files() {

@@ -1,7 +1,6 @@
 #include "live/up_command.h"
 
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -79,6 +78,7 @@ std::string site_yaml(const Plan& plan, int site, const std::string& key, const 
   json::object fleet{{"urls", json::array{plan.url}},
                      {"region", region_of(site)},
                      {"prefecture", region_of(site)},
+                     {"models_folder", plan.folder + "/" + name + "-models"},
                      {"key", key},
                      {"ca", ca}};
   return json::serialize(json::object{{"site", {{"name", name}}},
@@ -170,12 +170,6 @@ Result<void> start_part(Part& part) {
   if (!pid) return pid.error();
   part.pid = *pid;
   return {};
-}
-
-bool has_ended(pid_t pid) {
-  siginfo_t info{};
-  return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-         info.si_pid == pid;
 }
 
 // Starts what is not running, where its rest is over.
