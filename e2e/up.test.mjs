@@ -50,7 +50,7 @@ test('drain, place and what is wrong', { skip }, async () => {
   await until('the gateway goes to site2', async () => (await ask(false)).site === 'site2');
   assert.equal(fleet('undrain', 'site1').code, 0);
   assert.equal(fleet('place', up.model, '--copies', '2').code, 0);
-  await until('two copies', () => fleet('models').json.models[0]?.copies === 2);
+  await until('two copies', () => fleet('models').json?.models[0]?.copies === 2);
   const nowhere = fleet('drain', 'nowhere');
   assert.equal(nowhere.code, 1);
   assert.match(nowhere.json.message, /site 'nowhere': the fleet does not know it/);
