@@ -106,8 +106,8 @@ class Cpuset final : public Mechanism {
       rmdir(group.path.c_str());
       return Error{"control group " + group.path.string() + ": " + why + way_out};
     }
-    // Else v1 builds the scheduler's domains anew whenever the processors change: 80 us instead of 6
-    // a write. The parent's domain balances these threads as before. Where it fails it is slower.
+    // Else v1 builds the scheduler's domains anew whenever the processors change: 80 us instead of
+    // 6 a write. The parent's domain balances these threads as before. Where it fails it is slower.
     if (is_v1_) write_text(group.path / "cpuset.sched_load_balance", "0");
     group.cpus_fd = open((group.path / "cpuset.cpus").c_str(), O_WRONLY | O_CLOEXEC);
     const std::lock_guard lock(mutex_);
