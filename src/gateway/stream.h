@@ -6,7 +6,7 @@
 // they came, but for two things. A usage event that only the gateway asked for is taken out. And
 // what comes from a second site after the first one broke off in the middle is made to look like
 // the first one's: id, created and model of its first event, no second role, usage of the whole. A
-// site that first says again what it was to go on from, in one event (vLLM 0.6.3), is not heard
+// site that first says again what it was to go on from, in one event (older vLLM), is not heard
 // there.
 // What stands between two events is never sent in part, so that the stream can go on anywhere.
 //

@@ -23,7 +23,7 @@ namespace json = boost::json;
 using Mode = FakeEngine::Mode;
 
 struct VllmConfig {
-  bool echoes = false;         // what it goes on from (0.6.3 did)
+  bool echoes = false;         // what it goes on from (older ones did)
   bool cached_details = true;  // --enable-prompt-tokens-details
   int breaks_after = -1;       // tokens; then it is gone
   int prompt_tokens = 100;
