@@ -380,9 +380,13 @@ bool parities_hold(const State& state, int iterations) {
     if (row >= ldpc_core_rows)
       walk.own = state.extension_posterior +
                  static_cast<std::size_t>(row - ldpc_core_rows) * vectors * lanes;
-    if (!(has_permute && state.narrow ? row_holds<has_permute>(degree, walk)
-                                      : row_holds<false>(degree, walk)))
-      return false;
+    bool holds = false;
+    if constexpr (has_permute) {
+      holds = state.narrow ? row_holds<true>(degree, walk) : row_holds<false>(degree, walk);
+    } else {
+      holds = row_holds<false>(degree, walk);
+    }
+    if (!holds) return false;
     walk.offset += static_cast<std::size_t>(degree) * vectors;
     walk.column += degree;
   }
