@@ -55,16 +55,17 @@ FileChunk read_chunk(const OpenFile& file, const std::string& site, std::string_
   return chunk;
 }
 
-// Keeps the room for all of it, where the file system can; its size stays what has come.
+// Keeps the room for all of it, where the file system can; its size stays what has come. Asked
+// first: a file system that tries what it has no room for takes everybody's for a moment.
 Result<void> set_aside(const OpenFile& part, const std::string& path, std::uint64_t here,
                        std::uint64_t bytes) {
-  if (fallocate(part.fd(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) return {};
-  if (errno == EOPNOTSUPP || errno == ENOSYS) {
-    std::error_code error;
-    const auto space = std::filesystem::space(std::filesystem::path(path).parent_path(), error);
-    if (!error && space.available >= bytes - here) return {};
-    if (!error) errno = ENOSPC;
-  }
+  std::error_code error;
+  const auto space = std::filesystem::space(std::filesystem::path(path).parent_path(), error);
+  const bool fits = error || space.available >= bytes - here;
+  if (fits && fallocate(part.fd(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0)
+    return {};
+  if (!fits) errno = ENOSPC;
+  if (fits && (errno == EOPNOTSUPP || errno == ENOSYS)) return {};
   return Error{path + ": no place for " + std::to_string(bytes) +
                " bytes: " + std::strerror(errno)};
 }
