@@ -26,12 +26,16 @@ class OpenFile {
     if (fd_ >= 0) close(fd_);
   }
   int fd() const { return fd_; }
-  std::uint64_t size() const {
-    struct stat info {};
-    return fstat(fd_, &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
-  }
+  std::uint64_t size() const { return static_cast<std::uint64_t>(info().st_size); }
+  // On the disk, with what was set aside beyond the end.
+  std::uint64_t allocated() const { return 512 * static_cast<std::uint64_t>(info().st_blocks); }
 
  private:
+  struct stat info() const {
+    struct stat out {};
+    if (fstat(fd_, &out) != 0) return {};
+    return out;
+  }
   int fd_;
 };
 
@@ -57,11 +61,10 @@ FileChunk read_chunk(const OpenFile& file, const std::string& site, std::string_
 
 // Keeps the room for all of it, where the file system can; its size stays what has come. Asked
 // first: a file system that tries what it has no room for takes everybody's for a moment.
-Result<void> set_aside(const OpenFile& part, const std::string& path, std::uint64_t here,
-                       std::uint64_t bytes) {
+Result<void> set_aside(const OpenFile& part, const std::string& path, std::uint64_t bytes) {
   std::error_code error;
   const auto space = std::filesystem::space(std::filesystem::path(path).parent_path(), error);
-  const bool fits = error || space.available >= bytes - here;
+  const bool fits = error || space.available + part.allocated() >= bytes;
   if (fits && fallocate(part.fd(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0)
     return {};
   if (!fits) errno = ENOSPC;
@@ -70,7 +73,8 @@ Result<void> set_aside(const OpenFile& part, const std::string& path, std::uint6
                " bytes: " + std::strerror(errno)};
 }
 
-// One chunk, asked for and checked against what was said before.
+// One chunk, asked for and checked against what was said before. A file that is shorter than
+// what is here already is for the caller to judge.
 Result<FileChunk> ask_chunk(Bus& bus, const FetchConfig& config, std::uint64_t here,
                             std::uint64_t bytes) {
   const auto answer =
@@ -79,6 +83,7 @@ Result<FileChunk> ask_chunk(Bus& bus, const FetchConfig& config, std::uint64_t h
   Result<FileChunk> chunk = parse_chunk(*answer);
   if (!chunk) return chunk.error();
   const std::string who = "site '" + chunk->site + "' ";
+  if (bytes == 0 && chunk->bytes < here) return chunk;
   if (!chunk->error.empty()) return Error{who + "says: " + chunk->error};
   if (bytes != 0 && chunk->bytes != bytes) {
     return Error{who + "says that the file has " + std::to_string(chunk->bytes) + " bytes, and " +
@@ -188,9 +193,14 @@ Result<std::string> fetch_file(
         return Error{what + chunk.error().message + "; " + std::to_string(here) +
                      " bytes are here"};
       }
+      if (chunk->bytes < here) {  // garbage of an earlier sender
+        std::filesystem::remove(part_path, fault);
+        return Error{what + std::to_string(here) + " bytes were here of a file of " +
+                     std::to_string(chunk->bytes) + ", and were thrown away"};
+      }
       if (bytes == 0) {
         bytes = chunk->bytes;
-        if (const auto room = set_aside(part, part_path, here, bytes); !room) {
+        if (const auto room = set_aside(part, part_path, bytes); !room) {
           std::filesystem::remove(part_path, fault);
           return Error{what + room.error().message};
         }

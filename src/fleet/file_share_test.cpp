@@ -104,6 +104,20 @@ TEST_F(FileShareTest, AnotherContentIsThrownAway) {
   EXPECT_FALSE(std::filesystem::exists(path_of("got/" + hash + ".part")));
 }
 
+// A hostile site said that there is more, and sent it.
+TEST_F(FileShareTest, MoreThanThereIsIsThrownAwayAndBegunAgain) {
+  std::filesystem::create_directories(path_of("got"));
+  write("got/" + hash + ".part", content + std::string(1000, 'x'));
+  auto share = share_file(*other, "a", path_of("model.gguf"), hash);
+  ASSERT_TRUE(share && other->flush(wait_s));
+  const auto first = fetch_file(*bus, config(), on);
+  ASSERT_FALSE(first);
+  EXPECT_NE(first.error().message.find("thrown away"), std::string::npos) << first.error().message;
+  const auto again = fetch_file(*bus, config(), on);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_TRUE(read(*again) == content);
+}
+
 TEST_F(FileShareTest, AFullDiskIsSaidBeforeAByteIsWritten) {
   // Two terabytes, as somebody says.
   const FileChunk chunk{
