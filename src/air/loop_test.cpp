@@ -231,6 +231,26 @@ TEST(Loop, HandsetsToCell) {
   }
 }
 
+// A handset's room for a PDSCH of one or two codewords.
+struct Receiver {
+  explicit Receiver(const nr::SharedChannel& pdsch)
+      : harq(pdsch.tb_bits), second_harq(std::max(24, pdsch.second.tb_bits)) {
+    tb[0].resize(static_cast<std::size_t>(pdsch.tb_bits) / 8);
+    tb[1].resize(static_cast<std::size_t>(pdsch.second.tb_bits) / 8);
+    reception.channel = &pdsch;
+    reception.harq = &harq;
+    reception.tb = tb[0];
+    reception.second_harq = &second_harq;
+    reception.second_tb = tb[1];
+  }
+  Receiver(const Receiver&) = delete;
+  Receiver& operator=(const Receiver&) = delete;
+
+  fec::HarqBuffer harq, second_harq;
+  std::array<std::vector<std::uint8_t>, 2> tb;
+  phy::Reception reception;
+};
+
 TEST(Loop, CellToHandset) {
   constexpr std::uint64_t seed = 92;
   Prng prng(seed);
@@ -273,27 +293,20 @@ TEST(Loop, CellToHandset) {
 
     const Result<void> allowed = phy::check_pdsch_receive(carrier, pdsch);
     ASSERT_TRUE(allowed.ok()) << allowed.error().message;
-    fec::HarqBuffer harq(pdsch.tb_bits), second_harq(std::max(24, pdsch.second.tb_bits));
-    std::vector<std::uint8_t> tb(payload.tb[0].size()), second_tb(payload.tb[1].size());
-    phy::Reception reception;
-    reception.channel = &pdsch;
-    reception.harq = &harq;
-    reception.tb = tb;
-    reception.second_harq = &second_harq;
-    reception.second_tb = second_tb;
+    Receiver to(pdsch);
     phy::ReceiveOptions options;
     options.prg_rbs = precoding.group_rbs;
     const phy::ReceiveResult result =
-        pdsch_receive(carrier, slot, reception, grid, options, receive);
+        pdsch_receive(carrier, slot, to.reception, grid, options, receive);
     if (decodable(pdsch.tb_bits, pdsch.limited_buffer_bits, nr::coded_bits(pdsch, 0))) {
       ASSERT_TRUE(result.crc_ok) << "SINR " << result.sinr_db << " EVM " << result.evm;
-      ASSERT_EQ(tb, payload.tb[0]);
+      ASSERT_EQ(to.tb[0], payload.tb[0]);
     }
     if (nr::codewords(pdsch) == 2 &&
         decodable(pdsch.second.tb_bits, pdsch.second.limited_buffer_bits,
                   nr::coded_bits(pdsch, 1))) {
       ASSERT_TRUE(result.second.crc_ok) << "SINR " << result.sinr_db;
-      ASSERT_EQ(second_tb, payload.tb[1]);
+      ASSERT_EQ(to.tb[1], payload.tb[1]);
     }
   }
 }
@@ -344,20 +357,13 @@ TEST(Loop, CellToHandsetWith1024Qam) {
             received[a * plane + i] += gain * out[layer * plane + i];
         }
       add_noise(prng, std::pow(10.0, -4.2), received);
-      fec::HarqBuffer harq(pdsch.tb_bits), second_harq(std::max(24, pdsch.second.tb_bits));
-      std::vector<std::uint8_t> tb(payload.tb[0].size()), second_tb(payload.tb[1].size());
-      phy::Reception reception;
-      reception.channel = &pdsch;
-      reception.harq = &harq;
-      reception.tb = tb;
-      reception.second_harq = &second_harq;
-      reception.second_tb = second_tb;
-      const phy::ReceiveResult result = pdsch_receive(carrier, 5, reception, grid, {}, receive);
+      Receiver to(pdsch);
+      const phy::ReceiveResult result = pdsch_receive(carrier, 5, to.reception, grid, {}, receive);
       EXPECT_TRUE(result.crc_ok) << "SINR " << result.sinr_db << " EVM " << result.evm;
-      EXPECT_EQ(tb, payload.tb[0]);
+      EXPECT_EQ(to.tb[0], payload.tb[0]);
       if (layers > 4) {
         EXPECT_TRUE(result.second.crc_ok);
-        EXPECT_EQ(second_tb, payload.tb[1]);
+        EXPECT_EQ(to.tb[1], payload.tb[1]);
       }
     }
 }

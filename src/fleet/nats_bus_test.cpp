@@ -294,18 +294,9 @@ TEST_F(NatsBusTest, ConnectsOnceAServerComes) {
 class FakeServer {
  public:
   FakeServer() {
-    listen_fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int yes = 1;
-    setsockopt(listen_fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(bind(listen_fd_, generic, size), 0);
-    EXPECT_EQ(getsockname(listen_fd_, generic, &size), 0);
-    EXPECT_EQ(listen(listen_fd_, 1), 0);
-    tcp_port = ntohs(address.sin_port);
+    const Listener listener = listen_on_loopback(1);
+    listen_fd_ = listener.fd;
+    tcp_port = listener.tcp_port;
   }
   FakeServer(const FakeServer&) = delete;
   FakeServer& operator=(const FakeServer&) = delete;

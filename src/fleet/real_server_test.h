@@ -4,7 +4,9 @@
 // with it.
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <chrono>
@@ -74,5 +76,27 @@ class Watched {
   std::condition_variable changed_;
   T value_{};
 };
+
+// A listening socket on a loopback port of the system's choice.
+struct Listener {
+  int fd = -1;
+  int tcp_port = 0;
+};
+inline Listener listen_on_loopback(int backlog) {
+  Listener out;
+  out.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int yes = 1;
+  setsockopt(out.fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  EXPECT_EQ(bind(out.fd, generic, size), 0);
+  EXPECT_EQ(getsockname(out.fd, generic, &size), 0);
+  EXPECT_EQ(listen(out.fd, backlog), 0);
+  out.tcp_port = ntohs(address.sin_port);
+  return out;
+}
 
 }  // namespace noroshi::fleet

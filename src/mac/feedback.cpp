@@ -52,16 +52,24 @@ void Mac::State::feedback(bool is_uplink, Direction& from, HarqProcess& process,
   }
 }
 
+namespace {
+
+// What an indication speaks of: nullptr where nothing of that name is on its way.
+HarqProcess* in_flight(Handset* handset, Direction Handset::*direction, std::uint8_t harq_id) {
+  if (handset == nullptr || harq_id >= harq_processes) return nullptr;
+  HarqProcess& process = (handset->*direction).harq.processes[harq_id];
+  return process.state == HarqProcess::State::in_flight ? &process : nullptr;
+}
+
+}  // namespace
+
 void Mac::on_crc(const fapi::CrcIndication& indication) {
   State& state = *state_;
   for (int i = 0; i < indication.n_crcs; ++i) {
     const auto& crc = indication.crcs[i];
     Handset* const handset = state.find(crc.rnti);
-    HarqProcess* const process = handset == nullptr || crc.harq_id >= harq_processes
-                                     ? nullptr
-                                     : &handset->uplink.harq.processes[crc.harq_id];
-    if (process == nullptr || process->state != HarqProcess::State::in_flight ||
-        process->handle != crc.handle) {
+    HarqProcess* const process = in_flight(handset, &Handset::uplink, crc.harq_id);
+    if (process == nullptr || process->handle != crc.handle) {
       ++state.uplink.feedback_stale;
       continue;
     }
@@ -75,11 +83,8 @@ void Mac::on_uci(const fapi::UciIndication& indication) {
   for (int i = 0; i < indication.n_ucis; ++i) {
     const auto& uci = indication.ucis[i];
     Handset* const handset = state.find(uci.rnti);
-    HarqProcess* const process = handset == nullptr || uci.harq_id >= harq_processes
-                                     ? nullptr
-                                     : &handset->downlink.harq.processes[uci.harq_id];
-    if (process == nullptr || process->state != HarqProcess::State::in_flight ||
-        slot_name(process->slot, state.config.carrier.scs_khz) != name) {
+    HarqProcess* const process = in_flight(handset, &Handset::downlink, uci.harq_id);
+    if (process == nullptr || slot_name(process->slot, state.config.carrier.scs_khz) != name) {
       ++state.downlink.feedback_stale;
       continue;
     }

@@ -129,6 +129,13 @@ SiteConfig mimo_site(const Antennas& antennas, double snr_db, int handsets) {
   return config;
 }
 
+// Every block arrived, after HARQ, and as it was sent.
+void expect_clean(const CellCounters& c) {
+  EXPECT_EQ(c.payload_mismatches.load(), 0u);
+  EXPECT_EQ(c.refused_pdus.load(), 0u);
+  EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+}
+
 TEST(Site, CarriesFourLayersEachWay) {
   for (const int group_rbs : {0, 4}) {
     SCOPED_TRACE(group_rbs);
@@ -136,9 +143,7 @@ TEST(Site, CarriesFourLayersEachWay) {
     ASSERT_TRUE(site.ok()) << site.error().message;
     ASSERT_TRUE(site->run().ok());
     const CellCounters& c = site->counters(0);
-    EXPECT_EQ(c.payload_mismatches.load(), 0u);
-    EXPECT_EQ(c.refused_pdus.load(), 0u);
-    EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+    expect_clean(c);
     // A layer alone gives 4.5 and 1.5 Mb at most.
     EXPECT_GT(c.dl_bits.load(), 8'000'000u);
     EXPECT_GT(c.ul_bits.load(), 2'500'000u);
@@ -165,9 +170,7 @@ TEST(Site, CarriesTwoCodewords) {
   ASSERT_TRUE(site.ok()) << site.error().message;
   ASSERT_TRUE(site->run().ok());
   const CellCounters& c = site->counters(0);
-  EXPECT_EQ(c.payload_mismatches.load(), 0u);
-  EXPECT_EQ(c.refused_pdus.load(), 0u);
-  EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+  expect_clean(c);
   EXPECT_GT(c.dl_layers.load(), 9 * c.dl_tb.load() / 2);
 }
 
@@ -202,9 +205,7 @@ TEST(Site, BringsHarqAckOnPusch) {
     ASSERT_TRUE(site.ok()) << site.error().message;
     ASSERT_TRUE(site->run().ok());
     const CellCounters& c = site->counters(0);
-    EXPECT_EQ(c.payload_mismatches.load(), 0u);
-    EXPECT_EQ(c.refused_pdus.load(), 0u);
-    EXPECT_EQ(c.dl_tb_lost.load() + c.ul_tb_lost.load(), 0u);
+    expect_clean(c);
     EXPECT_GT(c.dl_bits.load(), 4'000'000u);
     EXPECT_GT(c.ul_uci.load(), 80u);  // of 200 uplink slots
     EXPECT_LE(c.ul_uci_lost.load(), c.ul_uci.load() / 50);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <initializer_list>
 
 #include "site/slot_guard.h"
 
@@ -19,6 +20,19 @@ std::vector<std::uint16_t> rntis(const mac::MacConfig& mac) {
 
 void add_relaxed(std::atomic<std::uint64_t>& counter, std::uint64_t count = 1) {
   counter.fetch_add(count, std::memory_order_relaxed);
+}
+
+// The first of the first ring that has one.
+template <class T>
+bool take(std::initializer_list<Ring<T>*> rings, T& out) {
+  for (Ring<T>* ring : rings) {
+    if (const T* next = ring->front(); next != nullptr) {
+      out = *next;
+      ring->pop();
+      return true;
+    }
+  }
+  return false;
 }
 
 // FNV-1a, a word at a time.
@@ -107,26 +121,10 @@ void SlotLoop::note_refused(const RefusedPdus& refused, Ring<RefusedPdu>& ring) 
 }
 
 bool SlotLoop::take_refused(RefusedPdu& refused) {
-  for (Ring<RefusedPdu>* ring : {&refused_downlink_, &refused_uplink_}) {
-    if (const RefusedPdu* next = ring->front(); next != nullptr) {
-      refused = *next;
-      ring->pop();
-      return true;
-    }
-  }
-  return false;
+  return take({&refused_downlink_, &refused_uplink_}, refused);
 }
 
-bool SlotLoop::take_late(LateSlot& late) {
-  for (Ring<LateSlot>* ring : {&late_downlink_, &late_uplink_}) {
-    if (const LateSlot* next = ring->front(); next != nullptr) {
-      late = *next;
-      ring->pop();
-      return true;
-    }
-  }
-  return false;
-}
+bool SlotLoop::take_late(LateSlot& late) { return take({&late_downlink_, &late_uplink_}, late); }
 
 void SlotLoop::downlink_tick(SlotCount now) {
   const SlotScope scope;

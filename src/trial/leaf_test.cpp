@@ -44,14 +44,9 @@ sockaddr_in loopback(int tcp_port) {
 class Way {
  public:
   explicit Way(int to) : to_(to) {
-    listen_fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in at = loopback(0);
-    socklen_t size = sizeof at;
-    auto* generic = reinterpret_cast<sockaddr*>(&at);
-    EXPECT_EQ(bind(listen_fd_, generic, size), 0);
-    EXPECT_EQ(getsockname(listen_fd_, generic, &size), 0);
-    EXPECT_EQ(listen(listen_fd_, 8), 0);
-    tcp_port = ntohs(at.sin_port);
+    const fleet::Listener listener = fleet::listen_on_loopback(8);
+    listen_fd_ = listener.fd;
+    tcp_port = listener.tcp_port;
     thread_ = std::thread([this] { carry(); });
   }
   Way(const Way&) = delete;
