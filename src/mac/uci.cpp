@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/units.h"
+#include "fec/uci/beta_offset_tables.h"
 #include "mac/precoding.h"
 #include "mac/state.h"
 
@@ -25,18 +26,10 @@ constexpr int uci_code_rate_x10240 = 1200;
 constexpr int elements_a_bit = 4;
 constexpr int crc_bits_max = 11;
 
-// TS 38.213 tables 9.3-1 and 9.3-2, as far as they are of use here.
-constexpr std::array<double, 12> harq_betas = {1,    2, 2.5, 3.125,  4,      5,
-                                               6.25, 8, 10,  12.625, 15.875, 20};
-constexpr std::array<double, 19> csi_betas = {1.125, 1.25,  1.375,  1.625,  1.75, 2, 2.25,
-                                              2.5,   2.875, 3.125,  3.5,    4,    5, 6.25,
-                                              8,     10,    12.625, 15.875, 20};
-
-// The first that is enough, else the last.
-template <std::size_t n>
-std::uint8_t beta_index(const std::array<double, n>& betas, double enough) {
+// The first index whose offset is enough, else the last.
+std::uint8_t beta_index(View<const std::int16_t, 1> offsets_x8, double enough) {
   std::size_t index = 0;
-  while (index + 1 < n && betas[index] < enough) ++index;
+  while (index + 1 < offsets_x8.size() && offsets_x8[index] < 8 * enough) ++index;
   return static_cast<std::uint8_t>(index);
 }
 
@@ -81,8 +74,8 @@ void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& gran
   const double beta = elements_a_bit * data_bits_an_element;
   pdu.uci = {.harq_ack_bit_length = static_cast<std::uint16_t>(bits),
              .csi_part1_bit_length = csi_bits,
-             .beta_offset_harq_ack = beta_index(harq_betas, beta),
-             .beta_offset_csi1 = beta_index(csi_betas, beta)};
+             .beta_offset_harq_ack = beta_index(fec::harq_beta_offsets_x8, beta),
+             .beta_offset_csi1 = beta_index(fec::csi_beta_offsets_x8, beta)};
   ++uplink.uci_pdus;
 }
 
