@@ -26,7 +26,7 @@ export async function startFleet(...args) {
     const out = spawnSync(NOROSHI_BIN, ['fleet', ...command, '--folder', folder, '--json'], {
       encoding: 'utf8',
     });
-    return { code: out.status, stderr: out.stderr, json: out.stdout ? JSON.parse(out.stdout) : null };
+    return { code: out.status ?? out.signal, stderr: out.stderr, json: out.stdout ? JSON.parse(out.stdout) : null };
   };
   return {
     ...up,

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <nats/nats.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 
 #include "base/prng.h"
 #include "base/process.h"
+#include "fleet/nkey.h"
 #include "fleet/real_server_test.h"
 
 namespace noroshi::fleet {
@@ -290,7 +292,7 @@ TEST_F(NatsBusTest, ConnectsOnceAServerComes) {
   } while (heard.get() == 0);
 }
 
-// A server that says some of its greeting to the first client and then takes no more.
+// A server that says some of its greeting to its first clients and then takes no more.
 class FakeServer {
  public:
   FakeServer() {
@@ -302,19 +304,25 @@ class FakeServer {
   FakeServer& operator=(const FakeServer&) = delete;
   ~FakeServer() { hang_up(); }
 
-  void greet(std::string_view words) {
+  // Only the last one finds no listener behind it.
+  void greet(std::string_view words, bool last = true) {
+    hang_up();
     client_fd_ = accept(listen_fd_, nullptr, nullptr);
     EXPECT_GE(client_fd_, 0);
     EXPECT_EQ(write(client_fd_, words.data(), words.size()), static_cast<ssize_t>(words.size()));
-    close(listen_fd_);
+    if (last) close(listen_fd_);
   }
-  // To what the client says after the greeting.
-  void answer(std::string_view words) {
+  // What the client says after the greeting, up to its first PING or its end.
+  std::string hear() {
     std::string heard;
     char byte = 0;
     while (heard.find("PING\r\n") == std::string::npos && read(client_fd_, &byte, 1) == 1) {
       heard += byte;
     }
+    return heard;
+  }
+  void answer(std::string_view words) {
+    hear();
     EXPECT_EQ(write(client_fd_, words.data(), words.size()), static_cast<ssize_t>(words.size()));
   }
   void hang_up() {
@@ -413,6 +421,41 @@ TEST_F(NatsGreetingTest, AConnectionThatTheServerEndsIsMadeAgain) {
   expect_alive();
 }
 
+// libnats takes a signature that begins with a zero byte for none, and the server would refuse us.
+TEST(NatsKeyTest, AnUnluckyNonceIsNotSigned) {
+  TemporaryFolder folder;
+  const std::string path = (folder.path / "key.nk").string();
+  const Nkey key = nkey_from({1, 2, 3});
+  ASSERT_TRUE(write_nkey(key, path));
+  const auto first_byte = [&key](const std::string& nonce) {
+    unsigned char* signature = nullptr;
+    int size = 0;
+    EXPECT_EQ(nats_Sign(key.seed.c_str(), nonce.c_str(), &signature, &size), NATS_OK);
+    const unsigned char byte = signature[0];
+    std::free(signature);
+    return byte;
+  };
+  ASSERT_EQ(nats_Open(-1), NATS_OK);
+  int n = 0;
+  while (first_byte(std::to_string(n)) != 0) ++n;
+  int other = n + 1;
+  while (first_byte(std::to_string(other)) == 0) ++other;
+  const auto info = [](int nonce) {
+    return R"(INFO {"server_id":"FAKE","version":"2.9.10","proto":1,"nonce":")" +
+           std::to_string(nonce) + "\"}\r\n";
+  };
+  FakeServer fake;
+  const auto bus = connect_nats({.urls = {"nats://127.0.0.1:" + std::to_string(fake.tcp_port)},
+                                 .name = "unlucky",
+                                 .nkey_seed_path = path},
+                                0);
+  ASSERT_TRUE(bus) << bus.error().message;
+  fake.greet(info(n), false);
+  EXPECT_EQ(fake.hear(), "");
+  fake.greet(info(other));
+  EXPECT_NE(fake.hear().find(R"("sig":")"), std::string::npos);
+}
+
 TEST(NatsUrlTest, AnUrlThatIsNoneIsRefusedAtOnce) {
   for (const char* url : {"", "127.0.0.1:4222", "http://a:1", "nats://", "nats://:4222",
                           "nats://a:0", "nats://a:65536", "nats://a:4x", "nats://a b:1"}) {
@@ -424,6 +467,22 @@ TEST(NatsUrlTest, AnUrlThatIsNoneIsRefusedAtOnce) {
   for (const char* url : {"nats://localhost", "nats://[::1]:4222", "tls://a.example:1"}) {
     const auto made = connect_nats({.urls = {url}, .name = "x"}, 0);
     EXPECT_TRUE(made) << url;
+  }
+}
+
+TEST(NatsUrlTest, ACoreThatIsNoneIsRefusedBeforeTheServerStarts) {
+  const auto text_for = [](const std::string& url) {
+    return nats_server_text({.folder = "/tmp", .remotes = {{.url = url}}});
+  };
+  for (const char* url : {"", "http://x", "nats://a:7422", "nats-leaf://", "nats-leaf://x:99999",
+                          "nats-leaf://x:", "tls://a\nb"}) {
+    const auto text = text_for(url);
+    ASSERT_FALSE(text) << url;
+    EXPECT_NE(text.error().message.find("core's URL '" + std::string(url) + "'"), std::string::npos)
+        << text.error().message;
+  }
+  for (const char* url : {"nats-leaf://core.example", "nats-leaf://[::1]:7422", "tls://a:1"}) {
+    EXPECT_TRUE(text_for(url)) << url;
   }
 }
 

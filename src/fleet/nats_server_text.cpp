@@ -1,6 +1,7 @@
 #include <boost/json.hpp>
 
 #include "fleet/nats_server.h"
+#include "fleet/nats_url.h"
 #include "fleet/nkey.h"
 
 namespace noroshi::fleet {
@@ -37,6 +38,10 @@ Result<void> check(const NatsServerConfig& config) {
                    "letters): '" +
                    user.public_key.substr(0, 60) + "'"};
     }
+  }
+  for (const NatsServerConfig::Remote& remote : config.remotes) {
+    const auto parts = parse_nats_url("nats-server: core's URL", remote.url, leaf_schemes, 7422);
+    if (!parts) return parts.error();
   }
   return {};
 }

@@ -122,6 +122,8 @@ class NatsBus final : public Bus {
   void event(const std::string& what) const {
     if (options_.on_event) options_.on_event(what);
   }
+  static natsStatus on_nonce(char** fault, unsigned char** signature, int* size, const char* nonce,
+                             void* self);
   static void on_closed(natsConnection*, void* self);
   static void on_error(natsConnection* connection, natsSubscription*, natsStatus status,
                        void* self);
@@ -141,7 +143,8 @@ class NatsBus final : public Bus {
   // renewed once on each connection.
   std::mutex renewables_mutex_;
   std::set<Renewable*> renewables_;
-  std::thread keeper_;  // makes each connection and waits for its end
+  bool unlucky_nonce_ = false;  // only where a server is greeted
+  std::thread keeper_;          // makes each connection and waits for its end
 };
 
 }  // namespace noroshi::fleet
