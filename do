@@ -143,13 +143,14 @@ all_tests() {
 }
 
 fuzz() {
-  local seconds=${1:-60} program
+  local seconds=${1:-60} program name
   setup test
-  build fuzz
+  build fuzz --target fuzzers
   for program in build/fuzz/*_fuzz; do
-    say "$(basename "$program"), $seconds s"
-    mkdir -p "build/fuzz/corpus/$(basename "$program")"
-    "$program" -max_total_time="$seconds" -timeout=10 "build/fuzz/corpus/$(basename "$program")"
+    name=$(basename "$program")
+    say "$name, $seconds s"
+    "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 "build/fuzz/corpus/$name" \
+      "$(find src -type d -name "${name%_fuzz}_corpus")"
   done
 }
 
