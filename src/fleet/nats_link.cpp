@@ -4,11 +4,9 @@
 
 #include <dirent.h>
 #include <netdb.h>
-#include <openssl/crypto.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cassert>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +14,7 @@
 
 #include "base/prng.h"
 #include "fleet/nats_state.h"
+#include "fleet/nats_tls.h"
 #include "fleet/nats_url.h"
 #include "fleet/nkey.h"
 
@@ -76,11 +75,6 @@ void cut_new_sockets(const std::string& url, const std::set<int>& before) {
   }
   freeaddrinfo(addresses);
 }
-
-// The library's threads may let go of a connection a moment after its bus has ended. When the
-// process ends in that moment they must not find that OpenSSL has put itself away: it is told not
-// to, which it only takes in before it is first used.
-const bool openssl_stays = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr) == 1;
 
 }  // namespace
 
@@ -173,7 +167,9 @@ Result<void> NatsBus::set_options(natsOptions* natives, const std::string& url) 
 
 Result<void> NatsBus::connect(double wait_s) {
   if (options_.urls.empty()) return Error{"NATS: no URL of a server"};
-  assert(openssl_stays);
+  if (!options_.ca_path.empty() && !tls_calls_take_turns()) {
+    return Error{"NATS: this program was linked without its guard of TLS connections"};
+  }
   for (const std::string& url : options_.urls) {
     if (const Result<HostAndPort> parts = split_url(url); !parts) return parts.error();
     natsOptions* natives = nullptr;

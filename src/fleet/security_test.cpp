@@ -1,6 +1,6 @@
 // Keys and permissions at a real nats-server with TLS: would catch a stolen site key that can beat
 // for, command or watch another site, a client without key or with a stranger's, a server that is
-// not the fleet's own.
+// not the fleet's own, threads that break one another's TLS connection.
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <fstream>
 #include <optional>
+#include <thread>
 
 #include "fleet/command.h"
 #include "fleet/keys.h"
+#include "fleet/nats_tls.h"
 #include "fleet/nkey.h"
 #include "fleet/real_server_test.h"
 #include "fleet/report.h"
@@ -215,6 +217,33 @@ TEST_F(SecurityTest, StrangersAndFalseServersAreRefused) {
   while ((*site)->flush(wait_s)) {
   }
   EXPECT_EQ(server->status().restarts, 0);
+}
+
+// The library reads in a thread of its own while all these write.
+TEST_F(SecurityTest, ManyThreadsShareAConnection) {
+  ASSERT_TRUE(tls_calls_take_turns());
+  auto bus = connect(control, "control", "c1");
+  ASSERT_TRUE(bus) << bus.error().message;
+  constexpr int writers = 4;
+  constexpr int each = 2000;
+  Watched<int> heard;
+  const auto all = (*bus)->subscribe("noroshi.control.pulse.*", "", [&](const Message& m) {
+    if (m.data == std::string(1000, m.subject.back())) heard.change([](int& n) { ++n; });
+  });
+  ASSERT_TRUE(all && (*bus)->flush(wait_s));
+  std::vector<std::thread> threads;
+  for (int w = 0; w < writers; ++w) {
+    threads.emplace_back([&bus, letter = static_cast<char>('a' + w)] {
+      const std::string subject = std::string("noroshi.control.pulse.") + letter;
+      for (int n = 0; n < each; ++n) {
+        ASSERT_TRUE((*bus)->publish(subject, std::string(1000, letter)));
+        if (n % 100 != 0) continue;
+        ASSERT_TRUE((*bus)->flush(wait_s));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(heard.wait([](int n) { return n == writers * each; })) << heard.get();
 }
 
 TEST_F(SecurityTest, SecretsAreTheOwnersAlone) {
