@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/line_vector.h"
 #include "fec/bits/bits.h"
 #include "fec/crc/crc.h"
 #include "fec/ldpc/ldpc.h"
@@ -108,7 +109,7 @@ struct HarqBuffer::State {
   // What is held: the transport block of the last new_data.
   int tb_bits = 0;
   int base_graph = 0;
-  std::vector<SoftBit> soft;       // [code block, d]
+  LineVector<SoftBit> soft;        // [code block, d]
   std::vector<int> valid;          // soft bits of each code block that hold something
   std::vector<std::uint8_t> done;  // whether each code block has been decoded
   std::vector<std::uint8_t> bits;  // the decoded transport block with its CRC, packed

@@ -27,6 +27,7 @@
 #include <complex>
 #include <vector>
 
+#include "base/line_vector.h"
 #include "base/units.h"
 #include "base/view.h"
 #include "base/workers.h"
@@ -207,11 +208,11 @@ struct EstimateWorkspace {
   int layers_max = 0;
   CombList combs;  // of the last estimate
   std::array<SmootherChoice, nr::layers_max> choices{};
-  std::vector<float> ls;       // [antenna, comb, time, re / im, pilot]; with keep_residuals: e
-  std::vector<float> mean;     // [antenna, comb, re / im, pilot]
-  std::vector<float> smooth;   // [antenna, layer, time, re / im, subcarrier]
-  std::vector<float> ramp;     // [comb, re / im, subcarrier]
-  std::vector<float> scratch;  // [antenna, 4 planes]
+  LineVector<float> ls;       // [antenna, comb, time, re / im, pilot]; with keep_residuals: e
+  LineVector<float> mean;     // [antenna, comb, re / im, pilot]
+  LineVector<float> smooth;   // [antenna, layer, time, re / im, subcarrier]
+  LineVector<float> ramp;     // [comb, re / im, subcarrier]
+  LineVector<float> scratch;  // [antenna, 4 planes]
 };
 
 ChannelInfo estimate(const EstimateInput& input, EstimateWorkspace& workspace,

@@ -394,7 +394,8 @@ HWY_EXPORT(estimate);
 HWY_EXPORT(channel_at);
 
 EstimateWorkspace::EstimateWorkspace(int rb_max, int antennas, int layers)
-    : plane((static_cast<std::size_t>(rb_max) * 12 + 127) / 128 * 128 + 128),
+    // Rows that are read side by side must not all begin in the same set of the first cache.
+    : plane((static_cast<std::size_t>(rb_max) * 12 + 127) / 128 * 128 + 128 + 32),
       antennas_max(antennas),
       layers_max(layers),
       ls(static_cast<std::size_t>(antennas * layers * estimate_times_max) * plane),

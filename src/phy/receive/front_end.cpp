@@ -144,7 +144,7 @@ cpu::LayerStreams<T> streams_at(const ReceiveGroup& group, T* memory, std::size_
   return out;
 }
 
-View<float, 5> weights_view(const ReceiveGroup& group, std::vector<float>& memory,
+View<float, 5> weights_view(const ReceiveGroup& group, LineVector<float>& memory,
                             std::size_t first_block, std::size_t blocks) {
   const std::size_t antennas = group.grid.extent(0);
   const std::size_t layers = static_cast<std::size_t>(group.layers);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/line_vector.h"
 #include "fec/polar/polar.h"
 #include "fec/uci/pusch_uci.h"
 #include "fec/uci/uci.h"
@@ -31,17 +32,17 @@ inline constexpr int symbols_together = 2;  // whose soft bits are made at a tim
 struct ReceiveScratch {
   explicit ReceiveScratch(int rb_count) : dft(rb_count) {}
 
-  std::vector<cf32> rows;         // [antenna, subcarrier]: an allocation with gaps, closed
-  std::vector<cf32> symbols;      // equalised, stream after stream, [subcarrier, layer]
-  std::vector<cf32> data;         // of one stream, in mapping order
-  std::vector<float> data_noise;  // 1 / noise, the same
-  std::vector<float> weights;     // of a few blocks of subcarriers, where the channel moves
-  std::vector<float> noise;       // 1 / noise as symbols, where the channel moves
-  std::vector<cf32> ptrs;         // of one symbol
+  LineVector<cf32> rows;         // [antenna, subcarrier]: an allocation with gaps, closed
+  LineVector<cf32> symbols;      // equalised, stream after stream, [subcarrier, layer]
+  LineVector<cf32> data;         // of one stream, in mapping order
+  LineVector<float> data_noise;  // 1 / noise, the same
+  LineVector<float> weights;     // of a few blocks of subcarriers, where the channel moves
+  LineVector<float> noise;       // 1 / noise as symbols, where the channel moves
+  std::vector<cf32> ptrs;        // of one symbol
   DftPlans dft;
 
   // Soft bits that only pass through (code_blocks.h), stream after stream.
-  std::vector<SoftBit> soft_bits;
+  LineVector<SoftBit> soft_bits;
   std::size_t soft_bits_a_layer = 0;
   std::array<int, nr::layers_max> iterations{};  // of LDPC, by stream
 };
@@ -52,14 +53,14 @@ struct ReceiveWorkspace::State {
   int layers_max, antennas_max;
   cpu::EstimateWorkspace estimate;
   cpu::CovarianceWorkspace covariance;
-  std::vector<float> inverse_covariance;    // planes over blocks
+  LineVector<float> inverse_covariance;     // planes over blocks
   std::vector<float> freedom;               // of each block: see phy/estimate
   std::size_t plane;                        // subcarriers of the carrier, padded
-  std::vector<cf32> pilots;                 // [DM-RS symbol, pilot]
-  std::vector<float> weights;               // [block, antenna, layer, re / im, subcarrier]
-  std::vector<float> noise;                 // 1 / noise, stream after stream, [subcarrier, layer]
-  std::vector<SoftBit> soft_bits;           // codeword after codeword
-  std::vector<std::uint8_t> masks;          // scrambling bits, codeword after codeword
+  LineVector<cf32> pilots;                  // [DM-RS symbol, pilot]
+  LineVector<float> weights;                // [block, antenna, layer, re / im, subcarrier]
+  LineVector<float> noise;                  // 1 / noise, stream after stream, [subcarrier, layer]
+  LineVector<SoftBit> soft_bits;            // codeword after codeword
+  LineVector<std::uint8_t> masks;           // scrambling bits, codeword after codeword
   std::vector<std::uint8_t> block_decoded;  // the same
   std::vector<nr::DataElements> elements;   // of each handset
   std::vector<ReceiveScratch> scratch;      // of each worker
