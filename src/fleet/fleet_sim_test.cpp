@@ -30,6 +30,7 @@ struct SimSite {
   std::vector<ModelFile> loading;
   std::int64_t loaded_ns = 0;
   int requests = 0;
+  double tokens_per_s = 0;
   bool breaks_with_b = false;
 
   SimSite(MemoryNetwork& network, const std::string& name, const std::string& region,
@@ -64,7 +65,9 @@ struct SimSite {
       report.site.models.push_back({.name = file.name,
                                     .content_hash = file.content_hash,
                                     .places = 4,
-                                    .requests_in_flight = requests});
+                                    .requests_in_flight = requests,
+                                    .prompt_tokens_per_s = 20 * tokens_per_s,
+                                    .tokens_per_s = tokens_per_s});
     }
   }
 };
@@ -298,6 +301,62 @@ TEST_F(FleetSim, PlacesDrainsAndUndrains) {
   EXPECT_EQ(running(hash_a), 2);
   EXPECT_FALSE(ask({.kind = CommandKind::drain, .by = "test", .site = "nowhere"}).ok);
   EXPECT_FALSE(ask({.kind = CommandKind::forget, .by = "test", .site = name}).ok) << "alive";
+}
+
+// A gateway that has asked nobody yet goes by what the sites say of themselves, near and far; a
+// drained site has its share again when it is back, though nobody else fails.
+TEST_F(FleetSim, RequestsGoByReportedSpeedsAndComeBackAfterUndrain) {
+  ASSERT_TRUE(ask(placing(hash_a, 4)).ok);
+  run_ms(4000);
+  for (auto& [name, site] : sites) site->tokens_per_s = name == "b1" ? 25 : 250;
+  gateway::Router router;
+  const auto bus = network.join("gw-new");
+  Feed feed(*bus, clock, {.region = "east", .id = "gw-new", .rtt_ms_other = 2}, sink_of(router));
+  ASSERT_TRUE(feed.start());
+  const auto requests = [&](int count) {
+    std::map<std::string, int> times;
+    for (int i = 0; i < count; ++i) {
+      const gateway::Choice choice = router.choose(
+          {.model = "m", .prompt_tokens = 100, .completion_tokens = 25}, clock.now_ns());
+      EXPECT_TRUE(choice.at);
+      if (!choice.at) break;
+      ++times[choice.at->name];
+      run_ms(100);
+      feed.step();
+      // Alike, but for the weather.
+      const double took_s = 0.11 + 0.01 * (i % 5);
+      router.finished(choice, {gateway::Fate::answered, took_s, 25}, clock.now_ns());
+    }
+    return times;
+  };
+  run_ms(2000);
+  auto times = requests(60);
+  for (const char* site : {"a1", "a2", "b2"}) EXPECT_GE(times[site], 5) << site;
+  EXPECT_EQ(times["b1"], 0) << "ten times slower, it says";
+  ASSERT_TRUE(ask({.kind = CommandKind::drain, .by = "test", .site = "a1"}).ok);
+  run_ms(2000);
+  EXPECT_EQ(requests(30)["a1"], 0);
+  ASSERT_TRUE(ask({.kind = CommandKind::undrain, .by = "test", .site = "a1"}).ok);
+  run_ms(2000);
+  EXPECT_GE(requests(60)["a1"], 5);
+  EXPECT_EQ(router.counters().failures, 0u);
+  // What no site can be is refused, counted, and changes nothing.
+  const std::uint64_t refused = feed.counters().refused;
+  SiteReport lie;
+  lie.site = {.name = "b1", .instance = 3, .region = "east", .host = "h", .tcp_port = 1};
+  lie.site.models = {{.name = "m", .content_hash = hash_a, .tokens_per_s = 250}};
+  const std::string text = report_text(lie);
+  for (const char* speed : {"-1", "1e300", "1E+10", "NaN", "nan", "-1e-300", "\"fast\"", "null"}) {
+    std::string bytes = text;
+    const std::size_t at = bytes.find("\"tokens_per_s\":");
+    ASSERT_NE(at, std::string::npos);
+    const std::size_t from = bytes.find(':', at) + 1;
+    bytes.replace(from, bytes.find_first_of(",}", from) - from, speed);
+    network.send({"noroshi.east.b1.beat", "", bytes});
+  }
+  run_ms(200);
+  EXPECT_EQ(feed.counters().refused - refused, 8u);
+  EXPECT_EQ(requests(30)["b1"], 0);
 }
 
 TEST_F(FleetSim, RollsOutAndRollsBack) {

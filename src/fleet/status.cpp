@@ -47,7 +47,9 @@ json::object site_object(const std::string& name, const Planner& planner, std::i
                       {"content_hash", model.content_hash},
                       {"requests_in_flight", model.requests_in_flight},
                       {"requests_queued", model.requests_queued},
-                      {"places", model.places}});
+                      {"places", model.places},
+                      {"prompt_tokens_per_s", model.prompt_tokens_per_s},
+                      {"tokens_per_s", model.tokens_per_s}});
   }
   out["models"] = std::move(models);
   return out;

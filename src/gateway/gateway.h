@@ -44,6 +44,7 @@
 #include "base/histogram.h"
 #include "base/result.h"
 #include "gateway/route/route.h"
+#include "gateway/speeds.h"
 #include "gateway/tenants.h"
 #include "gateway/usage.h"
 
@@ -129,6 +130,14 @@ class Gateway {
   int tcp_port() const;
   GatewayCounters counters() const;
   const Histogram& time_to_first_token_ns() const;
+  // What a request for the model would find here, and how fast such answers were of late. places,
+  // share: of its engines, that the radio leaves now.
+  struct ModelNow {
+    int requests_in_flight = 0;  // at the engines
+    int requests_queued = 0;
+    Speeds speeds = {};
+  };
+  ModelNow model_now(const std::string& model, double places, double share) const;
   // Of the session of that name; nothing: it had none here, or too long ago.
   std::optional<TurnPlace> last_turn(std::string_view session) const;
 

@@ -183,6 +183,35 @@ TEST_F(GatewayTest, StreamUsageIsPassedAndMetered) {
   EXPECT_EQ(gateway_->counters().tokens_prompt, 7u);
 }
 
+TEST_F(GatewayTest, MeasuresHowFastItsModelAnswers) {
+  start();
+  EXPECT_EQ(gateway_->model_now("m", 0, 1).speeds.tokens_per_s, 0);
+  // The engine says what reading took: 1000 tokens, 800 of them computed in 400 ms.
+  engine_.more_json = R"(,"usage":{"prompt_tokens":1000,"completion_tokens":3},)"
+                      R"("timings":{"prompt_n":800,"prompt_ms":400,"predicted_n":3})";
+  EXPECT_EQ(chat().result_int(), 200u);
+  const Speeds first = gateway_->model_now("m", 0, 1).speeds;
+  EXPECT_NEAR(first.prompt_tokens_per_s, 2000, 1e-6);
+  EXPECT_EQ(first.tokens_per_s, 0) << "three tokens say nothing";
+  EXPECT_GT(first.service_s_mean, 0);
+  EXPECT_NEAR(gateway_->model_now("m", 0, 0.5).speeds.prompt_tokens_per_s, 1000, 1e-6);
+  // Five tokens, the first of which was seen before the others could come.
+  engine_.more_json.clear();
+  engine_.mode = Mode::gated;
+  Client client(port());
+  client.send(test_request("POST", "/v1/chat/completions", stream_body));
+  client.read_until("t0 ");
+  const Gateway::ModelNow during = gateway_->model_now("m", 0, 1);
+  EXPECT_EQ(during.requests_in_flight, 1);
+  EXPECT_EQ(during.requests_queued, 0);
+  engine_.release();
+  client.read_until("[DONE]");
+  while (gateway_->counters().in_flight != 0) sched_yield();
+  EXPECT_GT(gateway_->model_now("m", 0, 1).speeds.tokens_per_s, 0);
+  EXPECT_EQ(gateway_->model_now("m", 0, 1).requests_in_flight, 0);
+  EXPECT_EQ(gateway_->model_now("no such", 0, 1).speeds.prompt_tokens_per_s, 0);
+}
+
 TEST_F(GatewayTest, LetsNothingInWhoseUsageCouldNotBeKept) {
   start();
   may_begin_ = false;

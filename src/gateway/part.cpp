@@ -1,5 +1,6 @@
 // One site's part of an answer: asked, passed on, metered.
 
+#include <algorithm>
 #include <boost/asio/write.hpp>
 
 #include "gateway/context.h"
@@ -121,6 +122,47 @@ net::awaitable<bool> store_stream_usage(Meeting& m, Outcome outcome) {
   co_return co_await store_usage(m, m.stream.usage(), m.stream.counted_here(), outcome);
 }
 
+// --- Speeds ---
+
+namespace {
+
+// Requests at the model's sites beside this one.
+double others_now(const Meeting& m) {
+  const Admission* admission = m.client.shared.admissions.find(m.question.model);
+  return admission == nullptr ? 0 : std::max(0, admission->at_engine() - 1);
+}
+
+double seconds_between(Time from, Time to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+void learn_speeds(Meeting& m, const Usage& usage, const std::optional<PromptTime>& prompt_time) {
+  const double whole_s = seconds_between(m.part_from, std::chrono::steady_clock::now());
+  AnswerTimes times{.whole_s = whole_s};
+  const bool streamed = m.first_content != Time{};
+  if (prompt_time) {
+    times.prompt_tokens = prompt_time->tokens;
+    times.prompt_s = prompt_time->seconds;
+  } else if (streamed) {
+    times.prompt_tokens = usage.prompt_tokens - std::min(usage.prompt_tokens, usage.cached_tokens);
+    times.prompt_s = seconds_between(m.part_from, m.first_content);
+  }
+  if (streamed) {
+    times.tokens = usage.completion_tokens - std::min(usage.completion_tokens, m.tokens_first);
+    times.tokens_s = seconds_between(m.first_content, m.last_content);
+  } else if (prompt_time) {
+    times.tokens = usage.completion_tokens;
+    times.tokens_s = whole_s - prompt_time->seconds;
+  }
+  const Capacity capacity = m.client.shared.router.capacity(m.question.model);
+  const double others = (m.others_before + others_now(m)) / 2;
+  m.client.shared.speeds.learn(
+      m.question.model, times,
+      {.others = others, .places = static_cast<double>(capacity.places), .share = capacity.share});
+}
+
 // --- One site's part ---
 
 net::awaitable<Part> stream_unpaid(Meeting& m) {
@@ -151,7 +193,15 @@ net::awaitable<Part> pass_stream(Meeting& m) {
     if (m.result.client_left) co_return Part::left;
     if (bytes.empty()) break;
     const bool had_content = m.stream.has_content();
+    const std::uint64_t tokens_before = m.stream.tokens_sent();
     const std::string_view events = m.stream.feed(bytes);
+    if (m.stream.tokens_sent() > tokens_before) {
+      m.last_content = std::chrono::steady_clock::now();
+      if (!had_content) {
+        m.first_content = m.last_content;
+        m.tokens_first = m.stream.tokens_sent();
+      }
+    }
     if (m.record.first_byte_ns == 0 && !events.empty()) m.record.first_byte_ns = unix_ns();
     if (m.stream.done() && !co_await store_stream_usage(m, Outcome::answered)) {
       co_return co_await stream_unpaid(m);
@@ -174,6 +224,10 @@ net::awaitable<Part> pass_stream(Meeting& m) {
   }
   give_back(*m.call, m.client.local.pool);
   learn_prompt_time(m, m.stream.prompt_time(), m.stream.prompt_tokens_there());
+  // Of an answer that two sites gave nothing is known of either.
+  if (m.stream.times_resumed() == 0) {
+    learn_speeds(m, m.stream.usage(), m.stream.prompt_time());
+  }
   if (!co_await store_stream_usage(m, Outcome::answered)) co_return co_await stream_unpaid(m);
   co_await end_stream(m, true);
   co_return m.whole ? Part::whole : Part::left;
@@ -221,6 +275,7 @@ net::awaitable<Part> pass_body(Meeting& m) {
   m.record.first_byte_ns = unix_ns();
   const Usage usage = read.usage.value_or(Usage{});
   learn_prompt_time(m, read.prompt_time, usage.prompt_tokens);
+  if (m.asked.endpoint != Endpoint::embeddings) learn_speeds(m, usage, read.prompt_time);
   if (!co_await store_usage(m, usage, !read.usage, Outcome::answered)) {
     m.result.error = api_error::not_metered();
     co_return Part::unpaid;
@@ -243,6 +298,9 @@ net::awaitable<Part> one_part(Meeting& m, std::string_view body) {
                         .id = m.asked.id,
                         .body = seeded.empty() ? body : std::string_view(seeded)};
   tell_session(m, question);
+  m.part_from = std::chrono::steady_clock::now();
+  m.others_before = others_now(m);
+  m.first_content = {};
   const bool answered = co_await ask(*m.call, m.client.local.pool, m.limits(), question);
   if (m.result.client_left) co_return Part::left;
   if (!answered) {

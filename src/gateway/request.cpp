@@ -319,6 +319,12 @@ Admission& Admissions::of(const std::string& model) {
   return *admission;
 }
 
+const Admission* Admissions::find(const std::string& model) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_model_.find(model);
+  return found == by_model_.end() ? nullptr : found->second.get();
+}
+
 void Admissions::close() {
   const std::lock_guard lock(mutex_);
   for (auto& [model, admission] : by_model_) admission->close();

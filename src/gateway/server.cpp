@@ -241,6 +241,18 @@ GatewayCounters Gateway::counters() const {
       .contexts_moved = metrics.contexts_moved.load()};
 }
 
+Gateway::ModelNow Gateway::model_now(const std::string& model, double places, double share) const {
+  ModelNow now;
+  if (const Admission* admission = state_->shared.admissions.find(model)) {
+    now.requests_in_flight = admission->at_engine();
+    now.requests_queued = admission->waiting();
+  }
+  const double others = now.requests_in_flight + now.requests_queued;
+  now.speeds =
+      state_->shared.speeds.speeds(model, {.others = others, .places = places, .share = share});
+  return now;
+}
+
 std::optional<TurnPlace> Gateway::last_turn(std::string_view session) const {
   return state_->shared.turns.find(std::max<std::uint64_t>(1, hash_text(session)));
 }

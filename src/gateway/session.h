@@ -57,6 +57,7 @@ class Admissions {
   Admissions(double wait_max_s, int waiting_max)
       : wait_max_s_(wait_max_s), waiting_max_(waiting_max) {}
   Admission& of(const std::string& model);  // one that some site has: there are only so many
+  const Admission* find(const std::string& model) const;  // null: nobody has asked for it
   void close();
   int waiting() const;
   std::uint64_t shed() const;
@@ -91,6 +92,7 @@ struct Shared {
   RateLimiter rate;
   Admissions admissions;
   Turns turns;
+  SpeedMeter speeds;
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
   std::atomic<std::uint64_t> requests_seen{0};
 

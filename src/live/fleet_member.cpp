@@ -141,7 +141,6 @@ void FleetMember::describe(fleet::SiteReport& report) {
   // The radio's load of the next seconds is taken as that of the last ones, and never as less than
   // now's.
   site.lease_share_forecast = std::min(site.lease_share, share_slow_);
-  const gateway::GatewayCounters counters = service_.gateway->counters();
   const std::vector<Engines::Running> running = service_.engines->running();
   const std::lock_guard lock(mutex_);
   report.fault = fault_;
@@ -162,12 +161,13 @@ void FleetMember::describe(fleet::SiteReport& report) {
     const auto file =
         std::ranges::find_if(files_, [&](const File& f) { return f.path == one.model.path; });
     if (file != files_.end()) model.content_hash = file->file.content_hash;
-    // The gateway counts its requests over all models: each is said to have its share of them.
-    const auto models = static_cast<std::uint64_t>(running.size());
-    model.requests_queued = static_cast<int>(counters.waiting / models);
-    const std::uint64_t working =
-        counters.in_flight > counters.waiting ? counters.in_flight - counters.waiting : 0;
-    model.requests_in_flight = static_cast<int>((working + models - 1) / models);
+    const gateway::Gateway::ModelNow now =
+        service_.gateway->model_now(model.name, model.places, site.lease_share);
+    model.requests_in_flight = now.requests_in_flight;
+    model.requests_queued = now.requests_queued;
+    model.prompt_tokens_per_s = now.speeds.prompt_tokens_per_s;
+    model.tokens_per_s = now.speeds.tokens_per_s;
+    model.service_s_mean = now.speeds.service_s_mean;
   }
   site.ready = !site.models.empty();
   report.fault = report.fault.substr(0, 200);

@@ -4,6 +4,8 @@
 // of route.h: the router computes it in double precision once per change and keeps it as floats.
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "gateway/route/candidates.h"
@@ -26,7 +28,37 @@ struct CopyLoad {
   double tokens_per_s = 1;
   double service_s = 1;
   double slowness = 1;  // learned: times as long as the report lets expect
+  // Which of prompt_tokens_per_s, tokens_per_s, service_s the site itself has told.
+  std::array<bool, 3> told = {};
+  // What tokens_per_s is, and so what slowness was learned against.
+  enum class Basis : std::uint8_t { assumed, others, told } basis = Basis::assumed;
 };
+
+// What the copies of one content tell of themselves, together: the mean, by ratios, stands in for
+// what a copy has not told yet. So a site that has answered nothing so far is taken to be like the
+// others, and is asked. Logarithms, for rates span decades and one liar shall not decide.
+struct ToldSpeeds {
+  std::array<double, 3> logs = {};
+  std::array<std::uint64_t, 3> copies = {};
+
+  // With (sign 1) or without (-1) what this copy told.
+  void count(const CopyLoad& load, int sign) {
+    const std::array<double, 3> values = {load.prompt_tokens_per_s, load.tokens_per_s,
+                                          load.service_s};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!load.told[i]) continue;
+      copies[i] += static_cast<std::uint64_t>(sign);
+      // Nobody's is nothing, whatever was rounded.
+      logs[i] = copies[i] == 0 ? 0 : logs[i] + sign * std::log(values[i]);
+    }
+  }
+  double mean(std::size_t i, double otherwise) const {
+    return copies[i] > 0 ? std::exp(logs[i] / static_cast<double>(copies[i])) : otherwise;
+  }
+};
+
+// A number that is not one of a working engine would be none in floats.
+inline constexpr double told_min = 1e-3;
 
 inline double requests_there(const CopyLoad& load) { return load.others + load.own; }
 

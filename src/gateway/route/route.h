@@ -12,10 +12,15 @@
 // Those before it are the last report's, with this gateway's own requests counted live, so that a
 // burst between two reports does not run to one site. Of the few best (those within a band of the
 // best) two are drawn and the better one is taken, so that many gateways with the same old reports
-// do not run to one site either. A prompt's beginning that a site has in its cache costs nothing
-// there (prefix.h), and so does the context of a session's last turn; but only while the site has a
-// place for it, so that a loved prompt cannot fill a site up. Of the
-// best, one where that saves more than the band of its time to the first token is taken undrawn.
+// do not run to one site either. Rates are the sites' own, as they measure them; one that has
+// answered nothing yet is taken to be like the others. What this gateway's requests really take is
+// learned beside that, of each copy and, more loosely, of all copies of a model file: own figures
+// win while they are fresh, and with each further report a copy's goes back to what all share.
+//
+// A prompt's beginning that a site has in its cache costs nothing there (prefix.h), and so does the
+// context of a session's last turn; but only while the site has a place for it, so that a loved
+// prompt cannot fill a site up. Of the best, one where that saves more than the band of its time to
+// the first token is taken undrawn.
 //
 // A site that failed in band is the last resort until its time is over (2 s, doubled at each
 // failure in a row, 30 s at most). Nothing is dropped for age: with the bus dead the router works

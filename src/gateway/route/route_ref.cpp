@@ -1,14 +1,13 @@
 #include "gateway/route/route_ref.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "gateway/route/copy_load.h"
 #include "gateway/route/prefix.h"
 
 namespace noroshi::gateway::ref {
 namespace {
-
-double or_assumed(double value, double assumed) { return value > 0 ? value : assumed; }
 
 double share_of(const SiteState& state) {
   return (state.lease_share + state.lease_share_forecast) / 2;
@@ -36,8 +35,20 @@ void PlainRouter::update(const SiteState& state) {
     Copy& copy = site.copies[{model.name, model.content_hash}];
     copy.listed = true;
     if (copy.born == 0) copy.born = ++born_;
-    copy.slowness = 1 + 0.98 * (copy.slowness - 1);
     copy.report = model;
+    const std::pair which(model.name, model.content_hash);
+    copy.prompt_tokens_per_s =
+        told_or_mean(which, copy, &ModelAtSite::prompt_tokens_per_s, config_.prompt_tokens_per_s);
+    copy.tokens_per_s = told_or_mean(which, copy, &ModelAtSite::tokens_per_s, config_.tokens_per_s);
+    copy.service_s = told_or_mean(which, copy, &ModelAtSite::service_s_mean, config_.service_s);
+    double& common = slowness_.try_emplace(which, 1).first->second;
+    const int others = others_that_told(which, copy);
+    if (model.tokens_per_s > 0 && others == 0 && copy.basis != Basis::told) common = 1;
+    const Basis basis = model.tokens_per_s > 0 ? Basis::told
+                        : others > 0           ? Basis::others
+                                               : Basis::assumed;
+    copy.slowness = basis == copy.basis ? common + 0.98 * (copy.slowness - common) : common;
+    copy.basis = basis;
     copy.others = std::max(
         0.0, static_cast<double>(model.requests_in_flight + model.requests_queued) - copy.own);
   }
@@ -48,6 +59,33 @@ void PlainRouter::update(const SiteState& state) {
     });
     if (!listed) unlist(site, entry.first);
   }
+}
+
+int PlainRouter::others_that_told(const std::pair<std::string, std::string>& which,
+                                  const Copy& of) const {
+  int told = 0;
+  for (const auto& [name, site] : sites_) {
+    const auto found = site.copies.find(which);
+    if (found == site.copies.end() || &found->second == &of) continue;
+    told += found->second.listed && found->second.report.tokens_per_s > 0 ? 1 : 0;
+  }
+  return told;
+}
+
+double PlainRouter::told_or_mean(const std::pair<std::string, std::string>& which, const Copy& of,
+                                 double ModelAtSite::*field, double assumed) const {
+  if (of.report.*field > 0) return std::max(of.report.*field, told_min);
+  double product = 0;
+  int told = 0;
+  for (const auto& [name, site] : sites_) {
+    const auto found = site.copies.find(which);
+    if (found == site.copies.end() || !found->second.listed) continue;
+    const double value = found->second.report.*field;
+    if (!(value > 0)) continue;
+    product += std::log(std::max(value, told_min));
+    ++told;
+  }
+  return told > 0 ? std::exp(product / told) : assumed;
 }
 
 // A copy with a request there is remembered until that is done.
@@ -86,14 +124,12 @@ double PlainRouter::score(const Site& site, const Copy& copy, double prompt,
   const double there = copy.others + copy.own;
   double wait = 0;
   if (m.places > 0 && there >= open) {
-    wait =
-        (there - open + 1) / open * or_assumed(m.service_s_mean, config_.service_s) * copy.slowness;
+    wait = (there - open + 1) / open * copy.service_s * copy.slowness;
   }
   const double slow = slow_at(site, copy);
   const double backlog = std::max(0.0, static_cast<double>(copy.reads_until_ns - now_ns_) / 1e9);
   return site.report.rtt_ms / 1e3 + wait + backlog + (site.suspected ? suspect_penalty_s : 0) +
-         slow * (prompt / or_assumed(m.prompt_tokens_per_s, config_.prompt_tokens_per_s) +
-                 completion / or_assumed(m.tokens_per_s, config_.tokens_per_s));
+         slow * (prompt / copy.prompt_tokens_per_s + completion / copy.tokens_per_s);
 }
 
 bool PlainRouter::has_room(const Site& site, const Copy& copy) const {
@@ -212,11 +248,9 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
     if (is_sessions(one)) cached = std::max<std::int64_t>(cached, turn.tokens);
     one.cached_tokens = static_cast<int>(std::clamp<std::int64_t>(cached, 0, ask.prompt_tokens));
     one.score_s = score(site, copy, ask.prompt_tokens - one.cached_tokens, ask.completion_tokens);
-    const ModelAtSite& m = copy.report;
     const double slow = slow_at(site, copy);
-    one.saved_s =
-        slow * one.cached_tokens / or_assumed(m.prompt_tokens_per_s, config_.prompt_tokens_per_s);
-    one.answer_s = slow * ask.completion_tokens / or_assumed(m.tokens_per_s, config_.tokens_per_s);
+    one.saved_s = slow * one.cached_tokens / copy.prompt_tokens_per_s;
+    one.answer_s = slow * ask.completion_tokens / copy.tokens_per_s;
   }
   std::ranges::stable_sort(all, {}, &Scored::score_s);
   std::size_t best = 0;
@@ -255,10 +289,10 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
   for (std::size_t i = 0; i < std::min(all.size(), best + 1); ++i) {
     choice.best_scores.push_back(all[i].score_s);
   }
-  copy.reads_until_ns = reads_until_ns(
-      copy.reads_until_ns, now_ns,
-      slow_at(sites_[choice.site], copy) * (ask.prompt_tokens - choice.cached_tokens) /
-          or_assumed(copy.report.prompt_tokens_per_s, config_.prompt_tokens_per_s));
+  copy.reads_until_ns =
+      reads_until_ns(copy.reads_until_ns, now_ns,
+                     slow_at(sites_[choice.site], copy) *
+                         (ask.prompt_tokens - choice.cached_tokens) / copy.prompt_tokens_per_s);
   copy.own += 1;
   give(copy, ask.prefix_blocks);
   if (ask.session != 0)
@@ -289,6 +323,8 @@ void PlainRouter::finished(const std::string& name, const std::string& model,
     if (expected_s > 0 && fared.took_s > 0) {
       const double ratio = std::clamp(fared.took_s / expected_s, 0.1, 100.0);
       copy.slowness = std::clamp(copy.slowness * (1 + 0.1 * (ratio - 1)), 0.05, 50.0);
+      double& common = slowness_.at({model, content_hash});
+      common += 0.1 * (copy.slowness - common);
     }
   }
   if (!copy.listed) unlist(site, {model, content_hash});

@@ -43,11 +43,17 @@ class PlainRouter {
     std::uint64_t stamp = 0;
     std::uint64_t age = 0;
   };
+  enum class Basis : std::uint8_t { assumed, others, told };
   struct Copy {
     ModelAtSite report;
     double others = 0;
     double own = 0;
     double slowness = 1;
+    Basis basis = Basis::assumed;  // of slowness
+    // As told, or the mean of the other copies at its last report.
+    double prompt_tokens_per_s = 1;
+    double tokens_per_s = 1;
+    double service_s = 1;
     std::uint64_t clock = 0;
     std::map<std::uint64_t, Block> blocks;
     bool listed = false;
@@ -70,6 +76,9 @@ class PlainRouter {
     double saved_s = 0;   // by what is cached
     double answer_s = 0;  // of the score
   };
+  double told_or_mean(const std::pair<std::string, std::string>& which, const Copy& of,
+                      double ModelAtSite::*field, double assumed) const;
+  int others_that_told(const std::pair<std::string, std::string>& which, const Copy& of) const;
   double slow_at(const Site& site, const Copy& copy) const;
   double score(const Site& site, const Copy& copy, double prompt, double completion) const;
   bool has_room(const Site& site, const Copy& copy) const;
@@ -83,6 +92,7 @@ class PlainRouter {
   Prng prng_;
   std::int64_t now_ns_ = 0;  // of the decision
   std::map<std::string, Site> sites_;
+  std::map<std::pair<std::string, std::string>, double> slowness_;  // of all copies of a content
   std::map<std::string, std::vector<std::string>> allowed_;
   std::map<std::string, std::vector<std::string>> hashes_;  // of a model, in the order heard of
   struct Turn {

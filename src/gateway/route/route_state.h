@@ -39,6 +39,8 @@ struct Content {
   std::uint64_t unlimited = 0;  // of the candidates, those without a limit of places
   double places = 0;            // of the others
   double open = 0;
+  ToldSpeeds told = {};  // by the copies that are listed
+  double slowness = 1;   // learned of all copies: where that of one goes which is not asked
 };
 
 struct Model {

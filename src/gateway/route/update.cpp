@@ -15,9 +15,8 @@ constexpr double slowness_weight = 0.1;  // of one request
 constexpr std::int64_t epoch_ns_max = 16'000'000'000;
 constexpr double slowness_min = 0.05;
 constexpr double slowness_max = 50;
-constexpr double slowness_kept = 0.98;  // of what was learned beyond the reports, at each report
-
-double known_or(double value, double assumed) { return value > 0 ? value : assumed; }
+constexpr double slowness_kept = 0.98;   // of what was learned of a copy alone, at each report
+constexpr double slowness_shared = 0.1;  // of what a request teaches of its copy, of all copies
 
 bool same_address(const SiteAddress& address, const SiteState& state) {
   return address.name == state.name && address.region == state.region &&
@@ -27,7 +26,7 @@ bool same_address(const SiteAddress& address, const SiteState& state) {
 }
 
 CopyLoad load_of(const SiteState& state, const ModelAtSite& model, const RouterConfig& config,
-                 const CopyLoad& before) {
+                 const Content& content, const CopyLoad& before) {
   CopyLoad load;
   load.rtt_s = state.rtt_ms / 1e3;
   load.share_now = state.lease_share;
@@ -36,10 +35,19 @@ CopyLoad load_of(const SiteState& state, const ModelAtSite& model, const RouterC
   load.reported = model.requests_in_flight + model.requests_queued;
   load.own = before.own;
   load.others = std::max(0.0, load.reported - load.own);
-  load.prompt_tokens_per_s = known_or(model.prompt_tokens_per_s, config.prompt_tokens_per_s);
-  load.tokens_per_s = known_or(model.tokens_per_s, config.tokens_per_s);
-  load.service_s = known_or(model.service_s_mean, config.service_s);
-  load.slowness = 1 + slowness_kept * (before.slowness - 1);
+  const auto known = [&](std::size_t i, double told, double assumed) {
+    load.told[i] = told > 0;
+    return load.told[i] ? std::max(told, told_min) : content.told.mean(i, assumed);
+  };
+  load.prompt_tokens_per_s = known(0, model.prompt_tokens_per_s, config.prompt_tokens_per_s);
+  load.tokens_per_s = known(1, model.tokens_per_s, config.tokens_per_s);
+  load.service_s = known(2, model.service_s_mean, config.service_s);
+  load.basis = load.told[1]                 ? CopyLoad::Basis::told
+               : content.told.copies[1] > 0 ? CopyLoad::Basis::others
+                                            : CopyLoad::Basis::assumed;
+  load.slowness = load.basis == before.basis
+                      ? content.slowness + slowness_kept * (before.slowness - content.slowness)
+                      : content.slowness;
   return load;
 }
 
@@ -131,7 +139,10 @@ void Router::State::unlist(std::uint32_t number) {
   Content& content = contents[copy.content];
   if (copy.slot != Candidates::absent) count_places(content, copy.load, -1);
   content.candidates.remove(copy.slot);
-  if (copy.listed) --content.copies;
+  if (copy.listed) {
+    --content.copies;
+    content.told.count(copy.load, -1);
+  }
   copy.listed = false;
   if (copy.load.own > 0) return;
   std::erase(sites[copy.site].copies, number);
@@ -163,9 +174,18 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
     Copy& copy = copies[copy_number];
     Content& content = contents[copy.content];
     if (copy.slot != Candidates::absent) count_places(content, copy.load, -1);
+    if (copy.listed) content.told.count(copy.load, -1);
     if (!copy.listed) ++content.copies;
     copy.listed = true;
-    copy.load = load_of(state, model, config, copy.load);
+    const CopyLoad::Basis basis = copy.load.basis;
+    copy.load = load_of(state, model, config, content, copy.load);
+    const bool first_told = copy.load.basis == CopyLoad::Basis::told && basis != copy.load.basis &&
+                            content.told.copies[1] == 0;
+    content.told.count(copy.load, 1);
+    if (first_told) {  // what was learned until now was against what is assumed of any model
+      content.slowness = 1;
+      copy.load.slowness = 1;
+    }
     if (site.takes) count_places(content, copy.load, 1);
     prefixes.set_cache(copy_number,
                        model.cache_tokens > 0 ? model.cache_tokens : config.cache_tokens);
@@ -288,6 +308,8 @@ void Router::finished(const Choice& choice, const Fared& fared, std::int64_t now
       const double ratio = std::clamp(fared.took_s / expected, 0.1, 100.0);
       copy.load.slowness = std::clamp(copy.load.slowness * (1 + slowness_weight * (ratio - 1)),
                                       slowness_min, slowness_max);
+      Content& content = s.contents[copy.content];
+      content.slowness += slowness_shared * (copy.load.slowness - content.slowness);
     }
   }
   if (!copy.listed && copy.load.own == 0) {
