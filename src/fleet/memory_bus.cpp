@@ -17,6 +17,7 @@ struct Listener {
   std::string subject;
   std::string queue;
   std::function<void(const Message&)> handler;
+  bool ended = false;  // read and written while `delivering` is held
 };
 
 struct Watcher {
@@ -25,6 +26,7 @@ struct Watcher {
   std::string keys;
   std::function<void(const KvEntry&)> handler;
   std::map<std::string, std::uint64_t> seen;
+  bool ended = false;
 };
 
 struct Kept {
@@ -54,7 +56,10 @@ struct Bucket {
 }  // namespace
 
 struct MemoryNetwork::State {
-  std::recursive_mutex mutex;
+  // Held while handlers run, so that none runs after its subscription's end; taken before `mutex`,
+  // which is not held then: a handler may call the bus. Recursive: it may end other subscriptions.
+  std::recursive_mutex delivering;
+  std::mutex mutex;  // of all below
   std::set<std::string> cut;
   std::list<std::shared_ptr<Listener>> listeners;
   std::list<std::shared_ptr<Watcher>> watchers;
@@ -87,7 +92,9 @@ class Held final : public Subscription {
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() override {
+    const std::lock_guard delivering(state_.delivering);
     const std::lock_guard lock(state_.mutex);
+    entry_->ended = true;
     std::erase(list_, entry_);
   }
 
@@ -154,7 +161,10 @@ class MemoryBus final : public Bus {
       std::function<void(const Message&)> handler) override;
   Result<std::string> request(std::string_view subject, std::string_view data,
                               double timeout_s) override;
-  Result<void> flush(double) override { return need(); }
+  Result<void> flush(double) override {
+    const std::lock_guard lock(state_.mutex);
+    return need();
+  }
   Result<void> ensure_stream(const StreamConfig& config, double) override;
   Result<Published> publish_kept(std::string_view subject, std::string_view data,
                                  std::string_view id, double) override;
@@ -176,8 +186,9 @@ class MemoryBus final : public Bus {
       std::function<void(const KvEntry&)> handler) override;
 
  private:
+  // As the next: under the state's mutex.
   Result<void> need() const {
-    if (connected()) return {};
+    if (state_.cut.count(name_) == 0) return {};
     return Error{"no connection of " + name_};
   }
   Result<Bucket*> bucket(std::string_view name) {
@@ -208,7 +219,7 @@ Result<std::unique_ptr<Subscription>> MemoryBus::subscribe(
     std::string_view subject, std::string_view queue, std::function<void(const Message&)> handler) {
   const std::lock_guard lock(state_.mutex);
   auto listener = std::make_shared<Listener>(
-      Listener{name_, std::string(subject), std::string(queue), std::move(handler)});
+      Listener{name_, std::string(subject), std::string(queue), std::move(handler), false});
   state_.listeners.push_back(listener);
   return std::unique_ptr<Subscription>(
       std::make_unique<Held<Listener>>(state_, state_.listeners, std::move(listener)));
@@ -216,15 +227,22 @@ Result<std::unique_ptr<Subscription>> MemoryBus::subscribe(
 
 // Whoever listens is asked at once, and answers at once or not at all.
 Result<std::string> MemoryBus::request(std::string_view subject, std::string_view data, double) {
-  const std::lock_guard lock(state_.mutex);
-  if (const auto there = need(); !there) return there.error();
-  const std::string reply = "_INBOX." + name_ + "." + std::to_string(++state_.ephemerals);
-  const std::list<std::shared_ptr<Listener>> listeners = state_.listeners;
-  for (const auto& listener : listeners) {
-    if (state_.cut.count(listener->member) > 0 || !subject_matches(listener->subject, subject)) {
-      continue;
+  const std::lock_guard delivering(state_.delivering);
+  std::string reply;
+  std::vector<std::shared_ptr<Listener>> listeners;
+  {
+    const std::lock_guard lock(state_.mutex);
+    if (const auto there = need(); !there) return there.error();
+    reply = "_INBOX." + name_ + "." + std::to_string(++state_.ephemerals);
+    for (const auto& listener : state_.listeners) {
+      if (state_.cut.count(listener->member) > 0) continue;
+      if (subject_matches(listener->subject, subject)) listeners.push_back(listener);
     }
+  }
+  for (const auto& listener : listeners) {
+    if (listener->ended) continue;
     listener->handler({.subject = std::string(subject), .reply = reply, .data = std::string(data)});
+    const std::lock_guard lock(state_.mutex);
     const auto answer = std::ranges::find(state_.queued, reply, &Message::subject);
     if (answer == state_.queued.end()) continue;
     std::string text = answer->data;
@@ -359,31 +377,57 @@ Result<std::unique_ptr<Subscription>> MemoryBus::kv_watch(
     std::string_view name, std::string_view keys, std::function<void(const KvEntry&)> handler) {
   const std::lock_guard lock(state_.mutex);
   auto watcher = std::make_shared<Watcher>(
-      Watcher{name_, std::string(name), std::string(keys), std::move(handler), {}});
+      Watcher{name_, std::string(name), std::string(keys), std::move(handler), {}, false});
   state_.watchers.push_back(watcher);
   return std::unique_ptr<Subscription>(
       std::make_unique<Held<Watcher>>(state_, state_.watchers, std::move(watcher)));
 }
 
-// Hands each watch what it has not seen. Returns how much there was.
+// Hands each watch what it has not seen. Returns how much there was. Under `delivering`.
 int deliver_watches(State& state) {
-  int count = 0;
-  const std::list<std::shared_ptr<Watcher>> watchers = state.watchers;
-  for (const auto& watcher : watchers) {
-    if (state.cut.count(watcher->member) > 0) continue;
-    const auto bucket = state.buckets.find(watcher->bucket);
-    if (bucket == state.buckets.end()) continue;
-    std::vector<KvEntry> fresh;
-    for (const auto& [key, entry] : bucket->second.entries) {
-      if (!subject_matches(watcher->keys, key) || watcher->seen[key] >= entry.revision) continue;
-      watcher->seen[key] = entry.revision;
-      fresh.push_back(entry);
+  struct Fresh {
+    std::shared_ptr<Watcher> watcher;
+    KvEntry entry;
+  };
+  std::vector<Fresh> all;
+  {
+    const std::lock_guard lock(state.mutex);
+    for (const auto& watcher : state.watchers) {
+      if (state.cut.count(watcher->member) > 0) continue;
+      const auto bucket = state.buckets.find(watcher->bucket);
+      if (bucket == state.buckets.end()) continue;
+      const auto first = static_cast<std::ptrdiff_t>(all.size());
+      for (const auto& [key, entry] : bucket->second.entries) {
+        if (!subject_matches(watcher->keys, key) || watcher->seen[key] >= entry.revision) continue;
+        watcher->seen[key] = entry.revision;
+        all.push_back({watcher, entry});
+      }
+      std::sort(all.begin() + first, all.end(),
+                [](const Fresh& x, const Fresh& y) { return x.entry.revision < y.entry.revision; });
     }
-    std::ranges::sort(fresh, {}, &KvEntry::revision);
-    for (const KvEntry& entry : fresh) watcher->handler(entry);
-    count += static_cast<int>(fresh.size());
   }
-  return count;
+  for (const Fresh& one : all) {
+    if (!one.watcher->ended) one.watcher->handler(one.entry);
+  }
+  return static_cast<int>(all.size());
+}
+
+// Takes the next message and who hears it; false: there is none.
+bool take_message(State& state, Message& message,
+                  std::vector<std::shared_ptr<Listener>>& listeners) {
+  const std::lock_guard lock(state.mutex);
+  if (state.queued.empty()) return false;
+  message = std::move(state.queued.front());
+  state.queued.pop_front();
+  listeners.clear();
+  std::set<std::string> queues;  // that have had it
+  for (const auto& listener : state.listeners) {
+    if (state.cut.count(listener->member) > 0) continue;
+    if (!subject_matches(listener->subject, message.subject)) continue;
+    if (!listener->queue.empty() && !queues.insert(listener->queue).second) continue;
+    listeners.push_back(listener);
+  }
+  return true;
 }
 
 }  // namespace
@@ -415,19 +459,14 @@ void MemoryNetwork::set_now_ns(std::int64_t now_ns) {
 }
 
 int MemoryNetwork::deliver() {
-  const std::lock_guard lock(state_->mutex);
+  const std::lock_guard delivering(state_->delivering);
   int count = deliver_watches(*state_);
-  while (!state_->queued.empty()) {
-    const Message message = std::move(state_->queued.front());
-    state_->queued.pop_front();
+  Message message;
+  std::vector<std::shared_ptr<Listener>> listeners;
+  while (take_message(*state_, message, listeners)) {
     ++count;
-    std::set<std::string> queues;  // that have had it
-    const std::list<std::shared_ptr<Listener>> listeners = state_->listeners;
     for (const auto& listener : listeners) {
-      if (state_->cut.count(listener->member) > 0) continue;
-      if (!subject_matches(listener->subject, message.subject)) continue;
-      if (!listener->queue.empty() && !queues.insert(listener->queue).second) continue;
-      listener->handler(message);
+      if (!listener->ended) listener->handler(message);
     }
     count += deliver_watches(*state_);
   }
