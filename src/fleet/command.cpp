@@ -16,7 +16,7 @@ Result<ModelFile> file_of(const std::string& model, const std::string& hash,
   std::map<std::string, std::vector<std::string>> sites;  // by hash
   ModelFile found;
   for (const auto& [name, facts] : planner.facts()) {
-    for (const ModelFile& file : facts.value.files) {
+    for (const ModelFile& file : facts.value->files) {
       if (file.name != model) continue;
       sites[file.content_hash].push_back(name);
       if (hash.empty() || file.content_hash == hash) found = file;
@@ -165,7 +165,7 @@ Result<std::vector<KvWrite>> writes_of(const Command& command, const Planner& pl
       return Error{"site '" + command.site + "' is alive: drain it, stop it, then forget it"};
     }
     const std::string bucket = region_bucket(
-        facts != planner.facts().end() ? facts->second.value.region : member->report.site.region);
+        facts != planner.facts().end() ? facts->second.value->region : member->report.site.region);
     return std::vector<KvWrite>{
         {bucket, "facts." + command.site, "", KvWrite::erase, "forget " + command.site},
         {bucket, "desired." + command.site, "", KvWrite::erase, "forget " + command.site},

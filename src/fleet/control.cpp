@@ -14,6 +14,7 @@ constexpr std::int64_t bereft_interval_ns = 100'000'000;  // of digests between 
 constexpr std::int64_t plan_interval_ns = 500'000'000;
 constexpr std::int64_t look_interval_ns = 500'000'000;
 constexpr std::size_t commands_waiting_max = 64;
+constexpr int plans_dropped_max = 3;
 constexpr std::size_t regions_max = 4096;
 constexpr std::string_view peer_prefix = "noroshi.control.pulse.";
 
@@ -146,7 +147,7 @@ void Control::saw_leader(std::uint64_t revision, const std::string& value, std::
   if (key) return leadership_.saw(revision, *key, now_ns);
   refuse(key.error());
   std::uint64_t term = 0;
-  for (const auto& [site, desired] : planner_.desired()) term = std::max(term, desired.value.term);
+  for (const auto& [site, desired] : planner_.desired()) term = std::max(term, desired.value->term);
   leadership_.saw_garbage(revision, term, now_ns);
 }
 
@@ -220,7 +221,7 @@ void Control::lead(std::int64_t now_ns) {
   }
 }
 
-void Control::write(const KvWrite& write, std::uint64_t term, const std::string& by) {
+bool Control::write(const KvWrite& write, std::uint64_t term, const std::string& by) {
   Result<std::optional<std::uint64_t>> written = std::optional<std::uint64_t>(0);
   if (write.revision == KvWrite::erase) {
     if (const auto erased = bus_.kv_erase(write.bucket, write.key, kv_timeout_s); !erased) {
@@ -248,6 +249,7 @@ void Control::write(const KvWrite& write, std::uint64_t term, const std::string&
     if (const auto learnt = planner_.learn(write.bucket, entry); !learnt) refuse(learnt.error());
   }
   log(write.why + " (term " + std::to_string(term) + ")", by, outcome);
+  return written && written->has_value();
 }
 
 // A value that nobody can read keeps its key from nobody: it is written over.
@@ -298,20 +300,17 @@ void Control::heard_command(const Message& message) {
 void Control::carry_out(const Command& command, const std::string& reply) {
   Result<std::vector<KvWrite>> writes = std::vector<KvWrite>{};
   std::uint64_t term = 0;
-  std::uint64_t done_before = 0;
   {
     const std::lock_guard lock(mutex_);
     writes = writes_of(command, planner_);
     term = leadership_.term();
-    done_before = counters_.writes;
     ++(writes ? counters_.commands : counters_.commands_refused);
     if (!writes) log(name_of(command.kind), command.by, writes.error().message);
   }
   CommandAnswer answer{.ok = writes.ok(), .message = writes ? "" : writes.error().message};
   if (writes) {
-    for (const KvWrite& one : *writes) write(one, term, command.by);
+    for (const KvWrite& one : *writes) answer.ok = write(one, term, command.by) && answer.ok;
     const std::lock_guard lock(mutex_);
-    answer.ok = counters_.writes - done_before == writes->size();
     answer.message = answer.ok ? writes->front().why + ": done" : counters_.last_error;
     if (!answer.ok && answer.message.empty())
       answer.message = "somebody else wrote first; try again";
@@ -336,25 +335,70 @@ void Control::step_slow() {
   if (buckets) ensure_buckets();
   lead(now_ns);
   std::vector<Asked> asked;
-  std::vector<KvWrite> writes;
-  std::uint64_t term = 0;
   {
     const std::lock_guard lock(mutex_);
     if (!leadership_.leads(now_ns)) return;
     asked = std::exchange(asked_, {});
-    term = leadership_.term();
   }
   for (const Asked& one : asked) carry_out(one.command, one.reply);
+}
+
+// Nothing when what the fleet wants has changed while it was made: the next one begins at once. Of
+// three in a row the third stands, for each of its writes is looked at by itself.
+std::optional<Plan> Control::make_plan(std::int64_t now_ns, std::vector<KvWrite>& rollouts) {
+  PlanInput input;
+  for (bool all = false; !all;) {
+    const std::lock_guard lock(mutex_);
+    all = planner_.gather(input, sites_a_lock);
+  }
+  std::map<std::string, double> demand;
   {
     const std::lock_guard lock(mutex_);
-    if (now_ns < next_plan_ns_) return;
-    next_plan_ns_ = now_ns + plan_interval_ns;
-    writes = planner_.plan(term, now_ns);
+    demand = planner_.follow_demand(input.requests, now_ns);
   }
-  for (const KvWrite& one : writes) {
-    // Each write may have waited: a leader whose time is over writes no more.
-    if (!leads()) return;
+  Plan plan = decide(input, demand, config_.planner.place);
+  const std::lock_guard lock(mutex_);
+  ++counters_.plans;
+  if (!planner_.is_of(input) && ++plans_dropped_ < plans_dropped_max) {
+    ++counters_.plans_dropped;
+    next_plan_ns_ = now_ns;
+    return {};
+  }
+  plans_dropped_ = 0;
+  planner_.take_shortfalls(std::move(plan.shortfalls));
+  rollouts = planner_.plan_rollouts(now_ns);
+  return plan;
+}
+
+void Control::step_plan() {
+  const std::int64_t now_ns = clock_.now_ns();
+  std::uint64_t term = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!leadership_.leads(now_ns) || now_ns < next_plan_ns_) return;
+    next_plan_ns_ = now_ns + plan_interval_ns;
+    term = leadership_.term();
+  }
+  std::vector<KvWrite> rollouts;
+  const std::optional<Plan> plan = make_plan(now_ns, rollouts);
+  if (!plan) return;
+  // Each write may wait: a leader whose time is over, or whose term is another, writes no more.
+  const auto leads_on = [&] {
+    const std::lock_guard lock(mutex_);
+    return leadership_.leads(clock_.now_ns()) && leadership_.term() == term;
+  };
+  for (const KvWrite& one : rollouts) {
+    if (!leads_on()) return;
     write(one, term, "planner");
+  }
+  for (const SiteChange& change : plan->changes) {
+    if (!leads_on()) return;
+    std::optional<KvWrite> one;
+    {
+      const std::lock_guard lock(mutex_);
+      one = planner_.stands(change, term);
+    }
+    if (one) write(*one, term, "planner");
   }
 }
 

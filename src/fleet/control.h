@@ -9,7 +9,9 @@
 //   the leader  (leadership.h) carries out commands on noroshi.control.command and what the planner
 //               decides, by compare and set, and logs each as one JSON line
 //
-// step() never waits for the bus; step_slow() does, on a thread of its own.
+// step() never waits for the bus. step_slow() does: leading and commands. So does step_plan(),
+// which may also compute for long; commands are obeyed and the lead is kept meanwhile. A thread
+// each.
 
 #include <cstdint>
 #include <functional>
@@ -50,6 +52,8 @@ struct ControlCounters {
   std::uint64_t commands_refused = 0;
   std::uint64_t writes = 0;       // to KV, done
   std::uint64_t writes_lost = 0;  // somebody else was faster
+  std::uint64_t plans = 0;
+  std::uint64_t plans_dropped = 0;  // of them, for what the fleet wants had changed meanwhile
   std::string last_error = {};
 };
 
@@ -60,6 +64,7 @@ class Control {
   Result<void> start();
   void step();       // every few ten milliseconds
   void step_slow();  // as often; waits for KV
+  void step_plan();  // as often; plans when it is time
   bool leads() const;
   ControlCounters counters() const;
   std::string status_text() const;  // JSON, as `noroshi fleet status --json` shows it
@@ -76,7 +81,8 @@ class Control {
   void saw_leader(std::uint64_t revision, const std::string& value, std::int64_t now_ns);
   void ensure_buckets();
   void lead(std::int64_t now_ns);
-  void write(const KvWrite& write, std::uint64_t term, const std::string& by);
+  bool write(const KvWrite& write, std::uint64_t term, const std::string& by);
+  std::optional<Plan> make_plan(std::int64_t now_ns, std::vector<KvWrite>& rollouts);
   Result<std::optional<std::uint64_t>> write_over_garbage(const KvWrite& write);
   void carry_out(const Command& command, const std::string& reply);
   void log(const std::string& what, const std::string& by, const std::string& outcome);
@@ -107,6 +113,7 @@ class Control {
   std::set<std::string> bereft_;  // regions that lost a site since their digest
   std::int64_t next_bereft_ns_ = 0;
   std::int64_t next_plan_ns_ = 0;
+  int plans_dropped_ = 0;  // in a row
   std::int64_t next_buckets_ns_ = 0;
   std::int64_t next_leader_look_ns_ = 0;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;  // last: its handlers use the others

@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 
+#include <chrono>
 #include <optional>
 
 #include "base/bench.h"
@@ -11,7 +12,7 @@
 #include "fleet/feed.h"
 #include "fleet/membership.h"
 #include "fleet/memory_bus.h"
-#include "fleet/placement.h"
+#include "fleet/planner.h"
 
 namespace {
 
@@ -186,8 +187,50 @@ void bench_size(Bench& bench, int sites) {
   bench.time_us(names[6], [&] { return place(specs, places, {}).sites.size(); });
 }
 
+// How long a plan keeps everybody else waiting at most: a piece of what is known, gathered.
+void bench_locks(Bench& bench, int sites) {
+  const std::string name = "plan's longest lock at " + std::to_string(sites) + " sites";
+  if (!bench.wants(name)) return;
+  Prng prng(2);
+  Planner planner;
+  for (int i = 0; i < sites; ++i) {
+    const SiteReport report = report_of(i, prng);
+    SiteFacts facts{.name = report.site.name, .region = report.site.region, .processors = 4};
+    for (const char* model : {"a", "b", "c"}) {
+      facts.files.push_back({model, std::string(64, 'x'), 40});
+    }
+    const std::uint64_t revision = static_cast<std::uint64_t>(i) + 1;
+    const std::string bucket = region_bucket(facts.region);
+    const DesiredSite desired{.term = 1, .models = facts.files};
+    const bool known =
+        planner.learn(bucket, {"facts." + facts.name, facts_text(facts), revision}) &&
+        planner.learn(bucket, {"desired." + facts.name, desired_text(desired), revision});
+    if (!known) return;
+    planner.membership().hear(report, 0);
+  }
+  std::vector<double> longest_us;
+  std::size_t gathered = 0;
+  for (int round = 0; round < 5; ++round) {
+    PlanInput input;
+    double longest = 0;
+    for (bool all = false; !all;) {
+      const auto from = std::chrono::steady_clock::now();
+      all = planner.gather(input, sites_a_lock);
+      const std::chrono::duration<double, std::micro> took =
+          std::chrono::steady_clock::now() - from;
+      longest = std::max(longest, took.count());
+    }
+    longest_us.push_back(longest);
+    gathered = input.sites.size();
+  }
+  bench.values(name, "us", longest_us, gathered);
+}
+
 }  // namespace
 
 NOROSHI_BENCH(fleet_state) {
-  for (const int sites : sizes) bench_size(bench, sites);
+  for (const int sites : sizes) {
+    bench_size(bench, sites);
+    bench_locks(bench, sites);
+  }
 }

@@ -195,7 +195,8 @@ int serve_fleet(const FleetServe& o) {
     users.emplace(o.folder, domain_of(o), *owned.server);
   {
     const Runner fast("fleet", 0.025, [&] { control.step(); });
-    const Runner slow("fleet-plan", 0.05, [&] {
+    const Runner plan("fleet-plan", 0.05, [&] { control.step_plan(); });
+    const Runner slow("fleet-slow", 0.05, [&] {
       control.step_slow();
       if (users) users->look();
     });

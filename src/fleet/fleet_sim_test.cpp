@@ -155,6 +155,7 @@ class FleetSim : public testing::Test {
         if (c->dead) continue;
         c->control->step();
         c->control->step_slow();
+        c->control->step_plan();
       }
       for (auto& g : gateways) g->feed->step();
       network.deliver();

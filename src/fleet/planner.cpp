@@ -13,16 +13,20 @@ std::optional<std::string> key_after(const std::string& key, std::string_view ki
 }
 
 // Takes what the entry says into the map; an erased key leaves it.
-template <class T, class Parse>
-Result<void> take(std::map<std::string, Revised<T>>& map, const std::string& name,
-                  const KvEntry& entry, Parse parse) {
+template <class Held, class T>
+Result<void> take(std::map<std::string, Revised<Held>>& map, const std::string& name,
+                  const KvEntry& entry, Result<T> (*parse)(std::string_view)) {
   if (entry.erased) {
     map.erase(name);
     return {};
   }
   Result<T> value = parse(entry.value);
   if (!value) return Error{"key " + entry.key + ": " + value.error().message};
-  map[name] = {.value = *std::move(value), .revision = entry.revision};
+  if constexpr (std::is_same_v<Held, T>) {
+    map[name] = {.value = *std::move(value), .revision = entry.revision};
+  } else {
+    map[name] = {.value = std::make_shared<const T>(*std::move(value)), .revision = entry.revision};
+  }
   return {};
 }
 
@@ -72,63 +76,71 @@ std::uint64_t Planner::drain_revision(const std::string& site) const {
   return found == drains_.end() ? 0 : found->second.revision;
 }
 
-void Planner::follow_demand(std::int64_t now_ns) {
-  std::map<std::string, double> now;
-  for (const auto& [name, member] : membership_.members()) {
-    if (!member.alive) continue;
-    for (const gateway::ModelAtSite& model : member.report.site.models) {
-      now[model.name] += model.requests_in_flight + model.requests_queued;
+bool Planner::gather(PlanInput& input, std::size_t sites_max) const {
+  if (!input.begun) {
+    input.begun = true;
+    input.models = models_;
+    input.rollouts = rollouts_;
+  }
+  const auto& members = membership_.members();
+  auto member = members.upper_bound(input.members_done ? input.site_reached : input.member_reached);
+  std::size_t count = 0;
+  for (; !input.members_done && count < sites_max; ++count, ++member) {
+    if (member == members.end()) {
+      input.members_done = true;
+      return false;
+    }
+    input.member_reached = member->first;
+    if (!member->second.alive) continue;
+    for (const gateway::ModelAtSite& model : member->second.report.site.models) {
+      input.requests[model.name] += model.requests_in_flight + model.requests_queued;
     }
   }
+  if (!input.members_done) return false;
+  // All three lie in the order of names: they are walked side by side, not looked up.
+  auto facts = facts_.upper_bound(input.site_reached);
+  auto desired = desired_.upper_bound(input.site_reached);
+  for (; facts != facts_.end() && count < sites_max; ++count, ++facts) {
+    const std::string& name = facts->first;
+    while (member != members.end() && member->first < name) ++member;
+    while (desired != desired_.end() && desired->first < name) ++desired;
+    PlanSite& site = input.sites.emplace_back();
+    site.facts = facts->second;
+    site.draining = drains(name);
+    if (desired != desired_.end() && desired->first == name) site.desired = desired->second;
+    if (member != members.end() && member->first == name) {
+      site.alive = member->second.alive;
+      site.lease_share_forecast = member->second.report.site.lease_share_forecast;
+    }
+    input.site_reached = name;
+  }
+  return facts == facts_.end();
+}
+
+std::map<std::string, double> Planner::follow_demand(const std::map<std::string, double>& requests,
+                                                     std::int64_t now_ns) {
   const double elapsed_s =
       demand_at_ns_ < 0 ? 1e9 : static_cast<double>(now_ns - demand_at_ns_) / 1e9;
   const double kept = std::exp2(-elapsed_s / config_.demand_half_life_s);
   demand_at_ns_ = now_ns;
-  for (auto& [model, requests] : demand_) requests *= kept;
-  for (const auto& [model, requests] : now) demand_[model] += (1 - kept) * requests;
+  for (auto& [model, smoothed] : demand_) smoothed *= kept;
+  for (const auto& [model, now] : requests) demand_[model] += (1 - kept) * now;
+  return demand_;
 }
 
-// What a site runs by its own configuration and the fleet has no word about.
-std::vector<ModelFile> Planner::own_models(const SiteFacts& facts) const {
-  std::vector<ModelFile> own;
-  for (const std::string& name : facts.configured) {
-    const auto file = std::ranges::find(facts.files, name, &ModelFile::name);
-    if (file != facts.files.end() && models_.count(key_word(name)) == 0) own.push_back(*file);
-  }
-  return own;
-}
-
-std::vector<PlacementSite> Planner::placement_sites() const {
-  std::vector<PlacementSite> sites;
-  for (const auto& [name, facts] : facts_) {
-    const Member* member = membership_.find(name);
-    PlacementSite& site = sites.emplace_back();
-    site.name = name;
-    site.region = facts.value.region;
-    site.prefecture = facts.value.prefecture;
-    site.labels = facts.value.labels;
-    site.memory_bytes = facts.value.memory_bytes;
-    for (const ModelFile& own : own_models(facts.value)) {
-      site.memory_bytes -= std::min(site.memory_bytes, own.memory_bytes);
-    }
-    site.alive = member != nullptr && member->alive;
-    site.draining = drains(name);
-    site.files = facts.value.files;
-    site.disk_bytes = facts.value.disk_bytes;
-    if (member != nullptr) {
-      site.processors_left = facts.value.processors * member->report.site.lease_share_forecast;
-    }
-    if (const auto found = desired_.find(name); found != desired_.end()) {
-      site.models = found->second.value.models;
-    }
-  }
-  return sites;
+bool Planner::is_of(const PlanInput& input) const {
+  const auto same = [](const auto& a, const auto& b) {
+    return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
+      return x.first == y.first && x.second.revision == y.second.revision;
+    });
+  };
+  return same(models_, input.models) && same(rollouts_, input.rollouts);
 }
 
 std::vector<RolloutSite> Planner::rollout_sites(const Rollout& rollout) const {
   std::vector<RolloutSite> sites;
   for (const auto& [name, desired] : desired_) {
-    const auto& models = desired.value.models;
+    const auto& models = desired.value->models;
     const Member* member = membership_.find(name);
     if (member == nullptr || drains(name) ||
         std::ranges::find(models, rollout.model, &ModelFile::name) == models.end()) {
@@ -148,7 +160,7 @@ std::vector<RolloutSite> Planner::rollout_sites(const Rollout& rollout) const {
     if (current) site.fault = report.fault;
     if (!current) site.ready = false;
     if (const auto facts = facts_.find(name); facts != facts_.end()) {
-      site.has_new_file = std::ranges::any_of(facts->second.value.files, [&](const ModelFile& f) {
+      site.has_new_file = std::ranges::any_of(facts->second.value->files, [&](const ModelFile& f) {
         return f.name == rollout.model && f.content_hash == rollout.to_hash;
       });
     }
@@ -156,7 +168,8 @@ std::vector<RolloutSite> Planner::rollout_sites(const Rollout& rollout) const {
   return sites;
 }
 
-void Planner::plan_rollouts(std::int64_t now_ns, std::vector<KvWrite>& writes) {
+std::vector<KvWrite> Planner::plan_rollouts(std::int64_t now_ns) {
+  std::vector<KvWrite> writes;
   for (const auto& entry : models_) {
     const std::string& key = entry.first;
     const Revised<ModelSpec>& model = entry.second;
@@ -194,47 +207,27 @@ void Planner::plan_rollouts(std::int64_t now_ns, std::vector<KvWrite>& writes) {
                          ? std::string(name_of(next.state)) + " " + next.reason
                          : "next site " + next.site));
   }
-}
-
-void Planner::plan_desired(std::uint64_t term, const Placement& placement,
-                           std::vector<KvWrite>& writes) {
-  for (const auto& [name, models] : placement.sites) {
-    DesiredSite next{.term = term, .draining = drains(name), .models = models};
-    for (ModelFile& file : next.models) {
-      const auto rollout = rollouts_.find(key_word(file.name));
-      if (rollout == rollouts_.end()) continue;
-      const Rollout& r = rollout->second.value;
-      if (file.content_hash == r.from_hash || file.content_hash == r.to_hash) {
-        file.content_hash = wanted_hash(r, name);
-      }
-    }
-    const auto facts = facts_.find(name);
-    if (facts == facts_.end()) continue;
-    for (ModelFile& own : own_models(facts->second.value)) next.models.push_back(std::move(own));
-    std::ranges::sort(next.models, {}, [](const ModelFile& m) { return m.name; });
-    const auto found = desired_.find(name);
-    // A site that drains keeps what it runs: it finishes its requests, and gateways go elsewhere.
-    if (next.draining && found != desired_.end()) next.models = found->second.value.models;
-    const bool same = found != desired_.end() && found->second.value.models == next.models &&
-                      found->second.value.draining == next.draining;
-    if (same) continue;
-    writes.push_back({region_bucket(facts->second.value.region), "desired." + name,
-                      desired_text(next), found != desired_.end() ? found->second.revision : 0,
-                      "site " + name + " shall run " + std::to_string(next.models.size()) +
-                          " models" + (next.draining ? ", drains" : "")});
-  }
-}
-
-std::vector<KvWrite> Planner::plan(std::uint64_t term, std::int64_t now_ns) {
-  follow_demand(now_ns);
-  std::vector<ModelSpec> specs;
-  for (const auto& [key, model] : models_) specs.push_back(model.value);
-  Placement placement = place(specs, placement_sites(), demand_);
-  shortfalls_ = std::move(placement.shortfalls);
-  std::vector<KvWrite> writes;
-  plan_rollouts(now_ns, writes);
-  plan_desired(term, placement, writes);
   return writes;
+}
+
+std::optional<KvWrite> Planner::stands(const SiteChange& change, std::uint64_t term) const {
+  const PlanSite& seen = change.seen;
+  const SiteFacts& facts = *seen.facts.value;
+  const auto facts_now = facts_.find(facts.name);
+  const auto desired_now = desired_.find(facts.name);
+  const Member* member = membership_.find(facts.name);
+  const bool alive = member != nullptr && member->alive;
+  const std::uint64_t revision = desired_now == desired_.end() ? 0 : desired_now->second.revision;
+  if (facts_now == facts_.end() || facts_now->second.revision != seen.facts.revision ||
+      revision != seen.desired.revision || alive != seen.alive ||
+      drains(facts.name) != seen.draining) {
+    return {};
+  }
+  DesiredSite next = change.next;
+  next.term = term;
+  return KvWrite{region_bucket(facts.region), "desired." + facts.name, desired_text(next), revision,
+                 "site " + facts.name + " shall run " + std::to_string(next.models.size()) +
+                     " models" + (next.draining ? ", drains" : "")};
 }
 
 }  // namespace noroshi::fleet

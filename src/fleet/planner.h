@@ -1,8 +1,9 @@
 #pragma once
 
-// What the leader decides, from what KV holds and what the sites report: placement, roll-outs and
-// drains become each site's desired state. Pure: the same news in the same order give the same
-// writes; time is an argument. Whoever runs it (control.h) carries news in and writes out.
+// What the leader knows, from what KV holds and what the sites report, and what it decides from
+// that: placement, roll-outs and drains become each site's desired state (plan.h). Pure: the same
+// news in the same order give the same writes; time is an argument. Whoever runs it (control.h)
+// carries news in and writes out.
 
 #include <cstdint>
 #include <map>
@@ -13,7 +14,7 @@
 #include "fleet/bus.h"
 #include "fleet/desired.h"
 #include "fleet/membership.h"
-#include "fleet/placement.h"
+#include "fleet/plan.h"
 #include "fleet/rollout.h"
 
 namespace noroshi::fleet {
@@ -31,51 +32,51 @@ struct KvWrite {
 struct PlannerConfig {
   RolloutConfig rollout = {};
   double demand_half_life_s = 10;
-};
-
-template <class T>
-struct Revised {
-  T value = {};
-  std::uint64_t revision = 0;
+  PlaceFunction place = fleet::place;
 };
 
 class Planner {
  public:
-  explicit Planner(PlannerConfig config = {}) : config_(config) {}
+  explicit Planner(PlannerConfig config = {}) : config_(std::move(config)) {}
 
   // News from KV, of any bucket. Errors name key, field and value; the last good value stays.
   Result<void> learn(const std::string& bucket, const KvEntry& entry);
-  // News from the sites; plan() asks it.
+  // News from the sites.
   Membership& membership() { return membership_; }
   const Membership& membership() const { return membership_; }
 
-  // What is to be written now by a leader of this term. Nothing is assumed written until learn()
-  // brings it back.
-  std::vector<KvWrite> plan(std::uint64_t term, std::int64_t now_ns);
+  // Adds what is known of at most so many further sites. True: that was all.
+  bool gather(PlanInput& input, std::size_t sites_max) const;
+  // Demand, from the requests that were gathered.
+  std::map<std::string, double> follow_demand(const std::map<std::string, double>& requests,
+                                              std::int64_t now_ns);
+  // Whether models and roll-outs are still those that were gathered.
+  bool is_of(const PlanInput& input) const;
+  void take_shortfalls(std::vector<Shortfall> shortfalls) { shortfalls_ = std::move(shortfalls); }
+  // What is to be written now of roll-outs. Nothing is assumed written until learn() brings it
+  // back, here and below.
+  std::vector<KvWrite> plan_rollouts(std::int64_t now_ns);
+  // The write for one site by a leader of this term; nothing when the site is not as it was seen.
+  std::optional<KvWrite> stands(const SiteChange& change, std::uint64_t term) const;
 
   const std::vector<Shortfall>& shortfalls() const { return shortfalls_; }
   const std::map<std::string, Revised<ModelSpec>>& models() const { return models_; }
-  const std::map<std::string, Revised<SiteFacts>>& facts() const { return facts_; }
-  const std::map<std::string, Revised<DesiredSite>>& desired() const { return desired_; }
+  const std::map<std::string, FactsHeld>& facts() const { return facts_; }
+  const std::map<std::string, DesiredHeld>& desired() const { return desired_; }
   const std::map<std::string, Revised<Rollout>>& rollouts() const { return rollouts_; }
   bool drains(const std::string& site) const;
   std::uint64_t drain_revision(const std::string& site) const;  // 0: nobody has said
 
  private:
-  void follow_demand(std::int64_t now_ns);
-  std::vector<PlacementSite> placement_sites() const;
-  std::vector<ModelFile> own_models(const SiteFacts& facts) const;
   std::vector<RolloutSite> rollout_sites(const Rollout& rollout) const;
-  void plan_rollouts(std::int64_t now_ns, std::vector<KvWrite>& writes);
-  void plan_desired(std::uint64_t term, const Placement& placement, std::vector<KvWrite>& writes);
 
   PlannerConfig config_;
   Membership membership_;
   std::map<std::string, Revised<ModelSpec>> models_;
   std::map<std::string, Revised<bool>> drains_;
   std::map<std::string, Revised<Rollout>> rollouts_;
-  std::map<std::string, Revised<SiteFacts>> facts_;
-  std::map<std::string, Revised<DesiredSite>> desired_;
+  std::map<std::string, FactsHeld> facts_;
+  std::map<std::string, DesiredHeld> desired_;
   std::map<std::string, RolloutWatch> watches_;
   std::map<std::string, double> demand_;  // requests in flight and queued, smoothed
   std::int64_t demand_at_ns_ = -1;

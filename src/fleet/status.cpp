@@ -19,9 +19,9 @@ json::object site_object(const std::string& name, const Planner& planner, std::i
   json::object out;
   out["name"] = name;
   if (const auto facts = planner.facts().find(name); facts != planner.facts().end()) {
-    out["region"] = facts->second.value.region;
-    out["prefecture"] = facts->second.value.prefecture;
-    out["memory_bytes"] = facts->second.value.memory_bytes;
+    out["region"] = facts->second.value->region;
+    out["prefecture"] = facts->second.value->prefecture;
+    out["memory_bytes"] = facts->second.value->memory_bytes;
   }
   const Member* member = planner.membership().find(name);
   out["state"] = member == nullptr || !member->alive ? "lost"
@@ -224,6 +224,8 @@ std::string Control::status_text() const {
                                         {"commands_refused", counters_.commands_refused},
                                         {"writes", counters_.writes},
                                         {"writes_lost", counters_.writes_lost},
+                                        {"plans", counters_.plans},
+                                        {"plans_dropped", counters_.plans_dropped},
                                         {"last_error", counters_.last_error}}},
                                       {"sites", std::move(sites)},
                                       {"models", std::move(models)}});

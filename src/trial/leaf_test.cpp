@@ -247,7 +247,10 @@ class LeafTest : public testing::Test {
     control.emplace(*bus, clock, fleet::ControlConfig{.id = "core", .instance = 1});
     ASSERT_TRUE(control->start());
     fast.emplace("fast", 0.01, [this] { control->step(); });
-    slow.emplace("slow", 0.02, [this] { control->step_slow(); });
+    slow.emplace("slow", 0.02, [this] {
+      control->step_slow();
+      control->step_plan();
+    });
     auto started =
         meter::Meter::start(*bus, {.store = store_path(), .acknowledge_s = 1, .retry_ms = 20});
     ASSERT_TRUE(started) << started.error().message;

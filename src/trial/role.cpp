@@ -120,6 +120,7 @@ int run_control(const RoleCommand& command, fleet::Bus& bus, Clock& clock) {
                          {.id = command.name, .instance = new_instance(), .replicas = 3});
   if (auto started = control.start(); !started) return failed(command, started.error());
   std::thread slow([&] { step_forever(clock, [&] { control.step_slow(); }); });
+  std::thread plan([&] { step_forever(clock, [&] { control.step_plan(); }); });
   step_forever(clock, [&] { control.step(); });
 }
 
