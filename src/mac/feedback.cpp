@@ -29,15 +29,31 @@ void Mac::State::expire(bool is_uplink, SlotCount slot) {
       if (slot - process.slot < feedback_timeout_slots) continue;
       ++counters(is_uplink).feedback_timeouts;
       process.restart = true;
+      first_done(direction(handset, is_uplink), process);
       fail(is_uplink, process, slot);
     }
   }
 }
 
+// Whatever became of a first transmission: it is no longer in flight.
+void Mac::State::first_done(Direction& from, const HarqProcess& process) {
+  if (process.transmissions == 1) --from.link(process).in_flight;
+}
+
+// What was measured on the last transmission of the process.
+void Mac::State::report(Direction& from, const HarqProcess& process, double sinr_db) {
+  const bool paired = process.group_layers > process.layers;
+  const double share_db = paired ? 10 * std::log10(process.layers) : 0;
+  std::optional<double> expected_db;
+  if (process.expected_known) expected_db = process.expected_sinr_db + share_db;
+  on_sinr_report(from.link(process), process.slot, expected_db, sinr_db + share_db);
+}
+
+// sinr_db: measured, or what it was thought to be.
 void Mac::State::feedback(bool is_uplink, Direction& from, HarqProcess& process, bool ok,
                           double sinr_db) {
   Link& link = from.link(process);
-  on_sinr_report(link, process.slot, process.expected_sinr_db, sinr_db);
+  first_done(from, process);
   if (process.transmissions == 1) {
     on_first_outcome(link, config.target_bler, {ok, process.mcs_at_lowest, process.mcs_at_highest});
   }
@@ -73,6 +89,7 @@ void Mac::on_crc(const fapi::CrcIndication& indication) {
       ++state.uplink.feedback_stale;
       continue;
     }
+    state.report(handset->uplink, *process, crc.ul_sinr_db);
     state.feedback(true, handset->uplink, *process, crc.tb_crc_status == 0, crc.ul_sinr_db);
   }
 }
@@ -89,6 +106,7 @@ void Mac::on_uci(const fapi::UciIndication& indication) {
       continue;
     }
     const int all = process->second_tb_bytes > 0 ? 3 : 1;  // of its codewords
+    state.report(handset->downlink, *process, uci.dl_sinr_db);
     state.feedback(false, handset->downlink, *process, uci.harq_value == all, uci.dl_sinr_db);
   }
 }

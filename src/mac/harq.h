@@ -35,6 +35,8 @@ struct HarqProcess {
   double sinr_combined = 0;        // linear, summed over those
   double required_sinr_db = 0;     // of the MCS
   double expected_sinr_db = 0;     // when the last transmission was scheduled
+  bool expected_known = false;     // it comes from reports of this number of layers
+  int group_layers = 1;            // of all handsets on the last transmission's blocks
   std::uint32_t handle = 0;        // of the last transmission
   SlotCount first_slot = 0;
   SlotCount slot = 0;  // of the last transmission

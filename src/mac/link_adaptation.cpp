@@ -10,6 +10,7 @@ namespace {
 constexpr double step_db = 0.5;
 constexpr double offset_db_min = -15;
 constexpr double offset_db_max = 6;
+constexpr double start_factor = 4;
 
 // Before the first report: served by nearly everyone in coverage.
 constexpr double initial_sinr_db = 0;
@@ -60,16 +61,26 @@ McsLadder mcs_ladder(nr::McsTable table) {
   return ladder;
 }
 
-void on_sinr_report(Link& link, SlotCount slot, double expected_db, double sinr_db) {
-  link.weight += (1 - link.weight) / regression_reports;
-  const double share = 1 / (regression_reports * link.weight);
-  const double x = expected_db - link.expected_mean_db;
-  const double y = sinr_db - link.measured_mean_db;
-  link.expected_mean_db += share * x;
-  link.measured_mean_db += share * y;
-  link.expected_variance += share * ((1 - share) * x * x - link.expected_variance);
-  link.covariance += share * ((1 - share) * x * y - link.covariance);
+double start_offset_db(double target_bler) {
+  return -3 + 2 * std::clamp(std::log10(target_bler / 0.1), -2.0, 0.0);
+}
 
+bool known(const Link& link, SlotCount slot) {
+  return link.reports > 0 && slot - link.last_report_slot <= remembered_slots;
+}
+
+void on_sinr_report(Link& link, SlotCount slot, std::optional<double> expected_db, double sinr_db) {
+  if (expected_db) {
+    link.weight += (1 - link.weight) / regression_reports;
+    const double share = 1 / (regression_reports * link.weight);
+    const double x = *expected_db - link.expected_mean_db;
+    const double y = sinr_db - link.measured_mean_db;
+    link.expected_mean_db += share * x;
+    link.measured_mean_db += share * y;
+    link.expected_variance += share * ((1 - share) * x * x - link.expected_variance);
+    link.covariance += share * ((1 - share) * x * y - link.covariance);
+  }
+  if (!known(link, slot)) link.reports = link.next = 0;
   link.reports_db[link.next] = sinr_db;
   link.next = (link.next + 1) % Link::window;
   link.reports = std::min(link.reports + 1, Link::window);
@@ -77,12 +88,16 @@ void on_sinr_report(Link& link, SlotCount slot, double expected_db, double sinr_
 }
 
 void on_first_outcome(Link& link, double target_bler, FirstOutcome outcome) {
+  if (outcome.ok && link.failed) link.starting = false;
+  const double step = link.starting ? start_factor * step_db : step_db;
   if (outcome.ok && !outcome.at_highest) {
-    link.offset_db += step_db * target_bler / (1 - target_bler);
+    link.offset_db += step * target_bler / (1 - target_bler);
   } else if (!outcome.ok && !outcome.at_lowest) {
-    link.offset_db -= step_db;
+    link.offset_db -= step;
   }
   link.offset_db = std::clamp(link.offset_db, offset_db_min, offset_db_max);
+  link.failed = !outcome.ok;
+  link.allowance = outcome.ok ? std::min(2 * link.allowance, Link::allowance_max) : 1;
 }
 
 double recent_sinr_db(const Link& link, SlotCount slot) {
@@ -95,7 +110,7 @@ double recent_sinr_db(const Link& link, SlotCount slot) {
 
 double effective_sinr_db(const Link& link, SlotCount slot) {
   const double recent = recent_sinr_db(link, slot);
-  if (link.reports == 0) return recent + std::min(link.offset_db, 0.0);
+  if (link.reports == 0) return recent + (link.starting ? 0 : std::min(link.offset_db, 0.0));
   const double trust = std::clamp(link.covariance / (link.expected_variance + 1), 0.0, 1.0);
   const double worth = link.weight * trust + (1 - link.weight);
   return recent + (1 - worth) * (link.expected_mean_db - recent) + link.offset_db;

@@ -104,6 +104,10 @@ Mac::State::State(MacConfig from)
             shapes[shape_downlink].bytes[static_cast<std::size_t>(layers - 1)].back()) *
         static_cast<std::size_t>(codewords);
     for (auto& process : made.downlink.harq.processes) process.data.resize(tb_bytes_max);
+    for (Direction* one : {&made.downlink, &made.uplink}) {
+      for (Link& link : one->links) link.offset_db = start_offset_db(config.target_bler);
+      for (Link& link : one->paired_links) link.offset_db = start_offset_db(config.target_bler);
+    }
   }
   claims.resize(handsets.size());
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,8 +62,8 @@ struct MacConfig {
   // Of one transport block, HARQ: those that were answered. With unanswered ones (a slot that the
   // site lost) it starts afresh, up to unanswered_factor times as many in all.
   int transmissions_max = 8;
-  double target_bler = 0.1;  // of the first transmission
-  int handsets_per_slot_max = 4;
+  double target_bler = 0.1;       // of the first transmission
+  int handsets_per_slot_max = 4;  // that have blocks of their own for data
   std::vector<HandsetConfig> handsets;
   std::uint64_t seed = 1;
 };
@@ -86,12 +87,14 @@ struct Grant {
     SlotCount slot = 0;  // of the PDSCH
   };
   std::array<Ack, acks_max> acks{};
+  int csi_layers = 1;  // of the PDSCH whose SINR it is to report
 };
 
-// CSI part 1 as the built-in MAC and its handsets understand it: the SINR of the last PDSCH.
+// CSI part 1 as the built-in MAC and its handsets understand it: the SINR of the last PDSCH that
+// had as many layers as the grant asks for, in steps of 0.5 dB from -11.5 dB on; 0: none was heard.
 inline constexpr int csi_bits = 7;
-int sinr_to_csi(double sinr_db);  // steps of 0.5 dB from -12 dB on
-double csi_to_sinr_db(int csi);
+int sinr_to_csi(std::optional<double> sinr_db);
+std::optional<double> csi_to_sinr_db(int csi);
 
 // All of one slot's requests. Large: made once, filled again and again.
 struct SlotPlan {

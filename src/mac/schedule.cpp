@@ -27,7 +27,7 @@ void Mac::State::schedule(bool is_uplink, int shape_index, SlotPlan& plan) {
   }
   int pdus = 0;
   int rb_first = schedule_failed(is_uplink, shape_index, pdus, plan);
-  if (is_uplink && config.uci_on_pusch) rb_first = schedule_uci(shape_index, rb_first, pdus, plan);
+  if (is_uplink && config.uci_on_pusch) rb_first = schedule_uci(shape_index, rb_first, plan);
   schedule_new(is_uplink, shape_index, rb_first, pdus, plan);
   for (Handset& handset : handsets) {
     Direction& from = direction(handset, is_uplink);
@@ -85,7 +85,10 @@ std::int32_t Mac::State::bytes(int shape_index, const Choice& choice, int rbs) c
 void Mac::State::schedule_new(bool is_uplink, int shape_index, int rb_first, int pdus,
                               SlotPlan& plan) {
   const int rbs = config.carrier.rb_count - rb_first;
-  if (rbs == 0 || pdus == config.handsets_per_slot_max) return;
+  const int places =
+      std::min(config.handsets_per_slot_max - pdus,
+               fapi::pdus_per_slot_max - (is_uplink ? plan.ul_tti.n_pdus : plan.dl_tti.n_pdus));
+  if (rbs == 0 || places == 0) return;
   // Two-symbol DM-RS may not fit into a short slot.
   const int layers_max =
       shapes[static_cast<std::size_t>(shape_of(shape_index, fapi::layers_max))].symbol_count > 0
@@ -113,55 +116,69 @@ void Mac::State::schedule_new(bool is_uplink, int shape_index, int rb_first, int
     claim.rbs_wanted = fewest;
   }
   if (count == 0) return;
-  const int served =
-      split_rbs(View<Claim, 1>(claims.data(), count), config.handsets_per_slot_max - pdus, rbs);
+  const int served = split_rbs(View<Claim, 1>(claims.data(), count), places, rbs);
   for (int i = 0; i < served; ++i) {
     const Claim& claim = claims[static_cast<std::size_t>(i)];
     Handset& handset = handsets[static_cast<std::size_t>(claim.handset)];
     const Choice choice = choose(direction(handset, is_uplink), layers_max, plan.slot);
     Place place{
         .shape = shape_of(shape_index, choice.layers), .rb_start = rb_first, .rbs = claim.rbs};
-    const bool may_pair =
-        is_uplink && choice.layers < config.uplink_group_layers &&
-        plan.ul_tti.n_pdus + served - i<fapi::pdus_per_slot_max&& static_cast<int>(count)> served;
-    if (may_pair) place.group = plan.ul_tti.n_groups;
-    const HarqProcess& first = send_new(is_uplink, handset, choice, place, plan);
-    if (may_pair) pair_up(static_cast<std::size_t>(served), count, first, place, plan);
     rb_first += claim.rbs;
+    PairChoice pair;
+    Handset* second = nullptr;
+    if (is_uplink && config.uplink_group_layers > 1 &&
+        plan.ul_tti.n_pdus + served - i < fapi::pdus_per_slot_max) {
+      const auto rest = static_cast<std::size_t>(served);
+      pair = find_pair({claims.data() + rest, count - rest}, handset.uplink, choice.rate, plan.slot,
+                       second);
+    }
+    if (second == nullptr) {
+      send_new(is_uplink, handset, choice, place, plan);
+      continue;
+    }
+    place.group = plan.ul_tti.n_groups;
+    place.group_layers = pair.first.group_layers;
+    send_new(true, handset, pair.first, place, plan);
+    place.first_port = pair.first.layers;
+    send_new(true, *second, pair.second, place, plan);
+    ++uplink.paired;
   }
 }
 
-// Puts the best of the claims that got no blocks of their own on those of a handset that did.
-void Mac::State::pair_up(std::size_t first_claim, std::size_t claims_count,
-                         const HarqProcess& first, Place place, SlotPlan& plan) {
-  const int layers_left = config.uplink_group_layers - first.layers;
-  Handset* best = nullptr;
+// The best of the claims that got no blocks of their own with which these blocks carry more.
+PairChoice Mac::State::find_pair(View<const Claim, 1> others, const Direction& first,
+                                 double rate_alone, SlotCount slot, Handset*& second) {
+  PairChoice best;
   double best_metric = 0;
-  for (std::size_t i = first_claim; i < claims_count; ++i) {
-    Handset& handset = handsets[static_cast<std::size_t>(claims[i].handset)];
-    if (handset.uplink.served || claims[i].metric <= best_metric) continue;
-    best = &handset;
-    best_metric = claims[i].metric;
+  for (const Claim& claim : others) {
+    Handset& handset = handsets[static_cast<std::size_t>(claim.handset)];
+    if (handset.uplink.served || claim.metric <= best_metric) continue;
+    const PairChoice pair = choose_pair(first, handset.uplink, config.uplink_group_layers, slot);
+    if (pair.rate <= rate_alone) continue;
+    best = pair;
+    best_metric = claim.metric;
+    second = &handset;
   }
-  if (best == nullptr) return;
-  place.first_port = first.layers;
-  send_new(true, *best, choose(best->uplink, layers_left, plan.slot), place, plan);
-  ++uplink.paired;
+  return best;
 }
 
-HarqProcess& Mac::State::send_new(bool is_uplink, Handset& handset, const Choice& choice,
-                                  const Place& place, SlotPlan& plan) {
+void Mac::State::send_new(bool is_uplink, Handset& handset, const Choice& choice,
+                          const Place& place, SlotPlan& plan) {
   Direction& from = direction(handset, is_uplink);
+  begin(from, choice);
   const int harq_id = free_process(from.harq);
   from.harq.next = (harq_id + 1) % harq_processes;
   HarqProcess& process = from.harq.processes[static_cast<std::size_t>(harq_id)];
   const Shape& shape = shapes[static_cast<std::size_t>(place.shape)];
-  const auto at = static_cast<std::size_t>(choice.mcs * config.carrier.rb_count + place.rbs - 1);
+  const int mcs = is_uplink
+                      ? mcs_beside_uci(handset, choice.mcs, place.rbs * shape.re_per_rb, plan.slot)
+                      : choice.mcs;
+  const auto at = static_cast<std::size_t>(mcs * config.carrier.rb_count + place.rbs - 1);
   const auto of = [&](int layers) { return shape.bytes[static_cast<std::size_t>(layers - 1)][at]; };
   const bool two = choice.layers > codeword_layers_max;
-  process.mcs_index = choice.mcs;
+  process.mcs_index = mcs;
   process.layers = choice.layers;
-  process.mcs_at_lowest = choice.mcs == 0;
+  process.mcs_at_lowest = mcs == 0;
   process.mcs_at_highest = choice.mcs == ladder.count - 1;
   process.required_sinr_db = ladder.required_sinr_db[static_cast<std::size_t>(choice.mcs)];
   process.rbs = place.rbs;
@@ -175,7 +192,6 @@ HarqProcess& Mac::State::send_new(bool is_uplink, Handset& handset, const Choice
   depart(from.traffic, process.tb_bytes);
   from.bits = std::int64_t{8} * process.tb_bytes;
   send(is_uplink, handset, harq_id, place, plan);
-  return process;
 }
 
 }  // namespace noroshi::mac

@@ -38,6 +38,47 @@ TEST(LinkAdaptation, BlockErrorsConvergeToTheTarget) {
   }
 }
 
+// The first blocks of every link, each number of layers one: no more than twice the target fail.
+TEST(LinkAdaptation, StartsFromBelow) {
+  for (const double target : {0.01, 0.1}) {
+    for (const double loss_db : {0.0, 2.0}) {
+      for (const double doppler_hz : {0.0, 5.0}) {
+        SCOPED_TRACE(testing::Message()
+                     << "target " << target << " loss " << loss_db << " Doppler " << doppler_hz);
+        MacCounters sum[2];
+        for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+          MacConfig config = toy::config(4);
+          config.target_bler = target;
+          config.transmit_antennas = config.receive_antennas = 4;
+          config.downlink_layers_max = config.uplink_layers_max = 4;
+          config.uplink_group_layers = 4;
+          std::vector<toy::Radio> radios;
+          for (HandsetConfig& handset : config.handsets) {
+            handset.transmit_antennas = handset.receive_antennas = 4;
+            radios.push_back({.rnti = handset.rnti,
+                              .sinr_db = 20 + 4.0 * static_cast<double>(radios.size()),
+                              .doppler_hz = doppler_hz,
+                              .branches = 4,
+                              .mixing_db = 2,
+                              .receiver_loss_db = loss_db});
+          }
+          toy::Cell cell(config, radios, seed);
+          cell.run(200);
+          for (const bool uplink : {false, true}) {
+            const MacCounters& from = uplink ? cell.mac.uplink() : cell.mac.downlink();
+            sum[uplink].tb_first += from.tb_first;
+            sum[uplink].tb_first_failed += from.tb_first_failed;
+          }
+        }
+        EXPECT_GT(sum[0].tb_first, 8000u);
+        EXPECT_GT(sum[1].tb_first, 1500u);
+        EXPECT_LT(first_bler(sum[0], {}), 2 * target);
+        EXPECT_LT(first_bler(sum[1], {}), 2 * target);
+      }
+    }
+  }
+}
+
 TEST(LinkAdaptation, UsesTheWholeLadder) {
   for (const double sinr_db : {-3.0, 35.0}) {
     toy::Cell cell(toy::config(1), {{100, sinr_db, 0}}, 3);
@@ -55,6 +96,7 @@ TEST(LinkAdaptation, UsesTheWholeLadder) {
 // once the channel gets worse.
 TEST(LinkAdaptation, DoesNotWindUpAtTheLaddersEnd) {
   Link link;
+  link.offset_db = 0;
   for (int i = 0; i < 1000; ++i) on_first_outcome(link, 0.1, {true, false, true});
   EXPECT_EQ(link.offset_db, 0);
   for (int i = 0; i < 1000; ++i) on_first_outcome(link, 0.1, {false, true, false});

@@ -1,5 +1,6 @@
 // A transmission of a HARQ process as a PDU.
 
+#include <algorithm>
 #include <bit>
 
 #include "mac/precoding.h"
@@ -174,7 +175,13 @@ void Mac::State::send(bool is_uplink, Handset& handset, int harq_id, const Place
   process.restart = false;
   process.ack_asked = false;
   process.slot = plan.slot;
-  process.expected_sinr_db = recent_sinr_db(from.link(process), plan.slot);
+  process.group_layers = std::max(place.group_layers, process.layers);
+  process.expected_known = known(from.link(process), plan.slot);
+  const bool paired = process.group_layers > process.layers;
+  const double share_db = paired ? 10 * std::log10(process.layers) : 0;
+  process.expected_sinr_db = process.expected_known
+                                 ? recent_sinr_db(from.link(process), plan.slot) - share_db
+                                 : sinr_db(from, process.layers, plan.slot);
   ++process.transmissions;
   ++process.transmissions_combined;
   from.served = true;

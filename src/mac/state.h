@@ -34,6 +34,8 @@ enum ShapeIndex { shape_downlink, shape_special, shape_uplink, shape_wide, shape
 struct Direction {
   Harq harq;
   std::array<Link, fapi::layers_max> links;  // by layers
+  // Beside another handset, by the layers of both; SINR as if all its power were in one layer.
+  std::array<Link, codeword_layers_max> paired_links;
   int layers_max = 1;
   TrafficQueue traffic;
   double average_bits = average_bits_min;  // a slot
@@ -42,9 +44,15 @@ struct Direction {
   std::int64_t bits = 0;  // new ones of this slot
 
   explicit Direction(TrafficQueue queue) : traffic(std::move(queue)) {}
-  Link& link(const HarqProcess& process) {
-    return links[static_cast<std::size_t>(process.layers - 1)];
+  // group_layers: of all on the same blocks.
+  Link& link(int layers, int group_layers) {
+    return group_layers > layers ? paired_links[static_cast<std::size_t>(group_layers - 1)]
+                                 : links[static_cast<std::size_t>(layers - 1)];
   }
+  const Link& link(int layers, int group_layers) const {
+    return const_cast<Direction*>(this)->link(layers, group_layers);
+  }
+  Link& link(const HarqProcess& process) { return link(process.layers, process.group_layers); }
 };
 
 // A PUSCH that is to bring HARQ-ACK.
@@ -52,6 +60,7 @@ struct AskedUci {
   std::uint32_t handle = 0;  // 0: none
   int count = 0;
   std::array<Grant::Ack, acks_max> of{};
+  int csi_layers = 1;
 };
 inline constexpr std::size_t asked_max = 16;  // on their way; an older one is forgotten
 
@@ -66,8 +75,17 @@ struct Handset {
 
 // What new data would be sent with.
 struct Choice {
-  int layers = 1;
+  int layers = 0;  // 0: nothing
   int mcs = 0;
+  int group_layers = 0;  // with those of another handset on the same blocks
+  bool known = false;    // its link has reports
+  double rate = 0;       // bits a resource element that it is thought to carry
+};
+
+// Of two handsets on the same blocks; rate 0: better not.
+struct PairChoice {
+  Choice first, second;
+  double rate = 0;
 };
 
 // Where a transmission goes.
@@ -76,7 +94,8 @@ struct Place {
   int rb_start = 0;
   int rbs = 0;
   int first_port = 0;
-  int group = -1;  // of UL_TTI.request, with others on the same blocks
+  int group = -1;        // of UL_TTI.request, with others on the same blocks
+  int group_layers = 0;  // theirs and its own; 0: alone
 };
 
 void fill_random(Prng& prng, std::uint8_t* bytes, int count);
@@ -103,15 +122,18 @@ struct Mac::State {
   // rank.cpp
   double sinr_db(const Direction& from, int layers, SlotCount slot) const;
   Choice choose(const Direction& from, int layers_max, SlotCount slot) const;
+  PairChoice choose_pair(const Direction& first, const Direction& second, int layers_max,
+                         SlotCount slot) const;
+  static void begin(Direction& from, const Choice& choice);
 
   // schedule.cpp
   void schedule(bool is_uplink, int shape_index, SlotPlan& plan);
   int schedule_failed(bool is_uplink, int shape_index, int& pdus, SlotPlan& plan);
   void schedule_new(bool is_uplink, int shape_index, int rb_first, int pdus, SlotPlan& plan);
-  void pair_up(std::size_t first_claim, std::size_t claims_count, const HarqProcess& first,
-               Place place, SlotPlan& plan);
-  HarqProcess& send_new(bool is_uplink, Handset& handset, const Choice& choice, const Place& place,
-                        SlotPlan& plan);
+  PairChoice find_pair(View<const Claim, 1> others, const Direction& first, double rate_alone,
+                       SlotCount slot, Handset*& second);
+  void send_new(bool is_uplink, Handset& handset, const Choice& choice, const Place& place,
+                SlotPlan& plan);
   std::int32_t bytes(int shape_index, const Choice& choice, int rbs) const;
   int shape_of(int shape_index, int layers) const {
     return layers > codeword_layers_max ? shape_index + shape_wide : shape_index;
@@ -125,12 +147,15 @@ struct Mac::State {
   void fill_pusch_place(const Place& place, int layers, fapi::PuschPdu& pdu) const;
 
   // uci.cpp
-  int schedule_uci(int shape_index, int rb_first, int& pdus, SlotPlan& plan);
+  int mcs_beside_uci(const Handset& handset, int mcs, int elements, SlotCount slot) const;
+  int schedule_uci(int shape_index, int rb_first, SlotPlan& plan);
   void ask_acks(Handset& handset, const HarqProcess* data, Grant& grant, fapi::PuschPdu& pdu,
                 SlotCount slot);
 
   // feedback.cpp
   void expire(bool is_uplink, SlotCount slot);
+  void first_done(Direction& from, const HarqProcess& process);
+  void report(Direction& from, const HarqProcess& process, double sinr_db);
   void feedback(bool is_uplink, Direction& from, HarqProcess& process, bool ok, double sinr_db);
   void fail(bool is_uplink, HarqProcess& process, SlotCount slot);
 };

@@ -40,10 +40,34 @@ bool waits(const HarqProcess& process, SlotCount slot) {
 
 }  // namespace
 
-int sinr_to_csi(double sinr_db) {
-  return static_cast<int>(std::clamp(std::lround(2 * (sinr_db + 12)), 0L, (1L << csi_bits) - 1));
+int sinr_to_csi(std::optional<double> sinr_db) {
+  constexpr long most = (1L << csi_bits) - 1;
+  if (!sinr_db) return 0;
+  return static_cast<int>(std::clamp(std::lround(2 * (*sinr_db + 12)), 1L, most));
 }
-double csi_to_sinr_db(int csi) { return csi / 2.0 - 12; }
+std::optional<double> csi_to_sinr_db(int csi) {
+  if (csi == 0) return std::nullopt;
+  return csi / 2.0 - 12;
+}
+
+// UCI takes elements from the data, whose code rate grows by that: the MCS whose rate is then the
+// one that was chosen, or a fiftieth above it.
+int Mac::State::mcs_beside_uci(const Handset& handset, int mcs, int elements,
+                               SlotCount slot) const {
+  if (!config.uci_on_pusch) return mcs;
+  int bits = 0;
+  for (const HarqProcess& process : handset.downlink.harq.processes)
+    if (waits(process, slot)) bits += process.second_tb_bytes > 0 ? 2 : 1;
+  if (bits == 0) return mcs;
+  const double taken = elements_a_bit * (bits + csi_bits);
+  const double left = std::max(1 - taken / elements, 0.5);
+  const auto efficiency = [&](int index) {
+    return ladder.spectral_efficiency[static_cast<std::size_t>(index)];
+  };
+  int index = mcs;
+  while (index > 0 && efficiency(index) > 1.02 * left * efficiency(mcs)) --index;
+  return index;
+}
 
 // data: what the PUSCH carries besides; nullptr: nothing.
 void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& grant,
@@ -53,6 +77,7 @@ void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& gran
   const int elements = pdu.allocation.rb_size * shapes[shape_uplink].re_per_rb;
   const int bits_max = elements / 2 / elements_a_bit - csi_bits - crc_bits_max;
   int bits = 0;
+  SlotCount least_known = 0;
   grant.n_acks = 0;
   for (std::size_t id = 0; id < handset.downlink.harq.processes.size(); ++id) {
     HarqProcess& process = handset.downlink.harq.processes[id];
@@ -64,6 +89,11 @@ void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& gran
     grant.acks[static_cast<std::size_t>(grant.n_acks++)] = ack;
     asked.of[static_cast<std::size_t>(asked.count++)] = ack;
     bits += codewords;
+    // What is to be reported: the link of which least is known.
+    const SlotCount last = handset.downlink.link(process).last_report_slot;
+    if (asked.count > 1 && last >= least_known) continue;
+    least_known = last;
+    asked.csi_layers = grant.csi_layers = process.layers;
   }
   if (bits == 0) return;
   asked.handle = pdu.handle;
@@ -79,10 +109,12 @@ void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& gran
   ++uplink.uci_pdus;
 }
 
-// Returns the first block that is still free.
-int Mac::State::schedule_uci(int shape_index, int rb_first, int& pdus, SlotPlan& plan) {
+// Returns the first block that is still free. Such a PUSCH does not count among the handsets that
+// share a slot: else those that wait would keep the slot from all data, which would have taken
+// along the next ones.
+int Mac::State::schedule_uci(int shape_index, int rb_first, SlotPlan& plan) {
   for (Handset& handset : handsets) {
-    if (pdus == config.handsets_per_slot_max) break;
+    if (plan.ul_tti.n_pdus == fapi::pdus_per_slot_max) break;
     if (handset.uplink.served || config.carrier.rb_count - rb_first < uci_rbs) continue;
     const auto overdue = [&](const HarqProcess& process) {
       return waits(process, plan.slot) && plan.slot - process.slot >= wait_slots;
@@ -105,7 +137,6 @@ int Mac::State::schedule_uci(int shape_index, int rb_first, int& pdus, SlotPlan&
     ask_acks(handset, nullptr, grant, pdu, plan.slot);
     handset.uplink.served = true;
     rb_first += uci_rbs;
-    ++pdus;
   }
   return rb_first;
 }
@@ -132,10 +163,12 @@ void Mac::on_pusch_uci(const fapi::PuschUciIndication& indication) {
       ++state.uplink.uci_lost;
       continue;
     }
-    // Without a report the last one stands.
-    int csi = 0;
+    int bits = 0;
     for (std::size_t b = 0; b < csi_bits; ++b)
-      csi = 2 * csi + (bit_at(uci.csi_part1.payload.data(), b) ? 1 : 0);
+      bits = 2 * bits + (bit_at(uci.csi_part1.payload.data(), b) ? 1 : 0);
+    const std::optional<double> sinr_db =
+        heard(uci.csi_part1) ? csi_to_sinr_db(bits) : std::nullopt;
+    const HarqProcess* measured = nullptr;  // the last one of so many layers
     std::size_t bit = 0;
     for (int a = 0; a < asked->count; ++a) {
       const Grant::Ack& of = asked->of[static_cast<std::size_t>(a)];
@@ -146,9 +179,12 @@ void Mac::on_pusch_uci(const fapi::PuschUciIndication& indication) {
         ++state.downlink.feedback_stale;
         continue;
       }
-      const double sinr_db = heard(uci.csi_part1) ? csi_to_sinr_db(csi) : process.expected_sinr_db;
-      state.feedback(false, handset->downlink, process, ok, sinr_db);
+      const bool same = sinr_db && process.layers == asked->csi_layers;
+      if (same && (measured == nullptr || measured->slot < process.slot)) measured = &process;
+      state.feedback(false, handset->downlink, process, ok,
+                     same ? *sinr_db : process.expected_sinr_db);
     }
+    if (measured != nullptr) state.report(handset->downlink, *measured, *sinr_db);
   }
 }
 

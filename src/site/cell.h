@@ -58,6 +58,11 @@ struct ReceiverConfig {
   phy::Equalizer equalizer = phy::Equalizer::mmse;
 };
 
+// What link adaptation can count on: the mean SINR over the elements says little of a channel that
+// is good here and bad there, whose code blocks fail where it is bad; the error vectors, which add
+// up noise and not SINR, say more. At low SINR they are measured to wrong points and too small.
+float effective_sinr_db(const phy::ReceiveResult& result);
+
 // Of a cell of this configuration.
 CellLimits limits_of(const CellConfig& cell);
 

@@ -24,7 +24,7 @@ std::uint16_t timing_advance(float offset_s, int scs_khz) {
 }
 
 void measure(const phy::ReceiveResult& result, int scs_khz, fapi::UplinkMeasurement& to) {
-  to.ul_sinr_db = result.sinr_db;
+  to.ul_sinr_db = effective_sinr_db(result);
   to.timing_advance_offset_ns = result.timing_offset_s * 1e9f;
   to.timing_advance_offset = timing_advance(result.timing_offset_s, scs_khz);
   to.rssi_dbfs = decibels(result.rssi);
@@ -42,6 +42,10 @@ void write_part(const phy::UciPart& from, int bits_asked, fapi::UciPart& to) {
 }
 
 }  // namespace
+
+float effective_sinr_db(const phy::ReceiveResult& result) {
+  return std::min(result.sinr_db, -2 * decibels(result.evm));
+}
 
 CellUplink::CellUplink(const CellLimits& limits, std::vector<std::uint16_t> rntis,
                        const ReceiverConfig& receiver)

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "site/cell.h"
+
 namespace noroshi::site {
 namespace {
 
@@ -169,8 +171,9 @@ phy::UciPayload Emulation::make_uci(const User& user, const Grant& grant,
       if ((right >> q & 1) != 0)
         bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] | 0x80 >> bit % 8);
   }
+  const auto layers = static_cast<std::size_t>(grant.csi_layers);
   bytes[harq_bytes] =
-      static_cast<std::uint8_t>(mac::sinr_to_csi(double{user.last_sinr_db}) << (8 - mac::csi_bits));
+      static_cast<std::uint8_t>(mac::sinr_to_csi(user.sinr_db[layers - 1]) << (8 - mac::csi_bits));
   phy::UciPayload payload;
   payload.harq = {bytes.data(),
                   bytes_for_bits(static_cast<std::size_t>(grant.channel.uci.harq_bits))};
@@ -222,7 +225,7 @@ int Emulation::downlink(const DownlinkSlot& slot, fapi::UciIndication& uci) {
       receive_pdsch(slot, grant, *user, answer, mismatches);
     }
     user->acks[grant.harq_id] = {slot.grants.slot, answer.harq_value};
-    user->last_sinr_db = answer.dl_sinr_db;
+    user->sinr_db[static_cast<std::size_t>(grant.channel.layers - 1)] = answer.dl_sinr_db;
   }
   return mismatches;
 }
@@ -240,7 +243,7 @@ void Emulation::receive_pdsch(const DownlinkSlot& slot, const Grant& grant, User
     air::add_noise(user.downlink_noise_power, downlink_noise_, receive[antenna]);
   const air::Handset::DownlinkReport report = user.handset.receive_pdsch(
       slot.grants.slot, grant.channel, grant.harq_id, grant.new_data, receive, grant.prg_rbs);
-  uci.dl_sinr_db = report.phy.sinr_db;
+  uci.dl_sinr_db = effective_sinr_db(report.phy);
   const std::array passed = {report.phy.crc_ok, report.phy.second.crc_ok};
   for (int q = 0; q < nr::codewords(grant.channel); ++q) {
     const auto at = static_cast<std::size_t>(q);

@@ -50,13 +50,14 @@ class Emulation {
     float downlink_noise_power;
     float snr_db;
     int receive_antennas, transmit_antennas;
-    // What it made of the last PDSCH of each process, and when; the SINR of the last of all.
+    // What it made of the last PDSCH of each process, and when; the SINR of the last of so many
+    // layers.
     struct Ack {
       SlotCount slot = -1;
       std::uint8_t codewords = 0;  // bit q: codeword q is right
     };
     std::array<Ack, air::harq_processes> acks{};
-    float last_sinr_db = 0;
+    std::array<std::optional<double>, nr::layers_max> sinr_db{};
   };
   Emulation(const CellConfig& cell, std::uint64_t seed);
   User* find(std::uint16_t rnti);

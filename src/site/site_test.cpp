@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -210,6 +211,35 @@ TEST(Site, BringsHarqAckOnPusch) {
     EXPECT_GT(c.ul_uci.load(), 80u);  // of 200 uplink slots
     EXPECT_LE(c.ul_uci_lost.load(), c.ul_uci.load() / 50);
     EXPECT_EQ(c.ul_bits.load() > 0, data);
+  }
+}
+
+// Links that nobody has measured yet are tried with care: layers each way, pairs, one handset with
+// two antennas only.
+TEST(Site, FirstTransmissionsStartBelowTwiceTheirTarget) {
+  constexpr double target = 0.02;
+  std::uint64_t first[2] = {}, failed[2] = {};
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    SiteConfig config = mimo_site({.group_layers = 4}, 38, 4);
+    CellConfig& cell = config.cells[0];
+    cell.uci_on_pusch = true;
+    cell.mac.target_bler = target;
+    for (HandsetChannel& handset : cell.channels) handset.doppler_hz = 5;
+    cell.channels[2].receive_antennas = cell.channels[2].transmit_antennas = 2;
+    auto site = Site::make(config, free_pace(0.15, seed));
+    ASSERT_TRUE(site.ok()) << site.error().message;
+    ASSERT_TRUE(site->run().ok());
+    const CellCounters& c = site->counters(0);
+    expect_clean(c);
+    first[0] += c.dl_tb.load(), failed[0] += c.dl_tb_failed.load();
+    first[1] += c.ul_tb.load(), failed[1] += c.ul_tb_failed.load();
+  }
+  for (const int up : {0, 1}) {
+    std::printf("%s %llu of %llu\n", up == 1 ? "up" : "down",
+                static_cast<unsigned long long>(failed[up]),
+                static_cast<unsigned long long>(first[up]));
+    EXPECT_GT(first[up], 600u);
+    EXPECT_LT(static_cast<double>(failed[up]), 2 * target * static_cast<double>(first[up]));
   }
 }
 

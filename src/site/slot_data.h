@@ -33,9 +33,10 @@ struct Grant {
   bool new_data = true;
   int tpmi = 0;     // uplink: of TS 38.211 6.3.1.5
   int prg_rbs = 0;  // downlink: blocks that one precoding matrix serves; 0: all
-  // Uplink: whose HARQ-ACK it carries (mac::Grant).
+  // Uplink: whose HARQ-ACK it carries, and of which PDSCH the SINR (mac::Grant).
   int n_acks = 0;
   std::array<mac::Grant::Ack, mac::acks_max> acks{};
+  int csi_layers = 1;
   nr::SharedChannel channel;
 };
 

@@ -52,6 +52,7 @@ void add_grant(const mac::Grant& from, int prg_rbs, const nr::SharedChannel& cha
                                    .prg_rbs = prg_rbs,
                                    .n_acks = from.n_acks,
                                    .acks = from.acks,
+                                   .csi_layers = from.csi_layers,
                                    .channel = channel};
 }
 
@@ -226,8 +227,8 @@ void SlotLoop::take_feedback() {
       mix(hash_, std::uint64_t{uci.handle} << 16 | uci.rnti);
       mix(hash_, View<const std::uint8_t, 1>(uci.harq.payload.data(), 4));
       if (uci.csi_part1.bit_len != mac::csi_bits) continue;
-      const double sinr_db = mac::csi_to_sinr_db(uci.csi_part1.payload[0] >> (8 - mac::csi_bits));
-      downlink_sinr_db_ += sinr_weight * (sinr_db - downlink_sinr_db_);
+      const auto sinr_db = mac::csi_to_sinr_db(uci.csi_part1.payload[0] >> (8 - mac::csi_bits));
+      if (sinr_db) downlink_sinr_db_ += sinr_weight * (*sinr_db - downlink_sinr_db_);
     }
     for (int p = 0; p < report->rx_data.n_pdus; ++p)
       mix(hash_, report->rx_data.pdus[static_cast<std::size_t>(p)].data);
