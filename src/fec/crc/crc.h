@@ -34,12 +34,18 @@ constexpr std::uint32_t crc_polynomial(Crc crc) {
 }
 
 // The parity of the first `bits` bits of packed, p(0) as bit L-1 of the result.
+//
+// That of a message in parts of `part_bits` bits each, a(0) in the first, from their parities p_i:
+//
+//   p(x) = sum over i < n of p_i(x) x^(part_bits (n - 1 - i))   mod   g(x)
 namespace ref {
 std::uint32_t crc(Crc crc, View<const std::uint8_t, 1> packed, std::size_t bits);
-}
+std::uint32_t crc_of_parts(Crc crc, View<const std::uint32_t, 1> parities, std::size_t part_bits);
+}  // namespace ref
 namespace cpu {
 std::uint32_t crc(Crc crc, View<const std::uint8_t, 1> packed, std::size_t bits);
-}
+std::uint32_t crc_of_parts(Crc crc, View<const std::uint32_t, 1> parities, std::size_t part_bits);
+}  // namespace cpu
 
 // Writes the parity of the first `bits` bits behind them, XORed with the lowest L bits of mask.
 inline void crc_attach(Crc crc, View<std::uint8_t, 1> packed, std::size_t bits,

@@ -19,11 +19,20 @@ struct Constants {
   alignas(16) std::uint64_t fold2048[2];
   alignas(64) std::uint64_t fold_lanes[8];  // by 384, 256, 128 and 0
   std::array<std::uint32_t, 256> table;     // b x^32 mod g
+  std::array<std::uint32_t, 32> powers;     // x^(2^i) mod g
 };
 
 constexpr std::uint32_t power_mod(std::uint32_t g, int exponent) {  // x^exponent mod (x^32 + g)
   std::uint32_t r = 1;
   for (int i = 0; i < exponent; ++i) r = (r << 1) ^ ((r >> 31) != 0 ? g : 0);
+  return r;
+}
+
+// a b mod (x^32 + g)
+constexpr std::uint32_t product_mod(std::uint32_t g, std::uint32_t a, std::uint32_t b) {
+  std::uint32_t r = 0;
+  for (int i = 31; i >= 0; --i)
+    r = (r << 1) ^ ((r >> 31) != 0 ? g : 0) ^ ((a >> i & 1) != 0 ? b : 0);
   return r;
 }
 
@@ -56,6 +65,9 @@ constexpr Constants make_constants(Crc crc) {
     for (int i = 0; i < 8; ++i) r = (r << 1) ^ ((r >> 31) != 0 ? g : 0);
     c.table[byte] = r;
   }
+  c.powers[0] = 2;
+  for (std::size_t i = 1; i < c.powers.size(); ++i)
+    c.powers[i] = product_mod(g, c.powers[i - 1], c.powers[i - 1]);
   return c;
 }
 

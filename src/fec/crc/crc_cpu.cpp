@@ -172,5 +172,31 @@ std::uint32_t crc(Crc crc, View<const std::uint8_t, 1> packed, std::size_t bits)
   return HWY_DYNAMIC_DISPATCH(Parity)(g, packed.data(), bits) >> (32 - crc_bits(crc));
 }
 
+// Every step multiplies by the same x^part_bits, which is linear: a table for each nibble.
+std::uint32_t crc_of_parts(Crc crc, View<const std::uint32_t, 1> parities, std::size_t part_bits) {
+  const auto& g = crc_detail::constants[static_cast<std::size_t>(crc)];
+  const std::uint32_t generator = static_cast<std::uint32_t>(g.generator);
+  assert(part_bits >> g.powers.size() == 0);
+  std::uint32_t shift = 1;
+  for (std::size_t i = 0; part_bits >> i != 0; ++i)
+    if ((part_bits >> i & 1) != 0) shift = crc_detail::product_mod(generator, shift, g.powers[i]);
+  std::array<std::array<std::uint32_t, 16>, 8> shifted;
+  for (std::array<std::uint32_t, 16>& table : shifted) {
+    table[0] = 0;
+    for (std::size_t bit = 1; bit < 16; bit *= 2) {
+      for (std::size_t i = 0; i < bit; ++i) table[bit + i] = table[i] ^ shift;
+      shift = (shift << 1) ^ ((shift >> 31) != 0 ? generator : 0);
+    }
+  }
+  const int above = 32 - crc_bits(crc);
+  std::uint32_t state = 0;
+  for (const std::uint32_t parity : parities) {
+    std::uint32_t next = parity << above;
+    for (std::size_t i = 0; i < 8; ++i) next ^= shifted[i][state >> (4 * i) & 15];
+    state = next;
+  }
+  return state >> above;
+}
+
 }  // namespace noroshi::fec::cpu
 #endif  // HWY_ONCE

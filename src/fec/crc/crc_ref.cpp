@@ -15,4 +15,15 @@ std::uint32_t crc(Crc crc, View<const std::uint8_t, 1> packed, std::size_t bits)
   return remainder;
 }
 
+std::uint32_t crc_of_parts(Crc crc, View<const std::uint32_t, 1> parities, std::size_t part_bits) {
+  const std::uint32_t top = 1u << (crc_bits(crc) - 1);
+  std::uint32_t p = 0;
+  for (const std::uint32_t part : parities) {
+    for (std::size_t i = 0; i < part_bits; ++i)
+      p = ((p & (top - 1)) << 1) ^ ((p & top) != 0 ? crc_polynomial(crc) : 0);
+    p ^= part;
+  }
+  return p;
+}
+
 }  // namespace noroshi::fec::ref

@@ -1,5 +1,6 @@
 // Catches: a wrong generator, a wrong folding constant, a length whose odd bytes or bits are read
-// wrongly, a parity that is not written where it belongs.
+// wrongly, a parity that is not written where it belongs, parts
+// that do not add up to the whole.
 
 #include "fec/crc/crc.h"
 
@@ -75,6 +76,31 @@ TEST(Crc, AttachedParityChecksAndMaskShows) {
       crc_attach(crc, message, bits);
       set_bit(message.data(), flipped, !bit_at(message.data(), flipped));
       EXPECT_NE(cpu::crc(crc, message, total), 0u);
+    }
+  }
+}
+
+TEST(Crc, PartsMakeTheWhole) {
+  constexpr std::uint64_t seed = 23;
+  RecordProperty("seed", std::to_string(seed));
+  Prng prng(seed);
+  for (const Crc crc : all_crcs) {
+    for (int round = 0; round < 60; ++round) {
+      const std::size_t parts = round == 0 ? 0 : 1 + prng.below(round < 50 ? 12 : 160);
+      const std::size_t part_bytes = 1 + prng.below(round % 2 == 0 ? 40 : 1100);
+      const auto message = random_bytes(prng, parts * part_bytes);
+      std::vector<std::uint32_t> parities;
+      for (std::size_t i = 0; i < parts; ++i)
+        parities.push_back(
+            cpu::crc(crc, {message.data() + i * part_bytes, part_bytes}, 8 * part_bytes));
+      const std::uint32_t whole = cpu::crc(crc, message, 8 * message.size());
+      ASSERT_EQ(cpu::crc_of_parts(crc, parities, 8 * part_bytes), whole)
+          << "crc " << static_cast<int>(crc) << ", " << parts << " parts of " << part_bytes;
+      // Of any length in bits the reference can tell.
+      const std::size_t part_bits = prng.below(9000);
+      ASSERT_EQ(cpu::crc_of_parts(crc, parities, part_bits),
+                ref::crc_of_parts(crc, parities, part_bits))
+          << "crc " << static_cast<int>(crc) << ", parts of " << part_bits << " bits";
     }
   }
 }
