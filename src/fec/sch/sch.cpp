@@ -109,10 +109,11 @@ struct HarqBuffer::State {
   // What is held: the transport block of the last new_data.
   int tb_bits = 0;
   int base_graph = 0;
-  LineVector<SoftBit> soft;        // [code block, d]
-  std::vector<int> valid;          // soft bits of each code block that hold something
-  std::vector<std::uint8_t> done;  // whether each code block has been decoded
-  std::vector<std::uint8_t> bits;  // the decoded transport block with its CRC, packed
+  LineVector<SoftBit> soft;           // [code block, d]
+  std::vector<int> valid;             // soft bits of each code block that hold something
+  std::vector<std::uint8_t> done;     // whether each code block has been decoded
+  std::vector<std::uint8_t> bits;     // the decoded transport block with its CRC, packed
+  std::vector<std::uint32_t> parity;  // of each code block's part of bits, by the CRC of the whole
 };
 
 HarqBuffer::HarqBuffer(int tb_bits_max) : state_(std::make_unique<State>()) {
@@ -128,6 +129,7 @@ HarqBuffer::HarqBuffer(int tb_bits_max) : state_(std::make_unique<State>()) {
   state_->valid.resize(static_cast<std::size_t>(blocks2));
   state_->done.resize(static_cast<std::size_t>(blocks2));
   state_->bits.resize(static_cast<std::size_t>(bits / 8 + 1));
+  state_->parity.resize(static_cast<std::size_t>(blocks2));
 }
 HarqBuffer::~HarqBuffer() = default;
 HarqBuffer::HarqBuffer(HarqBuffer&&) noexcept = default;
@@ -211,8 +213,9 @@ constexpr int shares_max = 16;  // of workers
 }  // namespace
 
 SchDecode sch_decode_begin(const SchConfig& config, bool new_data, const SchDecodeOptions& options,
-                           HarqBuffer& buffer) {
-  SchDecode decode{config, options, segmentation_of(config), &buffer.state(), false};
+                           HarqBuffer& buffer, View<std::uint8_t, 1> tb) {
+  assert(tb.size() == static_cast<std::size_t>(config.tb_bits) / 8);
+  SchDecode decode{config, options, segmentation_of(config), &buffer.state(), tb, false};
   const Segmentation& segmentation = decode.segmentation;
   decode.shareable = segmentation.payload_bits() % 8 == 0;
   HarqBuffer::State& held = *decode.held;
@@ -237,13 +240,31 @@ std::size_t sch_block_begin(const SchDecode& decode, int block) {
   return static_cast<std::size_t>(unit) * static_cast<std::size_t>(units / blocks * block + longer);
 }
 
+namespace {
+
+// A block's bits, which are in held.bits, on their way into the transport block: not the CRC at its
+// end. Precondition: whole bytes.
+void put_block(const SchDecode& decode, std::size_t block) {
+  const std::size_t payload = static_cast<std::size_t>(decode.segmentation.payload_bits()) / 8;
+  const std::size_t begin = block * payload;
+  const std::size_t size = decode.tb.size();
+  if (begin < size)
+    std::memcpy(decode.tb.data() + begin, decode.held->bits.data() + begin,
+                std::min(payload, size - begin));
+}
+
+}  // namespace
+
 int sch_decode_block(const SchDecode& decode, int block, View<const SoftBit, 1> soft_bits,
                      SchWorkspace& workspace) {
   const Segmentation& segmentation = decode.segmentation;
   HarqBuffer::State& held = *decode.held;
   SchWorkspace::State& scratch = workspace.state();
   const std::size_t i = static_cast<std::size_t>(block);
-  if (held.done[i] != 0) return 0;
+  if (held.done[i] != 0) {
+    if (decode.shareable) put_block(decode, i);
+    return 0;
+  }
   RateMatch match = match_of(decode.config, segmentation);
   match.coded_bits = block_coded_bits(decode.config, segmentation.code_blocks, block);
   SoftBit* const kept = held.soft.data() + i * soft_stride(segmentation);
@@ -265,28 +286,37 @@ int sch_decode_block(const SchDecode& decode, int block, View<const SoftBit, 1> 
   }
   const auto payload = static_cast<std::size_t>(segmentation.payload_bits());
   copy_bits(held.bits.data(), i * payload, scratch.bits.data(), 0, payload);
+  if (!decode.shareable) return iterations;
+  if (segmentation.code_blocks > 1)
+    held.parity[i] =
+        cpu::crc(tb_crc(decode.config.tb_bits), {scratch.bits.data(), payload / 8}, payload);
+  put_block(decode, i);
   return iterations;
 }
 
-SchDecodeResult sch_decode_end(const SchDecode& decode, int iterations, View<std::uint8_t, 1> tb) {
+SchDecodeResult sch_decode_end(const SchDecode& decode, int iterations) {
   const Segmentation& segmentation = decode.segmentation;
   HarqBuffer::State& held = *decode.held;
-  const auto tb_bytes = static_cast<std::size_t>(decode.config.tb_bits) / 8;
-  assert(tb.size() == tb_bytes);
+  const std::size_t blocks = static_cast<std::size_t>(segmentation.code_blocks);
+  const Crc crc = tb_crc(decode.config.tb_bits);
   SchDecodeResult result;
   result.iterations = iterations;
   result.code_blocks = segmentation.code_blocks;
   for (int block = 0; block < result.code_blocks; ++block)
     result.code_blocks_ok += held.done[static_cast<std::size_t>(block)];
   result.crc_ok = result.code_blocks_ok == result.code_blocks;
-  if (result.crc_ok && result.code_blocks > 1 &&
-      cpu::crc(tb_crc(decode.config.tb_bits), held.bits,
-               static_cast<std::size_t>(segmentation.bits)) != 0) {
-    // Some code block fooled its CRC; which one cannot be told.
-    result.crc_ok = false;
-    std::fill_n(held.done.begin(), result.code_blocks, std::uint8_t{0});
+  if (result.crc_ok && result.code_blocks > 1) {
+    const std::uint32_t parity =
+        decode.shareable ? cpu::crc_of_parts(crc, {held.parity.data(), blocks},
+                                             static_cast<std::size_t>(segmentation.payload_bits()))
+                         : cpu::crc(crc, held.bits, static_cast<std::size_t>(segmentation.bits));
+    if (parity != 0) {
+      // Some code block fooled its CRC; which one cannot be told.
+      result.crc_ok = false;
+      std::fill_n(held.done.begin(), result.code_blocks, std::uint8_t{0});
+    }
   }
-  std::memcpy(tb.data(), held.bits.data(), tb_bytes);
+  if (!decode.shareable) std::memcpy(decode.tb.data(), held.bits.data(), decode.tb.size());
   return result;
 }
 
@@ -302,7 +332,7 @@ SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_
                            const Workers& workers) {
   assert(soft_bits.size() == static_cast<std::size_t>(config.coded_bits));
   assert(workers.count >= 1 && workspaces.size() >= static_cast<std::size_t>(workers.count));
-  const SchDecode decode = sch_decode_begin(config, new_data, options, buffer);
+  const SchDecode decode = sch_decode_begin(config, new_data, options, buffer, tb);
   const int blocks = decode.segmentation.code_blocks;
   const int shares = decode.shareable ? std::min({workers.count, blocks, shares_max}) : 1;
   std::array<int, shares_max> iterations{};
@@ -315,7 +345,7 @@ SchDecodeResult sch_decode(const SchConfig& config, View<const SoftBit, 1> soft_
           sch_decode_block(decode, block, soft_bits.subview(begin, size), workspaces[w]);
     }
   });
-  return sch_decode_end(decode, std::accumulate(iterations.begin(), iterations.end(), 0), tb);
+  return sch_decode_end(decode, std::accumulate(iterations.begin(), iterations.end(), 0));
 }
 
 }  // namespace noroshi::fec

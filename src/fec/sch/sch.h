@@ -118,17 +118,19 @@ struct SchDecode {
   SchDecodeOptions options;
   Segmentation segmentation;
   HarqBuffer::State* held = nullptr;
+  View<std::uint8_t, 1> tb;  // written block by block
   // Different code blocks may be decoded at the same time; else neighbours share a byte.
   bool shareable = false;
 };
 SchDecode sch_decode_begin(const SchConfig& config, bool new_data, const SchDecodeOptions& options,
-                           HarqBuffer& buffer);
+                           HarqBuffer& buffer, View<std::uint8_t, 1> tb);
 // Where the soft bits of a code block begin; of the one behind the last: how many there are.
 std::size_t sch_block_begin(const SchDecode& decode, int block);
-// soft_bits: the block's. Returns the iterations.
+// soft_bits: the block's. Returns the iterations. The block's part of the transport block's parity
+// is taken and its bits are put into tb while they are in the nearest cache.
 int sch_decode_block(const SchDecode& decode, int block, View<const SoftBit, 1> soft_bits,
                      SchWorkspace& workspace);
 // iterations: the sum.
-SchDecodeResult sch_decode_end(const SchDecode& decode, int iterations, View<std::uint8_t, 1> tb);
+SchDecodeResult sch_decode_end(const SchDecode& decode, int iterations);
 
 }  // namespace noroshi::fec

@@ -278,8 +278,8 @@ void choose_smoothers(Job& job, const EstimateSums& sums, int averaged,
   }
 }
 
-void find_delays(Job& job, ChannelInfo& info) {
-  for (int c = 0; c < job.combs().count; ++c) {
+void find_delays(Job& job, const Workers& workers, ChannelInfo& info) {
+  workers.for_each(job.combs().count, [&](int c) {
     const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
     SlopeSums slope;
     for (int a = 0; a < info.antennas; ++a)
@@ -289,7 +289,7 @@ void find_delays(Job& job, ChannelInfo& info) {
     for (const int layer : comb.layer)
       if (layer >= 0)
         info.layer[static_cast<std::size_t>(layer)].delay_cycles = static_cast<float>(delay);
-  }
+  });
 }
 
 }  // namespace
@@ -308,7 +308,7 @@ ChannelInfo estimate(const EstimateInput& input, cpu::EstimateWorkspace& workspa
       job.antenna[static_cast<std::size_t>(a)].slope[static_cast<std::size_t>(c)] =
           least_squares_rows(job, a, c);
   });
-  find_delays(job, info);
+  find_delays(job, workers, info);
 
   workers.for_each(info.antennas, [&](int a) {
     for (int c = 0; c < combs; ++c)

@@ -5,6 +5,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "nr/prbs/prbs.h"
+
 namespace noroshi::phy {
 namespace {
 
@@ -19,7 +21,7 @@ void decode_block(const ReceiveGroup& group, std::size_t s, int block,
   const Stream& stream = group.streams[s];
   group.state.scratch[worker].iterations[s] +=
       fec::sch_decode_block(stream.decode, block, soft_bits, group.state.sch[worker]);
-  stream.block_decoded[static_cast<std::size_t>(block)] = 1;
+  stream.block_soft[block] = nullptr;
 }
 
 // The symbols' soft bits have this much room before them, for a block that began in those before.
@@ -45,7 +47,9 @@ bool passes(const Stream& stream, const ReceiveScratch& scratch) {
 
 }  // namespace
 
-BlockWalk::BlockWalk(const ReceiveGroup& group, int first_symbol) {
+BlockWalk::BlockWalk(const ReceiveGroup& group, int first_symbol,
+                     const std::atomic<int>* idle_workers)
+    : idle(idle_workers) {
   for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
     const Stream& stream = group.streams[s];
     if (!stream.has_blocks) continue;
@@ -60,6 +64,16 @@ View<SoftBit, 1> symbols_soft_bits(const Stream& stream, int first, int last,
   const std::size_t size = stream.first_bit[static_cast<std::size_t>(last) + 1] - bit;
   if (!passes(stream, scratch)) return stream.soft_bits.subview(bit, size);
   return {passing_symbols(stream, scratch), size};
+}
+
+View<const std::uint8_t, 1> make_masks(const Stream& stream, int first, int last,
+                                       ReceiveScratch& scratch) {
+  const std::size_t bit = stream.first_bit[static_cast<std::size_t>(first)];
+  const std::size_t size = stream.first_bit[static_cast<std::size_t>(last) + 1] - bit;
+  std::uint8_t* const masks =
+      scratch.masks.data() + static_cast<std::size_t>(stream.first_layer) * scratch.masks_a_layer;
+  nr::cpu::prbs_masks(stream.c_init, bit, {masks, bytes_for_bits(size)});
+  return {masks, bytes_for_bits(size) + cpu::demap_mask_slack_bytes};
 }
 
 void decode_symbols(const ReceiveGroup& group, std::size_t s, int first_symbol, int last_symbol,
@@ -82,7 +96,12 @@ void decode_symbols(const ReceiveGroup& group, std::size_t s, int first_symbol, 
   for (; ends_by(stream, block, end); ++block) {
     const std::size_t next = fec::sch_block_begin(stream.decode, block + 1);
     const SoftBit* const from = pass ? at(begin) : stream.soft_bits.data() + begin;
-    decode_block(group, s, block, {from, next - begin}, worker);
+    // An idle worker found no piece to take, so this one's memory will not be needed again.
+    if (ends && walk.idle != nullptr && walk.idle->load(std::memory_order_relaxed) > 0) {
+      stream.block_soft[block] = from;
+    } else {
+      decode_block(group, s, block, {from, next - begin}, worker);
+    }
     begin = next;
   }
   if (!pass || begin >= end) return;
@@ -101,18 +120,16 @@ CodewordResult decode_rest(const ReceiveGroup& group, std::size_t s) {
   const int shares = stream.decode.shareable ? group.shares() : 1;
   group.options.workers.for_each(shares, [&](int share) {
     for (int block; (block = next.fetch_add(1, std::memory_order_relaxed)) < blocks;) {
-      if (stream.block_decoded[static_cast<std::size_t>(block)] != 0) continue;
-      const std::size_t begin = fec::sch_block_begin(stream.decode, block);
-      const std::size_t size = fec::sch_block_begin(stream.decode, block + 1) - begin;
-      decode_block(group, s, block, stream.soft_bits.subview(begin, size),
-                   static_cast<std::size_t>(share));
+      const SoftBit* const soft_bits = stream.block_soft[block];
+      if (soft_bits == nullptr) continue;
+      const std::size_t size = fec::sch_block_begin(stream.decode, block + 1) -
+                               fec::sch_block_begin(stream.decode, block);
+      decode_block(group, s, block, {soft_bits, size}, static_cast<std::size_t>(share));
     }
   });
   int iterations = 0;
   for (const ReceiveScratch& scratch : group.state.scratch) iterations += scratch.iterations[s];
-  const Reception& reception = group.receptions[static_cast<std::size_t>(stream.handset)];
-  const fec::SchDecodeResult decoded = fec::sch_decode_end(
-      stream.decode, iterations, stream.codeword == 1 ? reception.second_tb : reception.tb);
+  const fec::SchDecodeResult decoded = fec::sch_decode_end(stream.decode, iterations);
   return {decoded.crc_ok, decoded.code_blocks, decoded.code_blocks_ok, decoded.iterations};
 }
 

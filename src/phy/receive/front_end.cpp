@@ -112,14 +112,14 @@ ChannelInfo estimate_channel(const ReceiveGroup& group, Hop& hop) {
   const std::size_t count =
       static_cast<std::size_t>(dmrs_pilots_per_rb(dmrs.type) * hop.allocation.rb_count);
   const View<cf32, 2> pilots(group.state.pilots.data(), input.symbols.count, count);
-  for (int d = 0; d < input.symbols.count; ++d) {
+  group.options.workers.for_each(input.symbols.count, [&](int d) {
     const std::size_t i = static_cast<std::size_t>(d);
     if (group.channel().transform_precoding) {
       dmrs_low_papr(dmrs, group.slot, input.symbols.symbol[i], pilots[i]);
     } else {
       cpu::dmrs_pilots(dmrs, 0, group.slot, input.symbols.symbol[i], hop.allocation, pilots[i]);
     }
-  }
+  });
   input.pilots = pilots;
   const ChannelInfo channel = cpu::estimate(input, group.state.estimate, group.options.workers);
   if (input.keep_residuals && usable(channel))
@@ -248,8 +248,8 @@ void receive_symbol(const ReceiveGroup& group, const Hop& hop, const ChannelInfo
     if (soft_bits.empty()) continue;
     const StreamSymbol data = dft ? invert_dft(group, hop, stream, symbol, inverse_noise, scratch)
                                   : pick_data(group, hop, stream, symbol, inverse_noise, scratch);
-    cpu::demap(stream.modulation, data.symbols, data.inverse_noise, stream.masks,
-               stream.first_bit[static_cast<std::size_t>(symbol)], soft_bits);
+    cpu::demap(stream.modulation, data.symbols, data.inverse_noise,
+               make_masks(stream, symbol, symbol, scratch), 0, soft_bits);
     if (!measure) continue;
     sums.evm_sums[s] += cpu::error_vector_sum(stream.modulation, data.symbols);
     sums.evm_counts[s] += static_cast<double>(data.symbols.size());
@@ -285,6 +285,13 @@ void receive_straight(const ReceiveGroup& group, const Hop& hop, View<const int,
   const std::size_t block_bytes =
       antennas * static_cast<std::size_t>(group.layers) * 2 * cpu::subcarrier_block * sizeof(float);
   const std::size_t step = std::max<std::size_t>(8, straight_bytes / block_bytes);
+  const int first_symbol = symbols[0], last_symbol = symbols[symbols.size() - 1];
+  std::array<View<const std::uint8_t, 1>, nr::layers_max> masks;
+  std::array<View<SoftBit, 1>, nr::layers_max> soft_bits;
+  for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
+    masks[s] = make_masks(group.streams[s], first_symbol, last_symbol, scratch);
+    soft_bits[s] = symbols_soft_bits(group.streams[s], first_symbol, last_symbol, scratch);
+  }
   for (std::size_t first = 0; first < blocks; first += step) {
     const std::size_t k = first * cpu::subcarrier_block;
     const std::size_t count = std::min(subcarriers - k, step * cpu::subcarrier_block);
@@ -311,12 +318,10 @@ void receive_straight(const ReceiveGroup& group, const Hop& hop, View<const int,
         const std::size_t bits =
             static_cast<std::size_t>(nr::bits_per_symbol(stream.modulation)) * layers;
         const std::size_t in_symbols = stream.first_bit[static_cast<std::size_t>(symbols[i])] -
-                                       stream.first_bit[static_cast<std::size_t>(symbols[0])] +
+                                       stream.first_bit[static_cast<std::size_t>(first_symbol)] +
                                        k * bits;
-        cpu::demap(stream.modulation, data, noise, stream.masks,
-                   stream.first_bit[static_cast<std::size_t>(symbols[0])] + in_symbols,
-                   symbols_soft_bits(stream, symbols[0], symbols[symbols.size() - 1], scratch)
-                       .subview(in_symbols, count * bits));
+        cpu::demap(stream.modulation, data, noise, masks[s], in_symbols,
+                   soft_bits[s].subview(in_symbols, count * bits));
         if (static_cast<int>(i) != measured) continue;
         sums.evm_sums[s] += cpu::error_vector_sum(stream.modulation, data);
         sums.evm_counts[s] += static_cast<double>(data.size());
@@ -330,15 +335,34 @@ struct Symbols {
   int count = 0;
 };
 
+// Pieces of the symbols: begin[i], ..., begin[i + 1] - 1. One worker decodes nearly all blocks as
+// they come. Of several each takes the next piece, and the last ones are small, so that all end at
+// about the same time.
+struct Pieces {
+  std::array<int, nr::symbols_per_slot + 1> begin{};
+  int count = 0;
+};
+
+Pieces cut_pieces(int symbols, int shares) {
+  Pieces pieces;
+  for (int first = 0; first < symbols; ++pieces.count) {
+    const int left = symbols - first;
+    first += shares == 1 ? left : left > 2 * shares ? symbols_together : 1;
+    pieces.begin[static_cast<std::size_t>(pieces.count) + 1] = first;
+  }
+  return pieces;
+}
+
 // Symbols first, ..., end - 1 of `symbols`, whose code blocks are decoded on the way. The one in
 // the slot's middle is measured.
 void receive_piece(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
                    const Symbols& symbols, int first, int end, std::size_t worker,
+                   const std::atomic<int>* idle,
                    std::array<SymbolSums, nr::symbols_per_slot>& sums) {
   ReceiveScratch& scratch = group.state.scratch[worker];
   const int* const symbol = symbols.symbol.data();
   const int middle = symbols.count / 2;
-  BlockWalk walk(group, symbol[first]);
+  BlockWalk walk(group, symbol[first], idle);
   for (int i = first; i < end;) {
     SymbolSums& here = sums[static_cast<std::size_t>(i)];
     int next = i + 1;
@@ -383,15 +407,18 @@ HopReport receive_hop(const ReceiveGroup& group, int index) {
   }
 
   if (report.channel.constant) make_all_weights(group, hop, report.channel, report.inverse_noise);
-  // One worker decodes nearly all blocks as they come; of several each takes the next symbols.
   const int shares = group.shares();
-  const int size = shares == 1 ? std::max(symbols.count, 1) : symbols_together;
+  const Pieces pieces = cut_pieces(symbols.count, shares);
+  const bool last_hop =
+      hop.symbol_end == group.channel().symbol_start + group.channel().symbol_count;
   std::array<SymbolSums, nr::symbols_per_slot> sums{};
-  std::atomic<int> taken = 0;
+  std::atomic<int> taken = 0, idle = 0;
   group.options.workers.for_each(shares, [&](int share) {
-    for (int i; (i = taken.fetch_add(size, std::memory_order_relaxed)) < symbols.count;)
-      receive_piece(group, hop, report.channel, symbols, i, std::min(i + size, symbols.count),
-                    static_cast<std::size_t>(share), sums);
+    for (int i; (i = taken.fetch_add(1, std::memory_order_relaxed)) < pieces.count;)
+      receive_piece(group, hop, report.channel, symbols, pieces.begin[static_cast<std::size_t>(i)],
+                    pieces.begin[static_cast<std::size_t>(i) + 1], static_cast<std::size_t>(share),
+                    last_hop ? &idle : nullptr, sums);
+    idle.fetch_add(1, std::memory_order_relaxed);
   });
   for (std::size_t i = 0; i < nr::layers_max; ++i) {
     for (const SymbolSums& part : sums) {

@@ -44,6 +44,9 @@ struct ReceiveScratch {
   // Soft bits that only pass through (code_blocks.h), stream after stream.
   LineVector<SoftBit> soft_bits;
   std::size_t soft_bits_a_layer = 0;
+  // Their scrambling bits, made by nr::prbs_masks, stream after stream.
+  LineVector<std::uint8_t> masks;
+  std::size_t masks_a_layer = 0;
   std::array<int, nr::layers_max> iterations{};  // of LDPC, by stream
 };
 
@@ -53,18 +56,17 @@ struct ReceiveWorkspace::State {
   int layers_max, antennas_max;
   cpu::EstimateWorkspace estimate;
   cpu::CovarianceWorkspace covariance;
-  LineVector<float> inverse_covariance;     // planes over blocks
-  std::vector<float> freedom;               // of each block: see phy/estimate
-  std::size_t plane;                        // subcarriers of the carrier, padded
-  LineVector<cf32> pilots;                  // [DM-RS symbol, pilot]
-  LineVector<float> weights;                // [block, antenna, layer, re / im, subcarrier]
-  LineVector<float> noise;                  // 1 / noise, stream after stream, [subcarrier, layer]
-  LineVector<SoftBit> soft_bits;            // codeword after codeword
-  LineVector<std::uint8_t> masks;           // scrambling bits, codeword after codeword
-  std::vector<std::uint8_t> block_decoded;  // the same
-  std::vector<nr::DataElements> elements;   // of each handset
-  std::vector<ReceiveScratch> scratch;      // of each worker
-  std::vector<fec::SchWorkspace> sch;       // of each worker
+  LineVector<float> inverse_covariance;    // planes over blocks
+  std::vector<float> freedom;              // of each block: see phy/estimate
+  std::size_t plane;                       // subcarriers of the carrier, padded
+  LineVector<cf32> pilots;                 // [DM-RS symbol, pilot]
+  LineVector<float> weights;               // [block, antenna, layer, re / im, subcarrier]
+  LineVector<float> noise;                 // 1 / noise, stream after stream, [subcarrier, layer]
+  LineVector<SoftBit> soft_bits;           // codeword after codeword
+  std::vector<const SoftBit*> block_soft;  // of every code block, codeword after codeword
+  std::vector<nr::DataElements> elements;  // of each handset
+  std::vector<ReceiveScratch> scratch;     // of each worker
+  std::vector<fec::SchWorkspace> sch;      // of each worker
 
   // UCI on PUSCH.
   fec::PuschUciLayout layout;
@@ -82,13 +84,13 @@ struct Stream {
   int layers = 0;
   nr::Modulation modulation = nr::Modulation::qpsk;
   std::uint32_t c_init = 0;
-  View<std::uint8_t, 1> masks;  // of nr::prbs_masks, for all soft bits
-  View<SoftBit, 1> soft_bits;   // those that do not just pass through (code_blocks.h)
+  View<SoftBit, 1> soft_bits;  // those that do not just pass through (code_blocks.h)
   std::array<std::size_t, nr::symbols_per_slot + 1> first_bit{};  // of each symbol
-  // All of the soft bits are a transport block's: its decoding, and which blocks are through.
+  // All of the soft bits are a transport block's: its decoding, and where the soft bits of every
+  // block lie until it is through; then null.
   bool has_blocks = false;
   fec::SchDecode decode;
-  std::uint8_t* block_decoded = nullptr;
+  const SoftBit** block_soft = nullptr;
 };
 
 struct ReceiveGroup {

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cassert>
 
-#include "nr/prbs/prbs.h"
 #include "phy/receive/front_end.h"
 #include "phy/shared_channel/transmit.h"
 
@@ -11,9 +10,8 @@ namespace {
 // Of one codeword: with base graph 2 and its longest blocks (TS 38.212 5.2.2).
 constexpr std::size_t code_blocks_max = fec::sch_tb_bits_max / (3840 - 24) + 1;
 
-// Of the scrambling bits of so many soft bits: whole cache lines.
-constexpr std::size_t mask_bytes(std::size_t soft_bits) {
-  return (soft_bits / 8 + cpu::demap_mask_slack_bytes + 63) / 64 * 64;
+constexpr std::size_t whole_lines(std::size_t bytes) {
+  return (bytes + cache_line_bytes - 1) / cache_line_bytes * cache_line_bytes;
 }
 
 std::size_t padded_subcarriers(const nr::Carrier& carrier) {
@@ -28,20 +26,8 @@ void begin_blocks(const Reception& reception, const fec::SchDecodeOptions& optio
   if (!stream.has_blocks) return;
   stream.decode = fec::sch_decode_begin(sch_config(channel, stream.codeword),
                                         second ? reception.second_new_data : reception.new_data,
-                                        options, second ? *reception.second_harq : *reception.harq);
-}
-
-void make_masks(const ReceiveGroup& group) {
-  const std::size_t shares = static_cast<std::size_t>(group.shares());
-  group.options.workers.for_each(static_cast<int>(shares), [&](int share) {
-    const std::size_t w = static_cast<std::size_t>(share);
-    for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
-      const Stream& stream = group.streams[s];
-      const std::size_t lines = stream.masks.size() / 64;
-      const std::size_t begin = 64 * (lines * w / shares), end = 64 * (lines * (w + 1) / shares);
-      nr::cpu::prbs_masks(stream.c_init, 8 * begin, stream.masks.subview(begin, end - begin));
-    }
-  });
+                                        options, second ? *reception.second_harq : *reception.harq,
+                                        second ? reception.second_tb : reception.tb);
 }
 
 }  // namespace
@@ -61,8 +47,7 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
       soft_bits(static_cast<std::size_t>(nr::symbols_per_slot * layers) * plane * 10),
       elements(static_cast<std::size_t>(layers)),
       sch(static_cast<std::size_t>(workers)) {
-  masks.resize(static_cast<std::size_t>(layers) * mask_bytes(nr::symbols_per_slot * plane * 10));
-  block_decoded.resize(static_cast<std::size_t>(layers) * code_blocks_max);
+  block_soft.resize(static_cast<std::size_t>(layers) * code_blocks_max);
   assert(workers >= 1);
   scratch.reserve(static_cast<std::size_t>(workers));
   for (int i = 0; i < workers; ++i) {
@@ -79,6 +64,9 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
     one.soft_bits_a_layer = plane * 10;
     one.soft_bits.resize(static_cast<std::size_t>((1 + symbols_together) * layers) *
                          one.soft_bits_a_layer);
+    one.masks_a_layer =
+        whole_lines(symbols_together * one.soft_bits_a_layer / 8 + cpu::demap_mask_slack_bytes);
+    one.masks.resize(static_cast<std::size_t>(layers) * one.masks_a_layer);
   }
   // One handset's PUSCH, up to 256QAM; each part may have all of it.
   const std::size_t bits =
@@ -92,7 +80,7 @@ ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
                                 View<const Reception, 1> receptions, View<const cf32, 3> grid,
                                 const ReceiveOptions& options, ReceiveWorkspace::State& state) {
   ReceiveGroup group{carrier, slot, receptions, grid, options, state};
-  std::size_t soft_bits = 0, masks = 0, blocks = 0;
+  std::size_t soft_bits = 0, blocks = 0;
   for (ReceiveScratch& scratch : state.scratch) scratch.iterations = {};
   for (std::size_t handset = 0; handset < receptions.size(); ++handset) {
     const nr::SharedChannel& channel = *receptions[handset].channel;
@@ -115,19 +103,20 @@ ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
       const std::size_t size = stream.first_bit[nr::symbols_per_slot];
       stream.soft_bits = View<SoftBit, 1>(state.soft_bits.data() + soft_bits, size);
       soft_bits += size;
-      stream.masks = View<std::uint8_t, 1>(state.masks.data() + masks, mask_bytes(size));
-      masks += mask_bytes(size);
       begin_blocks(receptions[handset], options.decode, stream);
-      stream.block_decoded = state.block_decoded.data() + blocks;
-      if (stream.has_blocks)
-        blocks += static_cast<std::size_t>(stream.decode.segmentation.code_blocks);
+      stream.block_soft = state.block_soft.data() + blocks;
+      if (stream.has_blocks) {
+        const int count = stream.decode.segmentation.code_blocks;
+        for (int block = 0; block < count; ++block)
+          stream.block_soft[block] =
+              stream.soft_bits.data() + fec::sch_block_begin(stream.decode, block);
+        blocks += static_cast<std::size_t>(count);
+      }
       group.layers += stream.layers;
     }
   }
   assert(group.layers <= state.layers_max && soft_bits <= state.soft_bits.size());
-  assert(masks <= state.masks.size() && blocks <= state.block_decoded.size());
-  std::fill_n(state.block_decoded.begin(), blocks, std::uint8_t{0});
-  make_masks(group);
+  assert(blocks <= state.block_soft.size());
   return group;
 }
 
