@@ -47,7 +47,7 @@ if [ -z "${NOROSHI_URL:-}" ]; then
 fi
 cd "$root"  # .deps/llama is looked for here
 "$node" --test --test-concurrency=1 --test-reporter=spec "$here/openai.test.mjs" "$here/up.test.mjs" \
-  "$here/handover.test.mjs" &
+  "$here/handover.test.mjs" "$here/models.test.mjs" &
 tests=$!
 trap 'kill "$tests"; wait "$tests"; exit 1' INT TERM
 wait "$tests"
