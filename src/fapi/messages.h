@@ -3,7 +3,8 @@
 // SCF 222.10.04 (5G FAPI PHY API) P5/P7 messages as plain structs: names and fields of that
 // document in snake case, only those that this version carries out or refuses. Fixed capacity, no
 // pointers into someone's heap: a message can be copied through a ring in the slot.
-// PDCCH, PUCCH, PRACH, SSB, CSI-RS and SRS follow when the radio has them.
+// PDCCH, PUCCH, PRACH and SRS follow when the radio has them. SSB and CSI-RS say which elements are
+// theirs, which no PDSCH gets that names them; what they carry is not sent yet.
 //
 // Indications keep physical units (dB, ns) as floats inside the process; the document's integers
 // and their steps stand beside them.
@@ -115,6 +116,9 @@ inline constexpr std::uint16_t pdsch_bitmap_ptrs = 1 << 0;
 inline constexpr std::uint16_t pdsch_bitmap_cbg = 1 << 1;
 inline constexpr int prb_sym_rm_patterns_max = 4;
 inline constexpr int coreset_rm_patterns_max = 5;
+inline constexpr int ssb_pdus_max = 2;  // of a slot
+inline constexpr int csi_rs_pdus_max = 16;
+inline constexpr std::uint16_t pdu_index_none = 0xffff;
 
 struct PdschPtrs {
   std::uint8_t port_index = 1;    // bitmap of DM-RS ports
@@ -153,9 +157,13 @@ struct PdschMaintenance {
   std::array<PrbSymRateMatchPattern, prb_sym_rm_patterns_max> prb_sym_rm_patterns{};
   std::uint8_t num_coreset_rm_patterns = 0;
   std::array<CoresetRateMatchPattern, coreset_rm_patterns_max> coreset_rm_patterns{};
+  // ssb_pdu_index and csi_rs_pdu_index of PDUs in the same message.
+  std::array<std::uint16_t, ssb_pdus_max> ssb_pdus_for_rate_matching = {pdu_index_none,
+                                                                        pdu_index_none};
   std::uint16_t ssb_config_for_rate_matching = 0;
   std::uint8_t lte_crs_rate_match_pattern_bitmap_size = 0;
   std::uint8_t num_csi_rs_for_rate_matching = 0;
+  std::array<std::uint16_t, csi_rs_pdus_max> csi_rs_for_rate_matching{};
   // Steps of 0.001 dB over the SSS; power_offset_none: by the profile NR.
   std::int16_t pdsch_dmrs_power_offset_profile_sss = power_offset_none;
   std::int16_t pdsch_data_power_offset_profile_sss = power_offset_none;
@@ -180,6 +188,35 @@ struct PdschPdu {
   std::uint8_t power_control_offset_profile_nr = 8;     // 0..23: -8..15 dB over the CSI-RS
   std::uint8_t power_control_offset_ss_profile_nr = 1;  // 0..3: CSI-RS at -3, 0, 3, 6 dB over SSB
   PdschMaintenance maintenance;
+};
+
+// CSI-RS PDU.
+struct CsiRsPdu {
+  std::uint16_t csi_rs_pdu_index = 0;
+  std::uint8_t subcarrier_spacing = 1;
+  std::uint8_t cyclic_prefix = 0;
+  std::uint16_t start_rb = 0;  // CRB
+  std::uint16_t nr_of_rbs = 0;
+  std::uint8_t csi_type = 1;  // 0: TRS, 1: NZP, 2: ZP
+  std::uint8_t row = 1;       // of TS 38.211 table 7.4.1.5.3-1
+  std::uint16_t freq_domain = 0;
+  std::uint8_t symb_l0 = 0;
+  std::uint8_t symb_l1 = 0;
+  std::uint8_t cdm_type = 0;      // 0 none, 1 fd-CDM2, 2 cdm4-FD2-TD2, 3 cdm8-FD2-TD4
+  std::uint8_t freq_density = 0;  // 0: one half, even blocks; 1: odd ones; 2: one; 3: three
+  std::uint16_t scramb_id = 0;
+};
+
+// SSB PDU.
+struct SsbPdu {
+  std::uint16_t ssb_pdu_index = 0;
+  std::uint16_t phys_cell_id = 0;
+  std::uint8_t ssb_block_index = 0;
+  std::uint8_t ssb_subcarrier_offset = 0;  // k_SSB
+  std::uint16_t ssb_offset_point_a = 0;    // blocks of 15 kHz
+  std::uint8_t ssb_case = 2;               // 0 A, 1 B, 2 C (TS 38.213 4.1)
+  std::uint8_t subcarrier_spacing = 1;
+  std::uint8_t l_max = 8;
 };
 
 // PUSCH PDU.
@@ -262,6 +299,10 @@ struct DlTtiRequest {
   std::uint16_t slot = 0;
   int n_pdus = 0;
   std::array<PdschPdu, pdus_per_slot_max> pdus;
+  int n_ssbs = 0;
+  std::array<SsbPdu, ssb_pdus_max> ssbs;
+  int n_csi_rs = 0;
+  std::array<CsiRsPdu, csi_rs_pdus_max> csi_rs;
 };
 
 // 3.4.3 UL_TTI.request. The PDUs of a group share their resources (uplink MU-MIMO); one that no

@@ -174,6 +174,7 @@ void Mac::on_slot(SlotCount slot, SlotPlan& plan) {
   stamp(plan.tx_data);
   stamp(plan.ul_tti);
   plan.ul_tti.n_groups = 0;
+  plan.dl_tti.n_ssbs = plan.dl_tti.n_csi_rs = 0;
 
   const double time_s = static_cast<double>(slot) *
                         static_cast<double>(slot_duration_ns(state.config.carrier.scs_khz)) * 1e-9;

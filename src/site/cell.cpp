@@ -57,11 +57,13 @@ void CellDownlink::transmit(const fapi::DlTtiRequest& dl_tti, const fapi::TxData
   if (const Refusal no = refuse_time(limits_, dl_tti.sfn, dl_tti.slot)) {
     refused_.add({name, fapi::message_dl_tti_request, -1, 0, no});
     count = 0;
+  } else {
+    take_signals(dl_tti);
   }
   for (int i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
     const fapi::PdschPdu& pdu = dl_tti.pdus[at];
-    if (const Refusal no = transmit(dl_tti.slot, pdu, tx_data, grid, channels_[at])) {
+    if (const Refusal no = transmit(dl_tti, pdu, tx_data, grid, channels_[at])) {
       refused_.add({name, fapi::message_dl_tti_request, i, pdu.rnti, no});
     } else {
       was_sent_[at] = true;
@@ -73,11 +75,37 @@ void CellDownlink::transmit(const fapi::DlTtiRequest& dl_tti, const fapi::TxData
     phy::ofdm_modulate(ofdm_, slot_in_subframe, scale, grid[antenna], samples[antenna]);
 }
 
-Refusal CellDownlink::transmit(int slot, const fapi::PdschPdu& pdu,
+// No PDSCH gets the blocks of an SSB. A CSI-RS lies between the elements of those that name it, and
+// takes away from those that do not.
+void CellDownlink::take_signals(const fapi::DlTtiRequest& dl_tti) {
+  const auto refuse = [&](Refusal no, int index = -1) {
+    no.index = index;
+    refused_.add({{dl_tti.sfn, dl_tti.slot}, fapi::message_dl_tti_request, -1, 0, no});
+  };
+  if (dl_tti.n_ssbs < 0 || dl_tti.n_ssbs > fapi::ssb_pdus_max)
+    refuse({"n_ssbs", double(dl_tti.n_ssbs), "0..2; those behind are not there"});
+  if (dl_tti.n_csi_rs < 0 || dl_tti.n_csi_rs > fapi::csi_rs_pdus_max)
+    refuse({"n_csi_rs", double(dl_tti.n_csi_rs), "0..16; those behind are not there"});
+  nr::ReservedElements elements;
+  for (int i = 0; i < std::clamp(dl_tti.n_ssbs, 0, fapi::ssb_pdus_max); ++i) {
+    if (const Refusal no =
+            read_ssb(limits_, dl_tti.slot, dl_tti.ssbs[static_cast<std::size_t>(i)], elements)) {
+      refuse(no, i);
+    } else {
+      taken_.take(elements);
+    }
+  }
+  for (int i = 0; i < std::clamp(dl_tti.n_csi_rs, 0, fapi::csi_rs_pdus_max); ++i)
+    if (const Refusal no =
+            read_csi_rs(limits_, dl_tti.csi_rs[static_cast<std::size_t>(i)], elements))
+      refuse(no, i);
+}
+
+Refusal CellDownlink::transmit(const fapi::DlTtiRequest& dl_tti, const fapi::PdschPdu& pdu,
                                const fapi::TxDataRequest& tx_data, View<cf32, 3> grid,
                                nr::SharedChannel& pdsch) {
   const nr::Carrier& carrier = limits_.carrier;
-  if (const Refusal no = read_pdsch(limits_, pdu, pdsch)) return no;
+  if (const Refusal no = read_pdsch(limits_, pdu, pdsch, &dl_tti)) return no;
   if (const Refusal no = phy::refuse_downlink(carrier, pdsch)) return no;
   phy::Precoding precoding;
   if (const Refusal no = read_precoding(limits_, table_, pdu, pdsch, weights_, precoding))
@@ -93,7 +121,7 @@ Refusal CellDownlink::transmit(int slot, const fapi::PdschPdu& pdu,
   if (const Refusal no = taken_.take(pdsch)) return no;
   std::array<View<const std::uint8_t, 1>, 2> tbs = data->data;
   if (pdu.nr_of_codewords == 1) tbs[1] = {};
-  phy::pdsch_transmit(carrier, slot, pdsch, tbs, precoding, grid, workspace_);
+  phy::pdsch_transmit(carrier, dl_tti.slot, pdsch, tbs, precoding, grid, workspace_);
   return {};
 }
 

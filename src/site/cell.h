@@ -38,8 +38,10 @@ class CellDownlink {
   const RefusedPdus& refused() const { return refused_; }
 
  private:
-  Refusal transmit(int slot, const fapi::PdschPdu& pdu, const fapi::TxDataRequest& tx_data,
-                   View<cf32, 3> grid, nr::SharedChannel& pdsch);
+  Refusal transmit(const fapi::DlTtiRequest& dl_tti, const fapi::PdschPdu& pdu,
+                   const fapi::TxDataRequest& tx_data, View<cf32, 3> grid,
+                   nr::SharedChannel& pdsch);
+  void take_signals(const fapi::DlTtiRequest& dl_tti);
 
   CellLimits limits_;
   PrecodingTable table_;

@@ -97,8 +97,8 @@ Refusal add_reserved(nr::SharedChannel& channel, std::uint16_t symbols, nr::Rese
 }
 
 // TS 38.214 5.1.4.
-Refusal read_rate_matching(const CellLimits& cell, const fapi::PdschPdu& pdu, const BwpRange& bwp,
-                           nr::SharedChannel& channel) {
+Refusal read_patterns(const CellLimits& cell, const fapi::PdschPdu& pdu, const BwpRange& bwp,
+                      nr::SharedChannel& channel) {
   const fapi::PdschMaintenance& m = pdu.maintenance;
   if (m.num_prb_sym_rm_patterns_by_value > fapi::prb_sym_rm_patterns_max)
     return {"num_prb_sym_rm_patterns_by_value", double(m.num_prb_sym_rm_patterns_by_value), "0..4"};
@@ -106,13 +106,10 @@ Refusal read_rate_matching(const CellLimits& cell, const fapi::PdschPdu& pdu, co
     return {"num_coreset_rm_patterns", double(m.num_coreset_rm_patterns), "0..5"};
   if (m.ssb_config_for_rate_matching != 0)
     return {"ssb_config_for_rate_matching", double(m.ssb_config_for_rate_matching),
-            "0: this cell sends no SSB"};
+            "0: SSBs are named by their PDUs"};
   if (m.lte_crs_rate_match_pattern_bitmap_size != 0)
     return {"lte_crs_rate_match_pattern_bitmap_size",
             double(m.lte_crs_rate_match_pattern_bitmap_size), "0: no LTE on this carrier"};
-  if (m.num_csi_rs_for_rate_matching != 0)
-    return {"num_csi_rs_for_rate_matching", double(m.num_csi_rs_for_rate_matching),
-            "0: this cell sends no CSI-RS"};
   nr::ReservedElements* to = nullptr;
   for (std::size_t i = 0; i < m.num_prb_sym_rm_patterns_by_value; ++i) {
     const fapi::PrbSymRateMatchPattern& from = m.prb_sym_rm_patterns[i];
@@ -130,6 +127,54 @@ Refusal read_rate_matching(const CellLimits& cell, const fapi::PdschPdu& pdu, co
       for (std::size_t rb = 6 * (first + group); rb < 6 * (first + group + 1); ++rb)
         if (rb < static_cast<std::size_t>(cell.carrier.rb_count)) to->rbs.set(rb);
     }
+  }
+  return {};
+}
+
+// SSB and CSI-RS of the same message.
+Refusal read_signals(const CellLimits& cell, const fapi::PdschPdu& pdu,
+                     const fapi::DlTtiRequest* beside, nr::SharedChannel& channel) {
+  const fapi::PdschMaintenance& m = pdu.maintenance;
+  if (m.num_csi_rs_for_rate_matching > fapi::csi_rs_pdus_max)
+    return {"num_csi_rs_for_rate_matching", double(m.num_csi_rs_for_rate_matching), "0..16"};
+  const int ssbs = beside == nullptr ? 0 : std::clamp(beside->n_ssbs, 0, fapi::ssb_pdus_max);
+  const int csi_rs = beside == nullptr ? 0 : std::clamp(beside->n_csi_rs, 0, fapi::csi_rs_pdus_max);
+  nr::ReservedElements* to = nullptr;
+  for (int i = 0; i < fapi::ssb_pdus_max; ++i) {
+    const std::uint16_t wanted = m.ssb_pdus_for_rate_matching[static_cast<std::size_t>(i)];
+    if (wanted == fapi::pdu_index_none) continue;
+    int s = 0;
+    while (s < ssbs && beside->ssbs[static_cast<std::size_t>(s)].ssb_pdu_index != wanted) ++s;
+    if (s == ssbs)
+      return {"ssb_pdus_for_rate_matching[#]", double(wanted), "an SSB PDU of the message", i};
+    if (const Refusal no = add_reserved(channel, 0, to)) return no;
+    if (read_ssb(cell, beside->slot, beside->ssbs[static_cast<std::size_t>(s)], *to))
+      return {"ssb_pdus_for_rate_matching[#]", double(wanted), "an SSB PDU that is not refused", i};
+  }
+  for (int i = 0; i < m.num_csi_rs_for_rate_matching; ++i) {
+    const std::uint16_t wanted = m.csi_rs_for_rate_matching[static_cast<std::size_t>(i)];
+    int s = 0;
+    while (s < csi_rs && beside->csi_rs[static_cast<std::size_t>(s)].csi_rs_pdu_index != wanted)
+      ++s;
+    if (s == csi_rs)
+      return {"csi_rs_for_rate_matching[#]", double(wanted), "a CSI-RS PDU of the message", i};
+    if (const Refusal no = add_reserved(channel, 0, to)) return no;
+    if (read_csi_rs(cell, beside->csi_rs[static_cast<std::size_t>(s)], *to))
+      return {"csi_rs_for_rate_matching[#]", double(wanted), "a CSI-RS PDU that is not refused", i};
+  }
+  return {};
+}
+
+// TS 38.214 5.1.4: DM-RS keep clear of what is not available. phy::check_pdsch_receive asks the
+// same of the handset.
+Refusal refuse_reserved_dmrs(const fapi::PdschPdu& pdu, const nr::SharedChannel& channel) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(channel.reserved_count); ++i) {
+    const nr::ReservedElements& reserved = channel.reserved[i];
+    if ((reserved.symbol_mask & channel.dmrs.symbol_mask) != 0 &&
+        (reserved.subcarrier_mask & nr::dmrs_subcarriers(channel.dmrs)) != 0 &&
+        (reserved.rbs & channel.rbs).any())
+      return {"dmrs.dmrs_symb_pos", double(pdu.dmrs.dmrs_symb_pos),
+              "symbols without elements that rate matching takes"};
   }
   return {};
 }
@@ -207,7 +252,8 @@ Refusal read_codewords(const CellLimits& cell, const fapi::PdschPdu& pdu,
 
 }  // namespace
 
-Refusal read_pdsch(const CellLimits& cell, const fapi::PdschPdu& pdu, nr::SharedChannel& channel) {
+Refusal read_pdsch(const CellLimits& cell, const fapi::PdschPdu& pdu, nr::SharedChannel& channel,
+                   const fapi::DlTtiRequest* beside) {
   channel = {};
   if ((pdu.pdu_bitmap & ~fapi::pdsch_bitmap_ptrs) != 0)
     return {"pdu_bitmap", double(pdu.pdu_bitmap), "0, 1 (PT-RS): no CBG retransmission"};
@@ -231,7 +277,9 @@ Refusal read_pdsch(const CellLimits& cell, const fapi::PdschPdu& pdu, nr::Shared
             ? bwp.first
             : pdu.maintenance.coreset_start_point;
   if (const Refusal no = read_ptrs(pdu, channel)) return no;
-  if (const Refusal no = read_rate_matching(cell, pdu, bwp, channel)) return no;
+  if (const Refusal no = read_patterns(cell, pdu, bwp, channel)) return no;
+  if (const Refusal no = read_signals(cell, pdu, beside, channel)) return no;
+  if (const Refusal no = refuse_reserved_dmrs(pdu, channel)) return no;
   if (pdu.maintenance.pdsch_dmrs_power_offset_profile_sss != fapi::power_offset_none) {
     double data_db = 0;
     if (const Refusal no = read_power(pdu, data_db)) return no;
@@ -298,17 +346,29 @@ Refusal TakenBlocks::take(const nr::SharedChannel& channel) {
   const int end = channel.symbol_start + channel.symbol_count;
   const std::array hops = {nr::hop_blocks(channel, 0),
                            nr::hop_blocks(channel, channel.second_hop_rb < 0 ? 0 : 1)};
+  const auto has = [&](int l) {
+    std::bitset<nr::rb_max> blocks = hops[l < middle ? 0 : 1];
+    for (std::size_t i = 0; i < static_cast<std::size_t>(channel.reserved_count); ++i) {
+      const nr::ReservedElements& around = channel.reserved[i];
+      if ((around.symbol_mask >> l & 1) != 0 && around.subcarrier_mask == nr::all_subcarriers)
+        blocks &= ~around.rbs;
+    }
+    return blocks;
+  };
   for (int l = channel.symbol_start; l < end; ++l) {
-    const std::bitset<nr::rb_max> both =
-        hops[l < middle ? 0 : 1] & blocks_[static_cast<std::size_t>(l)];
+    const std::bitset<nr::rb_max> both = has(l) & blocks_[static_cast<std::size_t>(l)];
     if (both.none()) continue;
     std::size_t rb = 0;
     while (!both[rb]) ++rb;
     return {"resource block", double(rb), "blocks that no PDU before it has"};
   }
-  for (int l = channel.symbol_start; l < end; ++l)
-    blocks_[static_cast<std::size_t>(l)] |= hops[l < middle ? 0 : 1];
+  for (int l = channel.symbol_start; l < end; ++l) blocks_[static_cast<std::size_t>(l)] |= has(l);
   return {};
+}
+
+void TakenBlocks::take(const nr::ReservedElements& elements) {
+  for (int l = 0; l < nr::symbols_per_slot; ++l)
+    if ((elements.symbol_mask >> l & 1) != 0) blocks_[static_cast<std::size_t>(l)] |= elements.rbs;
 }
 
 std::string words_of(const RefusedPdu& refused) {

@@ -58,8 +58,18 @@ inline constexpr std::size_t precoding_values_max =
 // Of a message: sfn and slot.
 Refusal refuse_time(const CellLimits& cell, std::uint16_t sfn, std::uint16_t slot);
 
-Refusal read_pdsch(const CellLimits& cell, const fapi::PdschPdu& pdu, nr::SharedChannel& channel);
+// beside: the message with the SSB and CSI-RS PDUs that the PDU names for rate matching; nullptr:
+// none.
+Refusal read_pdsch(const CellLimits& cell, const fapi::PdschPdu& pdu, nr::SharedChannel& channel,
+                   const fapi::DlTtiRequest* beside = nullptr);
 Refusal read_pusch(const CellLimits& cell, const fapi::PuschPdu& pdu, nr::SharedChannel& channel);
+
+// The elements of an SSB or CSI-RS PDU. slot: in the frame. A refusal's index is the caller's to
+// fill in.
+Refusal read_ssb(const CellLimits& cell, int slot, const fapi::SsbPdu& pdu,
+                 nr::ReservedElements& elements);
+Refusal read_csi_rs(const CellLimits& cell, const fapi::CsiRsPdu& pdu,
+                    nr::ReservedElements& elements);
 
 // The PDU's matrices with its power: y = 10^(dB / 20) W x. They lie in `values`. Precondition:
 // channel is what read_pdsch made of the PDU.
@@ -74,8 +84,9 @@ int limited_buffer_bits(int tb_bits, int code_rate_x10240, std::int64_t lbrm_tb_
 class TakenBlocks {
  public:
   void clear() { blocks_ = {}; }
-  // Refuses what another PDU has already, else takes it.
+  // Refuses what another PDU has already, else takes it: not what it goes around whole.
   Refusal take(const nr::SharedChannel& channel);
+  void take(const nr::ReservedElements& elements);
 
  private:
   std::array<std::bitset<nr::rb_max>, nr::symbols_per_slot> blocks_{};
@@ -92,10 +103,12 @@ struct RefusedPdu {
 // "UL_TTI.request 12.4, PDU 1 of RNTI 17921: nr_of_layers is 5, allowed: 1..4"
 std::string words_of(const RefusedPdu& refused);
 
-// Of one message: room for each PDU, and for the message itself.
+// Of one message: room for each PDU, and for three faults of the message itself.
 struct RefusedPdus {
+  static constexpr int most =
+      fapi::pdus_per_slot_max + fapi::ssb_pdus_max + fapi::csi_rs_pdus_max + 3;
   int count = 0;
-  std::array<RefusedPdu, fapi::pdus_per_slot_max + 1> list{};
+  std::array<RefusedPdu, most> list{};
 
   void add(const RefusedPdu& refused) {
     if (count < static_cast<int>(list.size())) list[static_cast<std::size_t>(count++)] = refused;

@@ -1,5 +1,6 @@
 // Any PDU is either refused with field and value or carried out without a fault: fields of a PDSCH
-// or PUSCH PDU that the cell knows are overwritten byte by byte with what the input says.
+// or PUSCH PDU that the cell knows, or of an SSB or CSI-RS that a PDSCH goes around, are
+// overwritten byte by byte with what the input says.
 //
 //   kind, then (offset low, offset high, value) again and again; offsets behind the PDU end it
 
@@ -66,8 +67,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 1) return 0;
   const std::size_t kind = data[0] / 2;
   if (data[0] % 2 == 0) {
-    const fapi::PdschPdu pdu =
-        bent(cells.pdschs[kind % cells.pdschs.size()].pdu, data + 1, size - 1);
+    const std::size_t which = kind % (cells.pdschs.size() + 2);
+    // The last but two goes around SSB and CSI-RS.
+    const std::size_t around = cells.pdschs.size() - 3;
+    fapi::PdschPdu pdu = cells.pdschs[which < cells.pdschs.size() ? which : around].pdu;
+    cells.dl_tti.n_ssbs = cells.dl_tti.n_csi_rs = 0;
+    if (names_signals(pdu)) add_signals(cells.dl_tti);
+    if (which == cells.pdschs.size()) {
+      cells.dl_tti.ssbs[0] = bent(cells.dl_tti.ssbs[0], data + 1, size - 1);
+    } else if (which > cells.pdschs.size()) {
+      cells.dl_tti.csi_rs[1] = bent(cells.dl_tti.csi_rs[1], data + 1, size - 1);
+    } else {
+      pdu = bent(pdu, data + 1, size - 1);
+    }
     cells.dl_tti.n_pdus = 2;
     cells.dl_tti.pdus[0] = pdu;
     cells.dl_tti.pdus[1] = plain_pdsch();

@@ -40,11 +40,49 @@ inline fapi::ConfigRequest sample_config() {
   return config;
 }
 
+// In slot 0: an SSB on blocks 2 to 21 of symbols 8 to 11, and CSI-RS of each type.
+inline void add_signals(fapi::DlTtiRequest& request) {
+  request.n_ssbs = 1;
+  request.ssbs[0] = {
+      .ssb_pdu_index = 7, .phys_cell_id = 1, .ssb_block_index = 1, .ssb_offset_point_a = 4};
+  request.n_csi_rs = 3;
+  request.csi_rs[0] = {.csi_rs_pdu_index = 30,
+                       .nr_of_rbs = 24,
+                       .csi_type = 0,
+                       .row = 1,
+                       .freq_domain = 4,
+                       .symb_l0 = 4,
+                       .freq_density = 3};
+  request.csi_rs[1] = {.csi_rs_pdu_index = 31,
+                       .start_rb = 4,
+                       .nr_of_rbs = 8,
+                       .csi_type = 2,
+                       .row = 8,
+                       .freq_domain = 0b101,
+                       .symb_l0 = 12,
+                       .cdm_type = 2,
+                       .freq_density = 2};
+  request.csi_rs[2] = {.csi_rs_pdu_index = 32,
+                       .nr_of_rbs = 24,
+                       .csi_type = 1,
+                       .row = 3,
+                       .freq_domain = 0b100000,
+                       .symb_l0 = 6,
+                       .cdm_type = 1,
+                       .freq_density = 1};
+}
+inline bool names_signals(const fapi::PdschPdu& pdu) {
+  return pdu.maintenance.ssb_pdus_for_rate_matching[0] != fapi::pdu_index_none ||
+         pdu.maintenance.num_csi_rs_for_rate_matching > 0;
+}
+
 // Gives the codewords the sizes of TS 38.214 5.1.3.2 for what the PDU allocates.
 inline void fit_blocks(const CellLimits& cell, fapi::PdschPdu& pdu) {
   nr::SharedChannel channel;
   for (auto& codeword : pdu.codewords) codeword.tb_size = 100;
-  if (read_pdsch(cell, pdu, channel)) return;
+  fapi::DlTtiRequest beside;
+  add_signals(beside);
+  if (read_pdsch(cell, pdu, channel, &beside)) return;
   for (int q = 0; q < nr::codewords(channel); ++q)
     pdu.codewords[static_cast<std::size_t>(q)].tb_size =
         static_cast<std::uint32_t>(nr::transport_block_bits(channel, 0, q) / 8);
@@ -137,6 +175,15 @@ inline std::vector<NamedPdsch> sample_pdschs() {
     p.maintenance.prb_sym_rm_patterns[0] = {{0xf0}, 1 << 5};
     p.maintenance.num_coreset_rm_patterns = 1;
     p.maintenance.coreset_rm_patterns[0] = {{0x80}, 3 << 6};
+  });
+  add("around SSB and CSI-RS", [](auto& p) {
+    p.dmrs.dmrs_symb_pos = 1 << 2;
+    p.allocation.rb_start = 0;
+    p.allocation.rb_size = 24;
+    p.codewords[0].target_code_rate = 3000;
+    p.maintenance.ssb_pdus_for_rate_matching[0] = 7;
+    p.maintenance.num_csi_rs_for_rate_matching = 3;
+    p.maintenance.csi_rs_for_rate_matching = {32, 30, 31};
   });
   add("power", [](auto& p) {
     p.power_control_offset_profile_nr = 5;

@@ -150,6 +150,7 @@ void SlotLoop::transmit(SlotCount now) {
     plan.dl_tti.sfn = static_cast<std::uint16_t>(name.sfn);
     plan.dl_tti.slot = static_cast<std::uint16_t>(name.slot);
     plan.dl_tti.n_pdus = plan.tx_data.n_pdus = plan.n_grants = 0;
+    plan.dl_tti.n_ssbs = plan.dl_tti.n_csi_rs = 0;
   }
   const bool to_air = plan.dl_tti.n_pdus > 0;
   DownlinkSlot* item = to_air ? downlink_slots_.push_slot() : nullptr;

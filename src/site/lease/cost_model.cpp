@@ -65,7 +65,8 @@ SlotWork downlink_work(const CellLimits& cell, const fapi::DlTtiRequest& request
   nr::SharedChannel channel;
   for (int i = 0; i < std::min(request.n_pdus, fapi::pdus_per_slot_max); ++i) {
     const auto& pdu = request.pdus[static_cast<std::size_t>(i)];
-    if (read_pdsch(cell, pdu, channel) || phy::refuse_downlink(cell.carrier, channel)) continue;
+    if (read_pdsch(cell, pdu, channel, &request) || phy::refuse_downlink(cell.carrier, channel))
+      continue;
     const bool precoded = pdu.precoding_and_beamforming.num_prgs > 0;
     add_work(channel, channel.layers, precoded ? cell.transmit_antennas * channel.layers : 0, work);
   }
