@@ -48,7 +48,8 @@ struct LdpcDecodeConfig {
   int zc = 0;                 // a lifting size
   int filler_bits = 0;        // the last of the information bits, known to be 0
   int iterations_max = 8;     // >= 1
-  int min_sum_scale_x16 = 0;  // 16 * the factor of normalised min-sum, 8..16; 0: by code rate
+  int bits_per_symbol = 2;    // Qm: the larger, the more soft bits differ in how sure they are
+  int min_sum_scale_x16 = 0;  // 16 * the factor of normalised min-sum, 8..16; 0: LdpcMinSum's rule
   bool early_stop = true;     // when all parities hold and, if given, `accept` agrees
 
   // Asked with the information bits (packed, fillers included) when all parities hold; false goes
@@ -58,8 +59,8 @@ struct LdpcDecodeConfig {
 };
 
 // Errors name the field and its value: a base graph or lifting size that does not exist, fillers
-// that leave no information bit, no iteration, a factor that is neither 0 nor 8 to 16, or a count
-// of soft bits outside 1..N.
+// that leave no information bit, no iteration, bits a symbol that no modulation has, a factor that
+// is neither 0 nor 8 to 16, or a count of soft bits outside 1..N.
 Result<void> check(const LdpcDecodeConfig& config, std::size_t llr_size);
 
 struct LdpcDecodeResult {
@@ -97,10 +98,10 @@ void ldpc_encode(int base_graph, int zc, View<const std::uint8_t, 1> bits,
                  View<std::uint8_t, 1> codeword, int codeword_bits);
 }
 
-// Layered normalised min-sum. llr: the soft bits of d_0 .. d_(llr.size() - 1), 0 < size <= N; the
-// rest of the codeword counts as not received, and parity rows that only it would feed are left
-// out, so a shorter llr is faster. Values at filler positions are not looked at. bits:
-// bytes_for_bits(K) bytes, decisions with fillers as 0, written in full whatever the outcome.
+// Layered min-sum, corrected as LdpcMinSum says. llr: the soft bits of d_0 .. d_(llr.size() - 1), 0
+// < size <= N; the rest of the codeword counts as not received, and parity rows that only it would
+// feed are left out, so a shorter llr is faster. Values at filler positions are not looked at.
+// bits: bytes_for_bits(K) bytes, decisions with fillers as 0, written in full whatever the outcome.
 // Precondition: check(config, llr.size()).
 //
 // Every int8 is a soft bit: 0 knows nothing, 127 is the most certain 0, -127 the most certain 1,

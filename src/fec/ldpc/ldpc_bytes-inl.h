@@ -8,11 +8,13 @@
 #define NOROSHI_FEC_LDPC_BYTES_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include <hwy/highway.h>
+#include "fec/ldpc/ldpc_graph.h"
 
 // Unrolls the loop that follows, of at most 19 rounds: its arrays of vectors become registers.
 #ifndef NOROSHI_UNROLL
@@ -73,42 +75,46 @@ HWY_INLINE bool any_negative(Bytes a) { return !hn::AllFalse(Tag(), hn::Lt(a, ze
 
 // What a row's answer needs besides its smallest magnitude: how a magnitude is scaled.
 struct Scaling {
-  explicit Scaling(int x16) : scale_x16(x16) {
+  explicit Scaling(LdpcMinSum min_sum) : rule(min_sum) {
 #if HWY_TARGET == HWY_AVX3_DL
     alignas(64) std::int8_t entries[64];
-    for (int i = 0; i < 64; ++i) entries[i] = static_cast<std::int8_t>(i * x16 / 16);
+    for (int i = 0; i < 64; ++i)
+      entries[i] = static_cast<std::int8_t>(std::max(i * rule.factor_x16 / 16, i - rule.offset));
     table = load(entries);
 #endif
   }
-  int scale_x16;
+  LdpcMinSum rule;
 #if HWY_TARGET == HWY_AVX3_DL
   Bytes table;
 #endif
 };
 
-// floor(a * scale / 16) of magnitudes up to 63; 0 <= scale <= 16.
+// max(floor(a * factor / 16), a - offset) of magnitudes up to 63; 0 <= factor <= 16.
 HWY_INLINE Bytes scaled_magnitude(Bytes a, const Scaling& scaling) {
 #if HWY_TARGET == HWY_AVX3_DL
   return Bytes{_mm512_permutexvar_epi8(a.raw, scaling.table.raw)};
 #else
   const UnsignedTag u;
   const hn::Repartition<std::uint16_t, Tag> u16;
-  const int scale = scaling.scale_x16;
-  if (HWY_LIKELY(scale == 12 || scale == 14 || scale == 11)) {
-    // a - ceil(a / 4), a - ceil(a / 8), a - ceil(5 a / 16): averages round up.
-    auto part = hn::AverageRound(hn::BitCast(u, a), hn::Zero(u));
+  const int factor_x16 = scaling.rule.factor_x16;
+  const auto whole = hn::BitCast(u, a);
+  const auto less =
+      hn::SaturatedSub(whole, hn::Set(u, static_cast<std::uint8_t>(scaling.rule.offset)));
+  if (HWY_LIKELY(factor_x16 == 10 || factor_x16 == 14)) {
+    // a - ceil(3 a / 8), a - ceil(a / 8): averages round up.
+    auto part = hn::AverageRound(whole, hn::Zero(u));
+    part = hn::AverageRound(part, factor_x16 == 10 ? whole : hn::Zero(u));
     part = hn::AverageRound(part, hn::Zero(u));
-    if (scale == 11) part = hn::AverageRound(part, hn::BitCast(u, a));
-    if (scale != 12) part = hn::AverageRound(part, hn::Zero(u));
-    return hn::BitCast(Tag(), hn::Sub(hn::BitCast(u, a), part));
+    return hn::BitCast(Tag(), hn::Max(less, hn::Sub(whole, part)));
   }
-  const auto factor = hn::Set(u16, static_cast<std::uint16_t>(scale));
+  const auto factor = hn::Set(u16, static_cast<std::uint16_t>(factor_x16));
   const auto pairs = hn::BitCast(u16, a);
   const auto even = hn::And(pairs, hn::Set(u16, std::uint16_t{0xff}));
   const auto odd = hn::ShiftRight<8>(pairs);
   const auto even_scaled = hn::ShiftRight<4>(hn::Mul(even, factor));
   const auto odd_scaled = hn::ShiftRight<4>(hn::Mul(odd, factor));
-  return hn::BitCast(Tag(), hn::Or(even_scaled, hn::ShiftLeft<8>(odd_scaled)));
+  const auto scaled = hn::BitCast(u, hn::Or(even_scaled, hn::ShiftLeft<8>(odd_scaled)));
+  return hn::BitCast(Tag(), hn::Max(less, scaled));
 #endif
 }
 
@@ -282,11 +288,14 @@ inline bool any_negative(const Bytes& a) {
   return any < 0;
 }
 struct Scaling {
-  explicit Scaling(int x16) : scale_x16(x16) {}
-  int scale_x16;
+  explicit Scaling(LdpcMinSum min_sum) : rule(min_sum) {}
+  LdpcMinSum rule;
 };
 inline Bytes scaled_magnitude(const Bytes& a, const Scaling& scaling) {
-  return each([&](std::size_t i) { return unsigned_of(a.lane[i]) * scaling.scale_x16 >> 4; });
+  return each([&](std::size_t i) {
+    const int whole = unsigned_of(a.lane[i]);
+    return std::max(whole * scaling.rule.factor_x16 >> 4, whole - scaling.rule.offset);
+  });
 }
 inline Bytes answer_to(const Bytes& x, const Bytes& minimum, const Bytes& first,
                        const Bytes& second) {

@@ -28,21 +28,6 @@
 #include "fec/ldpc/ldpc_row-inl.h"
 #include "fec/ldpc/ldpc_workspace.h"
 
-#ifndef NOROSHI_FEC_LDPC_DECODE_CPU_ONCE
-#define NOROSHI_FEC_LDPC_DECODE_CPU_ONCE
-
-namespace noroshi::fec {
-// The scale that the decoder works in, chosen by block error rate at 8 iterations against ref::
-// (docs/measurements/ldpc-floor.md). Soft bits are amplified to a mean magnitude: the finer the
-// better, but with many rows a posterior sums up to 30 messages and must not live at its limit of
-// 127.
-constexpr int ldpc_mean_magnitude(int rows) {
-  if (rows <= ldpc_core_rows) return 32;
-  return rows <= 20 ? 22 : std::max(15, 22 - (rows - 20) * 7 / 20);
-}
-}  // namespace noroshi::fec
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::fec {
 namespace HWY_NAMESPACE {
@@ -459,7 +444,7 @@ LdpcDecodeResult decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> l
   plan(state, config.base_graph, config.zc,
        ldpc_rows_needed(config.base_graph, config.zc, static_cast<int>(llr.size())));
   load_soft_bits(state, config, llr, graph);
-  const Scaling scaling(ldpc_min_sum_scale_x16(config, state.rows));
+  const Scaling scaling(ldpc_min_sum(config, state.rows));
   LdpcDecodeResult result;
   while (result.iterations < config.iterations_max && !result.accepted) {
     iterate(state, result.iterations, scaling);

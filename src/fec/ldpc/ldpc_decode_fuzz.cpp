@@ -38,6 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     count = 1 + take(2) % static_cast<unsigned>(ldpc_codeword_bits(config.base_graph, config.zc));
   }
   config.early_stop = raw < 128;
+  config.bits_per_symbol =
+      raw % 16 == 0 ? static_cast<int>(raw / 16) : 2 * (1 + static_cast<int>(raw) % 5);
   if (!check(config, count).ok() || config.iterations_max > 8) return 0;
 
   std::vector<SoftBit> llr(count);  // of just this size: the sanitizer sees every byte past it

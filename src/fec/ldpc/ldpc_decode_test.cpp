@@ -10,6 +10,7 @@
 #include "base/every_target.h"
 #include "base/prng.h"
 #include "fec/ldpc/ldpc.h"
+#include "fec/ldpc/ldpc_graph.h"
 #include "fec/ldpc/ldpc_test_link.h"
 
 namespace noroshi::fec {
@@ -93,12 +94,69 @@ TEST(LdpcDecode, IsTheSameWithEveryInstructionSetOnAnything) {
       config.filler_bits = static_cast<int>(prng.below(information));
       const int factor = static_cast<int>(prng.below(10));
       config.min_sum_scale_x16 = factor == 9 ? 0 : 8 + factor;
+      config.bits_per_symbol = 2 * (1 + static_cast<int>(prng.below(5)));
       const auto full = static_cast<std::uint64_t>(ldpc_codeword_bits(base_graph, zc));
       std::vector<SoftBit> llr(1 + prng.below(full));
       for (auto& soft_bit : llr) soft_bit = static_cast<SoftBit>(prng());
       expect_the_same(config, llr, workspace);
     }
   }
+}
+
+// Every code rate's own rule, for every order of modulation, is the same on every instruction set:
+// the test above meets each of them by chance only.
+TEST(LdpcDecode, IsTheSameWithEveryRuleOfMinSum) {
+  constexpr std::uint64_t seed = 24;
+  Prng prng(seed);
+  LdpcWorkspace workspace;
+  for (int base_graph : {1, 2}) {
+    for (int bits_per_symbol : {1, 2, 4, 6, 8, 10}) {
+      LdpcDecodeConfig config;
+      config.base_graph = base_graph;
+      config.zc = 22;
+      config.iterations_max = 3;
+      config.bits_per_symbol = bits_per_symbol;
+      const int columns = ldpc_codeword_columns(base_graph);
+      for (int sent = ldpc_information_columns(base_graph) + 2; sent <= columns; sent += 3) {
+        std::vector<SoftBit> llr(static_cast<std::size_t>(sent * config.zc));
+        for (auto& soft_bit : llr) soft_bit = static_cast<SoftBit>(20 * prng.normal());
+        expect_the_same(config, llr, workspace);
+      }
+    }
+  }
+}
+
+// What a row answers never exceeds what it was told, never shrinks as that grows, and large
+// messages lose no more than the offset.
+TEST(LdpcMinSum, CorrectsLargeMessagesByAnOffsetAtMost) {
+  for (int base_graph : {1, 2}) {
+    for (int bits_per_symbol : {1, 2, 4, 6, 8, 10}) {
+      int before = 0;
+      for (int rows = ldpc_core_rows; rows <= ldpc_graph(base_graph, 2).rows; ++rows) {
+        LdpcDecodeConfig config;
+        config.base_graph = base_graph;
+        config.bits_per_symbol = bits_per_symbol;
+        const LdpcMinSum rule = ldpc_min_sum(config, rows);
+        SCOPED_TRACE(testing::Message() << "base graph " << base_graph << " bits "
+                                        << bits_per_symbol << " rows " << rows);
+        EXPECT_GE(rule.factor_x16, 8);
+        EXPECT_LE(rule.factor_x16, 16);
+        EXPECT_GE(rule.offset, 1);
+        if (rows <= ldpc_rows_few) {
+          EXPECT_EQ(rule.offset, ldpc_message_max);
+          continue;
+        }
+        EXPECT_GE(rule.offset, before);  // the lower the rate, the finer the steps
+        EXPECT_LE(rule.offset, 5);
+        before = rule.offset;
+      }
+      EXPECT_GT(before, 0);
+    }
+  }
+  LdpcDecodeConfig own;
+  own.min_sum_scale_x16 = 9;
+  EXPECT_EQ(ldpc_min_sum(own, 40).factor_x16, 9);
+  EXPECT_EQ(ldpc_min_sum(own, 40).offset, ldpc_message_max);
 }
 
 // A posterior that loses what it cannot hold has an error floor here: one block in ten fails,
@@ -174,6 +232,11 @@ TEST(LdpcDecode, RefusesWhatDoesNotExist) {
   bad = good;
   bad.iterations_max = 0;
   EXPECT_NE(error(bad, 1).find("iterations_max is 0"), std::string::npos);
+  for (const int qm : {-2, 0, 3, 12}) {
+    bad = good;
+    bad.bits_per_symbol = qm;
+    EXPECT_NE(error(bad, 1).find("bits_per_symbol is " + std::to_string(qm)), std::string::npos);
+  }
   bad = good;
   bad.min_sum_scale_x16 = 7;
   EXPECT_NE(error(bad, 1).find("min_sum_scale_x16 is 7"), std::string::npos);

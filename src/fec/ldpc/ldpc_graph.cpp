@@ -80,6 +80,25 @@ int ldpc_rows_needed(int base_graph, int zc, int codeword_bits) {
   return std::max(ldpc_core_rows, columns - ldpc_information_columns(base_graph));
 }
 
+LdpcMinSum ldpc_min_sum(const LdpcDecodeConfig& config, int rows) {
+  if (config.min_sum_scale_x16 != 0) return {config.min_sum_scale_x16, ldpc_message_max};
+  if (rows <= ldpc_rows_few) return {14, ldpc_message_max};
+  // By 1 / code rate and bits a symbol, 2 or less, 4, 6, 8 or more, as block errors came out least
+  // (docs/measurements/ldpc-floor.md).
+  constexpr struct {
+    int received_percent_end;
+    int offset[4];
+  } offsets[] = {
+      {185, {2, 2, 2, 1}}, {235, {3, 3, 2, 2}}, {360, {4, 3, 2, 2}}, {9999, {5, 4, 3, 3}}};
+  const int information = ldpc_information_columns(config.base_graph);
+  const int received_percent = 100 * (information + rows - 2) / information;
+  const int order = std::clamp(config.bits_per_symbol / 2 - 1, 0, 3);
+  for (const auto& range : offsets)
+    if (received_percent < range.received_percent_end) return {10, range.offset[order]};
+  assert(false);
+  return {};
+}
+
 Result<void> check(const LdpcDecodeConfig& c, std::size_t llr_size) {
   const auto wrong = [](const char* field, auto value, const std::string& why) {
     return Error{"ldpc decoder: " + std::string(field) + " is " + std::to_string(value) + "; " +
@@ -97,6 +116,9 @@ Result<void> check(const LdpcDecodeConfig& c, std::size_t llr_size) {
                  "fillers are some of " + std::to_string(information) + " information bits");
   }
   if (c.iterations_max < 1) return wrong("iterations_max", c.iterations_max, "it is at least 1");
+  const int qm = c.bits_per_symbol;
+  if (qm != 1 && (qm < 2 || qm > 10 || qm % 2 != 0))
+    return wrong("bits_per_symbol", qm, "it is 1, 2, 4, 6, 8 or 10");
   const int scale = c.min_sum_scale_x16;
   if (scale != 0 && (scale < 8 || scale > 16)) {
     return wrong("min_sum_scale_x16", scale, "it is 8 to 16, or 0 for the code rate's own");

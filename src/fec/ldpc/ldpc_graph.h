@@ -2,6 +2,7 @@
 
 // The parity-check matrix as rows of edges, with V_ij already taken mod Zc for every lifting size.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "fec/ldpc/ldpc.h"
@@ -39,11 +40,27 @@ int ldpc_rows_needed(int base_graph, int zc, int codeword_bits);
 
 // Up to so many rows (code rates from 0.79 and 0.63 on) a bit sums few messages.
 inline constexpr int ldpc_rows_few = 8;
-// 16 * the factor of normalised min-sum: the configuration's, or the best one for so many rows by
-// block error rate at 8 iterations (docs/measurements/ldpc-floor.md).
-constexpr int ldpc_min_sum_scale_x16(const LdpcDecodeConfig& config, int rows) {
-  if (config.min_sum_scale_x16 != 0) return config.min_sum_scale_x16;
-  return rows <= ldpc_rows_few ? 14 : rows <= 30 ? 12 : 11;
+
+// What a row answers whose smallest magnitude is m: max(m factor_x16 / 16, m - offset). Small
+// messages are as wrong as a factor tells, large ones by no more than about half a unit of the
+// log-likelihood ratio, and messages grow from one iteration to the next.
+struct LdpcMinSum {
+  int factor_x16 = 16;
+  int offset = 0;  // in steps of the decoder's scale; ldpc_message_max: the factor alone
+};
+
+// The mean magnitude that cpu:: amplifies soft bits to, chosen by block error rate at 8 iterations
+// against ref:: (docs/measurements/ldpc-floor.md): the finer the better, but with many rows a
+// posterior sums up to 30 messages and must not live at its limit of 127.
+constexpr int ldpc_mean_magnitude(int rows) {
+  if (rows <= ldpc_core_rows) return 40;
+  return rows <= 20 ? 22 : std::max(15, 22 - (rows - 20) * 7 / 20);
 }
+
+// Magnitudes are limited so that a known zero, at 127, outweighs its own row's last message.
+inline constexpr int ldpc_message_max = 63;
+
+// The configuration's factor, or what is best for so many rows by block error rate.
+LdpcMinSum ldpc_min_sum(const LdpcDecodeConfig& config, int rows);
 
 }  // namespace noroshi::fec

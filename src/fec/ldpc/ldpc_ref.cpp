@@ -90,7 +90,8 @@ struct Decoder {
   LdpcGraph graph;
   int rows = 0;
   std::size_t zc = 0;
-  double scale = 0;
+  double factor = 0;  // of min-sum: LdpcMinSum
+  double offset = 0;
   std::vector<double> posterior;  // [column, zc]
   std::vector<double> message;    // [edge, zc]: from the check to the bit
 
@@ -117,11 +118,22 @@ void update_check(Decoder& decoder, int row, std::size_t l) {
   }
   for (int e = begin; e < end; ++e) {
     const double x = extrinsic[e - begin];
-    const double magnitude = decoder.scale * (std::abs(x) == min1 ? min2 : min1);
+    const double others = std::abs(x) == min1 ? min2 : min1;
+    const double magnitude = std::max(decoder.factor * others, others - decoder.offset);
     const double message = (x < 0) != odd ? -magnitude : magnitude;
     decoder.message[static_cast<std::size_t>(e) * decoder.zc + l] = message;
     decoder.posterior[decoder.bit(e, l)] = x + message;
   }
+}
+
+// Of what is not zero; 1 where nothing is.
+double mean_magnitude(View<const SoftBit, 1> llr) {
+  double sum = 0, count = 0;
+  for (const SoftBit soft_bit : llr) {
+    sum += std::abs(soft_bit);
+    count += soft_bit != 0;
+  }
+  return sum == 0 ? 1 : sum / count;
 }
 
 bool parities_hold(const Decoder& decoder) {
@@ -151,7 +163,10 @@ LdpcDecodeResult ldpc_decode(const LdpcDecodeConfig& config, View<const SoftBit,
 
   decoder.zc = static_cast<std::size_t>(config.zc);
   decoder.rows = ldpc_rows_needed(config.base_graph, config.zc, static_cast<int>(llr.size()));
-  decoder.scale = ldpc_min_sum_scale_x16(config, decoder.rows) / 16.0;
+  const LdpcMinSum rule = ldpc_min_sum(config, decoder.rows);
+  decoder.factor = rule.factor_x16 / 16.0;
+  // Of the scale that cpu:: brings soft bits to.
+  decoder.offset = rule.offset * mean_magnitude(llr) / ldpc_mean_magnitude(decoder.rows);
   decoder.posterior.assign(
       static_cast<std::size_t>(graph.information_columns + graph.rows) * decoder.zc, 0.0);
   decoder.message.assign(graph.row_begin[decoder.rows] * decoder.zc, 0.0);

@@ -13,15 +13,7 @@
 #include <cstdint>
 
 #include "fec/ldpc/ldpc_bytes-inl.h"
-
-#ifndef NOROSHI_FEC_LDPC_ROW_ONCE
-#define NOROSHI_FEC_LDPC_ROW_ONCE
-namespace noroshi::fec {
-// Magnitudes are limited, before the min-sum factor, so that a known zero, at 127, outweighs its
-// own row's last message.
-inline constexpr int ldpc_message_max = 63;
-}  // namespace noroshi::fec
-#endif
+#include "fec/ldpc/ldpc_graph.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::fec {

@@ -181,8 +181,9 @@ namespace {
 
 // Tries to decode the circular buffer of one code block into scratch.bits. Returns whether its CRC
 // is right.
-bool decode_buffer(const Segmentation& segmentation, Crc crc, View<const SoftBit, 1> llr,
-                   const SchDecodeOptions& options, SchWorkspace::State& scratch, int& iterations) {
+bool decode_buffer(const Segmentation& segmentation, int bits_per_symbol, Crc crc,
+                   View<const SoftBit, 1> llr, const SchDecodeOptions& options,
+                   SchWorkspace::State& scratch, int& iterations) {
   // Nothing received decodes to zeros, which satisfy every parity and every CRC.
   if (std::all_of(llr.begin(), llr.end(), [](SoftBit s) { return s == 0; })) {
     scratch.bits.fill(0);
@@ -193,6 +194,7 @@ bool decode_buffer(const Segmentation& segmentation, Crc crc, View<const SoftBit
   decode.base_graph = segmentation.base_graph;
   decode.zc = segmentation.lifting_size;
   decode.filler_bits = segmentation.filler_bits();
+  decode.bits_per_symbol = bits_per_symbol;
   decode.iterations_max = options.iterations_max;
   decode.early_stop = options.early_stop;
   decode.accept = block_is_right;
@@ -276,8 +278,9 @@ int sch_decode_block(const SchDecode& decode, int block, View<const SoftBit, 1> 
   const int valid = cpu::rate_recover(match, soft_bits, soft, before);
   const Crc crc = segmentation.code_blocks == 1 ? tb_crc(decode.config.tb_bits) : Crc::crc24b;
   int iterations = 0;
-  held.done[i] = decode_buffer(segmentation, crc, soft.subview(0, static_cast<std::size_t>(valid)),
-                               decode.options, scratch, iterations);
+  held.done[i] = decode_buffer(segmentation, decode.config.bits_per_symbol, crc,
+                               soft.subview(0, static_cast<std::size_t>(valid)), decode.options,
+                               scratch, iterations);
   if (before != 0) {
     held.valid[i] = valid;
   } else if (held.done[i] == 0) {
