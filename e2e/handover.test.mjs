@@ -28,20 +28,19 @@ async function turn(user, messages) {
   return { ...answer, usage: body.usage, message: body.choices[0].message };
 }
 
-// Drains a site and returns the one that the gateway goes to then.
-async function away(from) {
-  assert.equal(up.fleet('drain', from).code, 0);
-  let site;
-  await until(`the gateway leaves ${from}`, async () => {
-    const answer = await up.ask({});
-    site = answer.status === 200 ? answer.site : from;
-    return site !== from;
+// Drains a site and asks until the answer comes from another one.
+async function awayFrom(site, user, messages) {
+  assert.equal(up.fleet('drain', site).code, 0);
+  let answer;
+  await until(`${user} leaves ${site}`, async () => {
+    answer = await turn(user, messages);
+    return answer.site !== site;
   });
-  return site;
+  return answer;
 }
 async function back(name) {
   assert.equal(up.fleet('undrain', name).code, 0);
-  await until(`${name} takes requests again`, () => up.site(name)?.state === 'ready');
+  await until(`${name} takes requests again`, async () => (await up.ask({})).site === name);
 }
 
 // A move is given up when it takes longer than it would save, which a busy machine may bring about;
@@ -50,8 +49,7 @@ test("a session's context follows it", { skip }, async () => {
   await until('both sites are ready', () => ['site1', 'site2'].every((n) => up.site(n)?.state === 'ready'));
   // So that both know how fast they read.
   const taught = (await turn('teacher1', history('teacher1'))).site;
-  await away(taught);
-  await turn('teacher2', history('teacher2'));
+  await awayFrom(taught, 'teacher2', history('teacher2'));
   await back(taught);
   let tries = 0;
   await until('a context has moved', async () => {
@@ -60,9 +58,7 @@ test("a session's context follows it", { skip }, async () => {
     const first = await turn(user, messages);
     assert.equal(first.context, null, 'it has not moved');
     messages.push(first.message, { role: 'user', content: 'and then?' });
-    const other = await away(first.site);
-    const second = await turn(user, messages);
-    assert.equal(second.site, other);
+    const second = await awayFrom(first.site, user, messages);
     console.log(`try ${tries}: ${second.context}`);
     const moved = /^moved; (\d+) tokens from (east|west)\/(site[12])$/.exec(second.context);
     if (moved) {
