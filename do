@@ -133,8 +133,12 @@ all_tests() {
   build asan
   test_preset asan -j "$jobs"
   # Only the rooms that have threads.
-  build tsan --target base_test engine_test gateway_test site_test live_test
+  build tsan --target base_test engine_test gateway_test site_test live_test fleet_test meter_test \
+    trial_test
   test_preset tsan -R '^(base|engine|gateway|site|live)$'
+  # Simulations of these are of one thread and would take minutes.
+  GTEST_FILTER='-FleetSim.*:Digest.*:Spool.LosesNothingWhereverTheDiskDies' \
+    test_preset tsan -R '^(fleet|meter|trial)$'
   # The kernels by the other compiler too, which once got an operand of theirs wrong.
   build clang --target nr_test fec_test phy_test air_test conformance_test
   test_preset clang -R '^(nr|fec|phy|air|conformance)$' -j "$jobs"

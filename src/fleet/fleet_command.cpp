@@ -66,6 +66,7 @@ Result<void> make_keys(const FleetServe& o, NatsServerConfig& config, NatsOption
   config.key_path = tls->key;
   config.ca_path = tls->ca;
   config.users = nats_users(*users, domain_of(o));
+  config.leaves = nats_leaves(*users);
   options.ca_path = tls->ca;
   options.nkey_seed_path = *control;
   options.inbox_prefix = inbox_of("control", o.id);
@@ -91,7 +92,11 @@ Result<void> start_server(const FleetServe& o, Owned& owned) {
   if (o.leaf_tcp_port > 0) config.domain = core_domain;
   if (!o.core.empty()) {
     config.jetstream = false;
-    config.remotes = {{.url = o.core, .nkey_seed_path = o.core_key, .ca_path = o.core_ca}};
+    Result<LeafLogin> login = LeafLogin{};
+    if (!o.core_key.empty()) login = leaf_login(o.core_key);
+    if (!login) return login.error();
+    config.remotes = {
+        {.url = o.core, .user = login->user, .password = login->password, .ca_path = o.core_ca}};
     owned.options.domain = domain_of(o);
   }
   FleetServe absolute = o;
@@ -121,7 +126,8 @@ class UsersWatch {
     if (!changed()) return;
     const auto users = read_users(folder_);
     const Result<void> set =
-        users ? server_.set_users(nats_users(*users, domain_)) : Result<void>(users.error());
+        users ? server_.set_users(nats_users(*users, domain_), nats_leaves(*users))
+              : Result<void>(users.error());
     if (!set) failure(set.error(), 0);
   }
 
@@ -136,6 +142,27 @@ class UsersWatch {
   std::string domain_;
   NatsServer& server_;
   std::filesystem::file_time_type seen_;
+};
+
+// A region's server that finds no way into its core says so once, and once when it has; the region
+// goes on meanwhile.
+class CoreWatch {
+ public:
+  CoreWatch(std::string core, const NatsServer& server) : core_(std::move(core)), server_(server) {}
+  void look() {
+    const std::string fault = server_.status().leaf_error;
+    if (fault == said_) return;
+    said_ = fault;
+    std::fprintf(stderr, "noroshi fleet: core %s: %s\n", core_.c_str(),
+                 fault.empty()
+                     ? "connected"
+                     : (fault + "; the region goes on by itself, and tries again").c_str());
+  }
+
+ private:
+  std::string core_;
+  std::string said_;
+  const NatsServer& server_;
 };
 
 void say_ready(const FleetServe& o, const Owned& owned) {
@@ -193,12 +220,15 @@ int serve_fleet(const FleetServe& o) {
   std::optional<UsersWatch> users;
   if (owned.server && !owned.options.ca_path.empty())
     users.emplace(o.folder, domain_of(o), *owned.server);
+  std::optional<CoreWatch> core;
+  if (owned.server && !o.core.empty()) core.emplace(o.core, *owned.server);
   {
     const Runner fast("fleet", 0.025, [&] { control.step(); });
     const Runner plan("fleet-plan", 0.05, [&] { control.step_plan(); });
     const Runner slow("fleet-slow", 0.05, [&] {
       control.step_slow();
       if (users) users->look();
+      if (core) core->look();
     });
     say_ready(o, owned);
     int number = 0;

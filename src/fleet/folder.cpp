@@ -41,10 +41,18 @@ Result<void> write_file(const std::string& path, const std::string& text) {
   return {};
 }
 
+// bcrypt's form: nothing that could be another word of the server's file.
+bool is_verifier(std::string_view text) {
+  return text.size() == 60 && text.starts_with("$2b$") && std::ranges::all_of(text, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '$' || c == '.' || c == '/';
+         });
+}
+
 Result<void> check_user(const FleetUser& user) {
   if (std::ranges::find(roles, user.role) == std::end(roles)) {
     return Error{"role '" + shown(user.role) +
-                 "' is none (allowed: control, site, gateway, meter, admin)"};
+                 "' is none (allowed: control, site, gateway, meter, admin, leaf)"};
   }
   if (!is_word(user.name)) {
     return Error{"name '" + shown(user.name) +
@@ -106,11 +114,17 @@ Result<std::vector<FleetUser>> parse_users(std::string_view bytes) {
     user.text("name", one.name);
     user.text("region", one.region);
     user.text("public_key", one.public_key);
+    user.text("verifier", one.verifier);
     if (const auto sound = check_user(one); !sound && !error) {
       error = Error{path + ": " + sound.error().message};
     }
     if (!is_public_nkey(one.public_key)) {
       user.fail("public_key", "is '" + shown(one.public_key) + "' (allowed: U and 55 letters)");
+    }
+    if (one.role == "leaf" && !is_verifier(one.verifier)) {
+      user.fail("verifier", "is '" + shown(one.verifier) +
+                                "' (allowed: what `noroshi fleet keys add leaf` writes; add '" +
+                                one.name + "' again)");
     }
   }
   if (error) return *std::move(error);
@@ -134,6 +148,7 @@ Result<void> write_users(const std::string& folder, const std::vector<FleetUser>
                     {"name", user.name},
                     {"region", user.region},
                     {"public_key", user.public_key}});
+    if (user.role == "leaf") list.back().as_object()["verifier"] = user.verifier;
   }
   return write_file(folder + "/users.json",
                     json::serialize(json::object{{"v", 1}, {"users", std::move(list)}}));
@@ -148,6 +163,13 @@ Result<std::string> add_user(const std::string& folder, const std::string& role,
   const Result<NkeyFile> key = make_nkey(folder + "/keys", role + "-" + name);
   if (!key) return key.error();
   user.public_key = key->public_key;
+  if (role == "leaf") {
+    const Result<LeafLogin> login = leaf_login(key->path);
+    if (!login) return login.error();
+    const Result<std::string> verifier = leaf_verifier(*login);
+    if (!verifier) return verifier.error();
+    user.verifier = *verifier;
+  }
   std::erase_if(*users, [&](const FleetUser& u) { return u.role == role && u.name == name; });
   users->push_back(user);
   if (const auto written = write_users(folder, *users); !written) return written.error();
@@ -180,6 +202,14 @@ std::vector<std::string> in_domain(std::vector<std::string> subjects, const std:
 
 }  // namespace
 
+std::vector<NatsLeaf> nats_leaves(const std::vector<FleetUser>& users) {
+  std::vector<NatsLeaf> out;
+  for (const FleetUser& user : users) {
+    if (user.role == "leaf") out.push_back({user.name, user.public_key, user.verifier});
+  }
+  return out;
+}
+
 std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users, const std::string& domain) {
   std::vector<NatsUser> out;
   for (const FleetUser& user : users) {
@@ -191,7 +221,6 @@ std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users, const std:
       out.push_back(gateway_user(user.name, user.region, user.public_key));
     }
     if (user.role == "meter") out.push_back(meter_user(user.name, user.public_key));
-    if (user.role == "leaf") out.push_back(leaf_user(user.name, user.public_key));
     if (user.role == "admin") out.push_back(admin_user(user.name, user.public_key));
   }
   if (domain.empty()) return out;

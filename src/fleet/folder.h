@@ -32,6 +32,7 @@ struct FleetUser {
   std::string name = {};
   std::string region = {};  // of a site or a gateway
   std::string public_key = {};
+  std::string verifier = {};  // of a leaf (keys.h)
 };
 Result<std::vector<FleetUser>> parse_users(std::string_view bytes);
 // Without the file: none.
@@ -44,8 +45,9 @@ Result<std::string> add_user(const std::string& folder, const std::string& role,
 Result<void> remove_user(const std::string& folder, const std::string& role,
                          const std::string& name);
 
-// As the server's configuration has them.
+// As the server's configuration has them: leaves, and the others.
 // domain: of JetStream, when that server is a leaf node and keeps nothing itself; empty: it does.
+std::vector<NatsLeaf> nats_leaves(const std::vector<FleetUser>& users);
 std::vector<NatsUser> nats_users(const std::vector<FleetUser>& users, const std::string& domain);
 
 }  // namespace noroshi::fleet

@@ -1,14 +1,17 @@
 #include "fleet/keys.h"
 
+#include <crypt.h>
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -256,12 +259,31 @@ NatsUser meter_user(const std::string& name, const std::string& public_key) {
           .may_answer = false};
 }
 
-NatsUser leaf_user(const std::string& name, const std::string& public_key) {
-  return {.name = "leaf " + name,
-          .public_key = public_key,
-          .publish = {">"},
-          .subscribe = {">"},
-          .may_answer = true};
+Result<LeafLogin> leaf_login(const std::string& nkey_seed_path) {
+  const Result<Nkey> key = read_nkey(nkey_seed_path);
+  if (!key) return key.error();
+  const std::string text = "noroshi leaf " + key->seed;
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+  LeafLogin login{.user = key->public_key};
+  for (const unsigned char byte : hash) {
+    login.password += "0123456789abcdef"[byte >> 4];
+    login.password += "0123456789abcdef"[byte & 15];
+  }
+  return login;
+}
+
+Result<std::string> leaf_verifier(const LeafLogin& login) {
+  // The least cost: the password is 256 bits of chance, which nobody guesses.
+  std::array<char, CRYPT_GENSALT_OUTPUT_SIZE> salt{};
+  crypt_data data{};
+  const char* made =
+      crypt_gensalt_rn("$2b$", 4, nullptr, 0, salt.data(), static_cast<int>(salt.size()));
+  const char* hash = made == nullptr ? nullptr : crypt_r(login.password.c_str(), made, &data);
+  if (hash == nullptr || hash[0] != '$') {
+    return Error{std::string("bcrypt: ") + std::strerror(errno)};
+  }
+  return std::string(hash);
 }
 
 NatsUser admin_user(const std::string& name, const std::string& public_key) {

@@ -27,10 +27,17 @@ NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key);
 // Its inboxes are the client's own (_INBOX), which none of the others reads.
 NatsUser meter_user(const std::string& name, const std::string& public_key);
-// The server of a region, as trusted as the core: it says what all of the region's clients say,
-// each of which its own server holds to its rights.
-NatsUser leaf_user(const std::string& name, const std::string& public_key);
 NatsUser admin_user(const std::string& name, const std::string& public_key);
+
+// The server of a region is as trusted as the core: it says what all of the region's clients say,
+// each of which its own server holds to its rights. Its key makes what it shows there.
+struct LeafLogin {
+  std::string user = {};  // its public key
+  std::string password = {};
+};
+Result<LeafLogin> leaf_login(const std::string& nkey_seed_path);
+// What the core keeps of the password, which does not give it away (bcrypt).
+Result<std::string> leaf_verifier(const LeafLogin& login);
 
 // What NatsOptions::inbox_prefix of each must be.
 std::string inbox_of(const std::string& role, const std::string& name);

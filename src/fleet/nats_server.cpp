@@ -1,8 +1,10 @@
 #include "fleet/nats_server.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -58,7 +60,37 @@ int port_in(const std::string& path) {
   return std::atoi(words.c_str() + words.rfind(':') + 1);
 }
 
+// Without what differs from one attempt to the next: "127.0.0.1:43512 - lid:7 - ", "(attempt 3)".
+std::string same_each_time(std::string_view words) {
+  std::string text(words);
+  const std::size_t connection = text.find(" - lid:");
+  const std::size_t end =
+      connection == std::string::npos ? connection : text.find(" - ", connection + 3);
+  if (end != std::string::npos) text.erase(0, end + 3);
+  const std::size_t attempt = text.find(" (attempt ");
+  const std::size_t closed = attempt == std::string::npos ? attempt : text.find(')', attempt);
+  if (closed != std::string::npos) text.erase(attempt, closed + 1 - attempt);
+  return text;
+}
+
 }  // namespace
+
+std::optional<std::string> leaf_news(std::string_view log) {
+  constexpr std::string_view fault = "[ERR] ";
+  std::optional<std::string> news;
+  while (!log.empty()) {
+    const std::size_t end = std::min(log.find('\n'), log.size());
+    const std::string_view line = log.substr(0, end);
+    log.remove_prefix(std::min(log.size(), end + 1));
+    if (line.find("eafnode") == std::string_view::npos) continue;
+    if (const std::size_t at = line.find(fault); at != std::string_view::npos) {
+      news = same_each_time(line.substr(at + fault.size()));
+    } else if (line.find("Leafnode connection created") != std::string_view::npos) {
+      news.emplace();
+    }
+  }
+  return news;
+}
 
 struct NatsServer::State {
   NatsServerConfig config;  // users: under mutex
@@ -66,6 +98,7 @@ struct NatsServer::State {
   std::optional<engine::OutputLog> log;
   int wake_fd = -1;  // readable once stop() was called
   MonotonicClock clock;
+  std::optional<std::string> leaf_said;  // of the watch
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -92,6 +125,7 @@ struct NatsServer::State {
   Result<pid_t> spawn_one();
   bool wait_ports(pid_t pid, int pid_fd);
   void watch_one(pid_t pid);
+  void look_at_leaf();
 };
 
 // Whole or not at all: the server may read it again at any time.
@@ -99,6 +133,13 @@ Result<void> NatsServer::State::write_conf() {
   const Result<std::string> text = nats_server_text(config);
   if (!text) return text.error();
   const std::string fresh = conf_path() + ".new";
+  // It may hold a password.
+  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0 || fchmod(fd, 0600) != 0) {
+    if (fd >= 0) close(fd);
+    return Error{fresh + ": cannot be written: " + std::strerror(errno)};
+  }
+  close(fd);
   std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
   file << *text;
   file.close();
@@ -151,6 +192,17 @@ bool NatsServer::State::wait_ports(pid_t pid, int pid_fd) {
   return ready;
 }
 
+// It tells nobody but its log.
+void NatsServer::State::look_at_leaf() {
+  if (config.remotes.empty()) return;
+  const std::optional<std::string> news = leaf_news(log->tail());
+  // One that is refused is connected for a moment in each attempt: what counts is said twice.
+  if (news && news == leaf_said) {
+    update([&](NatsServerStatus& s) { s.leaf_error = *news; });
+  }
+  leaf_said = news;
+}
+
 void NatsServer::State::watch_one(pid_t pid) {
   const int pid_fd = open_pid_fd(pid);
   bool stop = false;
@@ -158,6 +210,7 @@ void NatsServer::State::watch_one(pid_t pid) {
     while (!stop) {
       stop = wait_or_stop(1, wake_fd, {pid_fd});
       if (has_ended(pid)) break;
+      look_at_leaf();
       log->limit();
     }
   }
@@ -248,15 +301,18 @@ bool NatsServer::wait_until(const std::function<bool(const NatsServerStatus&)>& 
                                   [&] { return condition(state_->status); });
 }
 
-Result<void> NatsServer::set_users(std::vector<NatsUser> users) {
+Result<void> NatsServer::set_users(std::vector<NatsUser> users, std::vector<NatsLeaf> leaves) {
   const std::lock_guard lock(state_->mutex);
+  const bool anew = leaves != state_->config.leaves;
   std::swap(state_->config.users, users);
+  std::swap(state_->config.leaves, leaves);
   if (Result<void> written = state_->write_conf(); !written) {
     std::swap(state_->config.users, users);
+    std::swap(state_->config.leaves, leaves);
     return written;
   }
   // Not yet started: it will read the new file.
-  if (state_->status.pid > 0 && kill(state_->status.pid, SIGHUP) != 0) {
+  if (state_->status.pid > 0 && kill(state_->status.pid, anew ? SIGTERM : SIGHUP) != 0) {
     return Error{std::string("nats-server: ") + std::strerror(errno)};
   }
   return {};

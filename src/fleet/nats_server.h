@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -20,6 +22,15 @@ struct NatsUser {
   std::vector<std::string> publish = {};
   std::vector<std::string> subscribe = {};
   bool may_answer = false;  // publish on the reply subject of what it received
+};
+
+// A server that may connect as a leaf node. nats-server 2.9 lets no nkey in there, and anybody
+// where no leaf is listed: so each has a password, of which this server knows what bcrypt makes.
+struct NatsLeaf {
+  std::string name = {};
+  std::string user = {};
+  std::string verifier = {};
+  bool operator==(const NatsLeaf&) const = default;
 };
 
 // JetStream's domain of a core, by which what is behind a leaf node finds it.
@@ -43,9 +54,10 @@ struct NatsServerConfig {
 
   int leaf_tcp_port = 0;  // where leaf nodes connect; 0: nowhere
   struct Remote {
-    std::string url = {};             // a hub's leaf port: this server is a leaf of it
-    std::string nkey_seed_path = {};  // our key there; empty: none
-    std::string ca_path = {};         // of the hub's certificate; empty: no TLS
+    std::string url = {};   // a hub's leaf port: this server is a leaf of it
+    std::string user = {};  // of ours there; empty: none
+    std::string password = {};
+    std::string ca_path = {};  // of the hub's certificate; empty: no TLS
   };
   std::vector<Remote> remotes = {};
 
@@ -53,7 +65,8 @@ struct NatsServerConfig {
   std::string key_path = {};
   std::string ca_path = {};  // routes show a certificate of it
 
-  std::vector<NatsUser> users = {};  // empty: anybody may do anything, so only on the loopback
+  std::vector<NatsUser> users = {};   // empty: anybody may do anything, so only on the loopback
+  std::vector<NatsLeaf> leaves = {};  // with users: these alone may be leaf nodes
 };
 
 // The configuration file's text. Errors: an address that is not the loopback's without TLS or
@@ -67,7 +80,12 @@ struct NatsServerStatus {
   std::string url = {};  // for clients on this machine
   int restarts = 0;
   std::string last_error = {};
+  std::string leaf_error = {};  // why it is no leaf node of its core now, in its own words
 };
+
+// What the last of these lines of a server's log say of its connection as a leaf node: a fault in
+// words, empty when it is up; nothing when they do not speak of it.
+std::optional<std::string> leaf_news(std::string_view log);
 
 class NatsServer {
  public:
@@ -81,8 +99,9 @@ class NatsServer {
   NatsServerStatus status() const;
   // True once the condition holds of the status, asked at each change; false after timeout_s.
   bool wait_until(const std::function<bool(const NatsServerStatus&)>& condition, double timeout_s);
-  // Without a restart: those who may no longer are cut off, the others do not notice.
-  Result<void> set_users(std::vector<NatsUser> users);
+  // Those who may no longer are cut off, the others do not notice; but where the leaves are others
+  // than before the server starts anew, for it reads those once.
+  Result<void> set_users(std::vector<NatsUser> users, std::vector<NatsLeaf> leaves = {});
   void stop();  // it hands over what it leads, then ends; killed after 5 s
 
  private:

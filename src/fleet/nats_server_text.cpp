@@ -69,6 +69,25 @@ std::string users_block(const std::vector<NatsUser>& users) {
   return out + "  ]\n}\n";
 }
 
+// An empty list would let anybody in: one is there whom nobody can be, for no password is known of
+// which bcrypt makes this.
+std::string leaves_block(const NatsServerConfig& config) {
+  if (config.users.empty()) return {};
+  std::string out = "  authorization {\n    users: [\n    {user: nobody, password: " +
+                    quoted("$2a$11$" + std::string(53, '.')) + "}\n";
+  for (const NatsLeaf& leaf : config.leaves) {
+    out += "    {user: " + quoted(leaf.user) + ", password: " + quoted(leaf.verifier) + "}\n";
+  }
+  return out + "  ]}\n";
+}
+
+std::string with_user(const NatsServerConfig::Remote& remote) {
+  if (remote.user.empty()) return remote.url;
+  const std::size_t at = remote.url.find("://") + 3;
+  return remote.url.substr(0, at) + remote.user + ":" + remote.password + "@" +
+         remote.url.substr(at);
+}
+
 std::string host_port(const std::string& address, int tcp_port) {
   const bool v6 = address.find(':') != std::string::npos;
   return (v6 ? "[" + address + "]" : address) + ":" + std::to_string(tcp_port);
@@ -101,12 +120,11 @@ Result<std::string> nats_server_text(const NatsServerConfig& config) {
     out += "leafnodes {\n";
     if (config.leaf_tcp_port > 0) {
       out += "  listen: " + quoted(host_port(config.address, config.leaf_tcp_port)) + "\n" +
-             tls_block(config, false);
+             tls_block(config, false) + leaves_block(config);
     }
     if (!config.remotes.empty()) out += "  reconnect: 1\n  remotes: [\n";
     for (const NatsServerConfig::Remote& remote : config.remotes) {
-      out += "    {url: " + quoted(remote.url);
-      if (!remote.nkey_seed_path.empty()) out += ", nkey: " + quoted(remote.nkey_seed_path);
+      out += "    {url: " + quoted(with_user(remote));
       if (!remote.ca_path.empty()) out += ", tls: {ca_file: " + quoted(remote.ca_path) + "}";
       out += "}\n";
     }

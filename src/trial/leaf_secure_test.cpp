@@ -1,0 +1,261 @@
+// A region's server as a leaf node of a core that demands TLS and keys, both as `noroshi fleet`
+// configures them, on the loopback. Would catch a site's own key that does not reach through, a
+// right that a leaf's clients lack, a core that takes a stranger, a region that takes a false core,
+// and either that is silent about it or stops the region.
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "fleet/agent.h"
+#include "fleet/control.h"
+#include "fleet/folder.h"
+#include "fleet/keys.h"
+#include "fleet/real_server_test.h"
+#include "fleet/runner.h"
+
+namespace noroshi::trial {
+namespace {
+
+using fleet::wait_s;
+using fleet::Watched;
+
+const std::string content(64, 'c');
+
+class SecureLeafTest : public testing::Test {
+ protected:
+  fleet::TemporaryFolder folder;
+  std::string core_folder = (folder.path / "core").string();
+  std::string west_folder = (folder.path / "west").string();
+  std::string leaf_key;
+  int leaf_tcp_port = 0;
+  std::string core_ca;
+  MonotonicClock clock;
+  std::optional<fleet::NatsServer> core;
+  std::unique_ptr<fleet::Bus> control_bus;
+  std::optional<fleet::Control> control;
+  std::optional<fleet::Runner> fast, slow, plan;
+
+  void SetUp() override {
+    const fleet::CertificateFiles tls = certificates(core_folder);
+    core_ca = tls.ca;
+    const std::string key = user(core_folder, "control", "core", "");
+    leaf_key = user(core_folder, "leaf", "west", "");
+    leaf_tcp_port = free_tcp_port();
+    core.emplace(
+        fleet::start_server({.name = "core",
+                             .folder = core_folder + "/nats",
+                             .domain = fleet::core_domain,
+                             .leaf_tcp_port = leaf_tcp_port,
+                             .certificate_path = tls.certificate,
+                             .key_path = tls.key,
+                             .ca_path = tls.ca,
+                             .users = users_of(core_folder, ""),
+                             .leaves = fleet::nats_leaves(*fleet::read_users(core_folder))}));
+    control_bus = connect(*core, tls.ca, key, "control", "core", "");
+    control.emplace(*control_bus, clock, fleet::ControlConfig{.id = "core", .instance = 1});
+    ASSERT_TRUE(control->start());
+    fast.emplace("fast", 0.01, [this] { control->step(); });
+    slow.emplace("slow", 0.02, [this] { control->step_slow(); });
+    plan.emplace("plan", 0.02, [this] { control->step_plan(); });
+  }
+  static fleet::CertificateFiles certificates(const std::string& where) {
+    const auto made = fleet::make_certificates(where + "/keys", {"localhost", "127.0.0.1"});
+    EXPECT_TRUE(made) << made.error().message;
+    return *made;
+  }
+  static std::string user(const std::string& where, const std::string& role,
+                          const std::string& name, const std::string& region) {
+    const auto key = fleet::add_user(where, role, name, region);
+    EXPECT_TRUE(key) << key.error().message;
+    return *key;
+  }
+  static std::vector<fleet::NatsUser> users_of(const std::string& where,
+                                               const std::string& domain) {
+    return fleet::nats_users(*fleet::read_users(where), domain);
+  }
+  static std::unique_ptr<fleet::Bus> connect(const fleet::NatsServer& server, const std::string& ca,
+                                             const std::string& key, const std::string& role,
+                                             const std::string& name, const std::string& domain) {
+    auto bus = fleet::connect_nats({.urls = {server.status().url},
+                                    .name = name,
+                                    .nkey_seed_path = key,
+                                    .ca_path = ca,
+                                    .inbox_prefix = fleet::inbox_of(role, name),
+                                    .domain = domain},
+                                   wait_s);
+    EXPECT_TRUE(bus) << bus.error().message;
+    return *std::move(bus);
+  }
+  fleet::NatsServer region_server(const std::string& key, const std::string& ca) {
+    fleet::LeafLogin login;
+    if (!key.empty()) login = *fleet::leaf_login(key);
+    const fleet::CertificateFiles tls = certificates(west_folder);
+    return fleet::start_server(
+        {.name = "west",
+         .folder = west_folder + "/nats",
+         .jetstream = false,
+         .remotes = {{.url = "tls://127.0.0.1:" + std::to_string(leaf_tcp_port),
+                      .user = login.user,
+                      .password = login.password,
+                      .ca_path = ca}},
+         .certificate_path = tls.certificate,
+         .key_path = tls.key,
+         .ca_path = tls.ca,
+         .users = users_of(west_folder, fleet::core_domain)});
+  }
+
+  // A site of the region with its own key, as far as it gets.
+  struct Site {
+    std::unique_ptr<fleet::Bus> bus;
+    Watched<fleet::DesiredSite> desired;
+    std::optional<fleet::Agent> agent;
+    std::optional<fleet::Runner> fast, slow;
+
+    Site(std::unique_ptr<fleet::Bus> its_bus, Clock& clock) : bus(std::move(its_bus)) {
+      fleet::AgentConfig config;
+      config.facts = {.name = "w1",
+                      .region = "west",
+                      .instance = 7,
+                      .memory_bytes = 1000,
+                      .processors = 4,
+                      .files = {{"m", content, 400}}};
+      config.host = "127.0.0.1";
+      config.tcp_port = 1;
+      agent.emplace(
+          *bus, clock, config, [](fleet::SiteReport& report) { report.site.ready = true; },
+          [this](const fleet::DesiredSite& wanted) {
+            desired.change([&](fleet::DesiredSite& d) { d = wanted; });
+          });
+      EXPECT_TRUE(agent->start());
+      fast.emplace("fast", 0.01, [this] { agent->step(); });
+      slow.emplace("slow", 0.05, [this] { agent->step_slow(); });
+    }
+  };
+};
+
+TEST_F(SecureLeafTest, ASitesKeyReachesThroughTheRegionsServerIntoTheCore) {
+  const std::string site_key = user(west_folder, "site", "w1", "west");
+  fleet::NatsServer west = region_server(leaf_key, core_ca);
+  Site site(connect(west, west_folder + "/keys/ca.pem", site_key, "site", "w1", fleet::core_domain),
+            clock);
+  const std::string admin_key = user(core_folder, "admin", "root", "");
+  ASSERT_TRUE(core->set_users(users_of(core_folder, ""),
+                              fleet::nats_leaves(*fleet::read_users(core_folder))));
+  const auto admin = connect(*core, core_ca, admin_key, "admin", "root", "");
+  fleet::Command place{.kind = fleet::CommandKind::place, .by = "test"};
+  place.model = {.name = "m", .content_hash = content, .copies_min = 1};
+  // Facts, and the leader's own term, are on the way.
+  std::string why = "not asked";
+  for (int i = 0; i < 1000 && !why.empty(); ++i) {
+    const auto reply = admin->request(fleet::command_subject, fleet::command_text(place), wait_s);
+    const auto answer =
+        reply ? fleet::parse_answer(*reply) : Result<fleet::CommandAnswer>(reply.error());
+    why = !answer ? answer.error().message : answer->ok ? "" : answer->message;
+  }
+  ASSERT_EQ(why, "") << site.agent->status().last_error << "; " << west.status().leaf_error;
+  EXPECT_TRUE(site.desired.wait([](const auto& d) { return d.models.size() == 1; }))
+      << site.agent->status().last_error;
+  EXPECT_TRUE(west.wait_until([](const auto& s) { return s.leaf_error.empty(); }, wait_s));
+  // The region's server holds it to its rights: it is not heard as another site.
+  Watched<int> heard;
+  const auto listening =
+      control_bus->subscribe("noroshi.west.w2.beat", "",
+                             [&](const fleet::Message&) { heard.change([](int& n) { ++n; }); });
+  ASSERT_TRUE(listening);
+  ASSERT_TRUE(control_bus->flush(wait_s));
+  static_cast<void>(site.bus->publish("noroshi.west.w2.beat", "x"));
+  ASSERT_TRUE(site.bus->flush(wait_s));
+  const std::uint64_t beats = control->counters().beats;
+  while (control->counters().beats < beats + 3) std::this_thread::yield();  // all came that will
+  EXPECT_EQ(heard.get(), 0);
+}
+
+TEST_F(SecureLeafTest, ARefusedRegionSaysWhyAndGoesOnByItself) {
+  const std::string site_key = user(west_folder, "site", "w1", "west");
+  const std::string gateway_key = user(west_folder, "gateway", "gw", "west");
+  const std::string stranger = user((folder.path / "elsewhere").string(), "leaf", "west", "");
+  const fleet::CertificateFiles other = certificates((folder.path / "other").string());
+  struct Case {
+    std::string what, key, ca, words;
+  };
+  const Case cases[] = {
+      {"a key that the core does not know", stranger, core_ca, "uthorization"},
+      {"no key", "", core_ca, "uthorization"},
+      {"a core with another authority's certificate", leaf_key, other.ca, "certificate"}};
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.what);
+    fleet::NatsServer west = region_server(one.key, one.ca);
+    const auto told = [&](const fleet::NatsServerStatus& s) {
+      return s.leaf_error.find(one.words) != std::string::npos;
+    };
+    EXPECT_TRUE(west.wait_until(told, wait_s)) << west.status().leaf_error;
+    std::printf("%s: %s\n", one.what.c_str(), west.status().leaf_error.c_str());
+    // Within the region a beat is heard all the same.
+    Watched<int> heard;
+    const std::string ca = west_folder + "/keys/ca.pem";
+    const auto gateway = connect(west, ca, gateway_key, "gateway", "gw", fleet::core_domain);
+    const auto listening =
+        gateway->subscribe("noroshi.west.*.beat", "",
+                           [&](const fleet::Message&) { heard.change([](int& n) { ++n; }); });
+    ASSERT_TRUE(listening);
+    ASSERT_TRUE(gateway->flush(wait_s));
+    Site site(connect(west, ca, site_key, "site", "w1", fleet::core_domain), clock);
+    EXPECT_TRUE(heard.wait([](int n) { return n >= 2; }));
+    EXPECT_EQ(control->counters().beats, 0u) << "the core hears nothing of it";
+  }
+  // With the right ones it is let in; nothing else was wrong.
+  Watched<int> through;
+  const auto listening =
+      control_bus->subscribe("noroshi.west.w1.beat", "",
+                             [&](const fleet::Message&) { through.change([](int& n) { ++n; }); });
+  ASSERT_TRUE(listening);
+  fleet::NatsServer west = region_server(leaf_key, core_ca);
+  Site site(connect(west, west_folder + "/keys/ca.pem", site_key, "site", "w1", fleet::core_domain),
+            clock);
+  EXPECT_TRUE(through.wait([](int n) { return n >= 2; })) << west.status().leaf_error;
+}
+
+TEST_F(SecureLeafTest, ARegionThatIsNoLongerListedIsCutOffAndLetInWhenItIsAgain) {
+  fleet::NatsServer west = region_server(leaf_key, core_ca);
+  const std::string site_key = user(west_folder, "site", "w1", "west");
+  ASSERT_TRUE(west.set_users(users_of(west_folder, fleet::core_domain)));
+  Site site(connect(west, west_folder + "/keys/ca.pem", site_key, "site", "w1", fleet::core_domain),
+            clock);
+  while (control->counters().beats == 0) std::this_thread::yield();
+  ASSERT_TRUE(fleet::remove_user(core_folder, "leaf", "west"));
+  ASSERT_TRUE(core->set_users(users_of(core_folder, ""), {}));
+  const auto refused = [](const fleet::NatsServerStatus& s) {
+    return s.leaf_error.find("uthorization") != std::string::npos;
+  };
+  EXPECT_TRUE(west.wait_until(refused, wait_s)) << west.status().leaf_error;
+  user(core_folder, "leaf", "west", "");  // the key's file is still there, and so is the key
+  ASSERT_TRUE(core->set_users(users_of(core_folder, ""),
+                              fleet::nats_leaves(*fleet::read_users(core_folder))));
+  EXPECT_TRUE(west.wait_until([](const auto& s) { return s.leaf_error.empty(); }, wait_s));
+  const std::uint64_t beats = control->counters().beats;
+  while (control->counters().beats == beats) std::this_thread::yield();
+}
+
+TEST(LeafNews, IsTheLastLineThatSpeaksOfIt) {
+  EXPECT_FALSE(fleet::leaf_news(""));
+  EXPECT_FALSE(fleet::leaf_news("[1] 2026/11/25 [INF] Server is ready\n[1] [ERR] disk full\n"));
+  EXPECT_EQ(fleet::leaf_news("[1] [ERR] 127.0.0.1:5 - lid:7 - Leafnode Error 'no'\n"),
+            "Leafnode Error 'no'");
+  EXPECT_EQ(fleet::leaf_news("[1] [ERR] Error trying to connect as leafnode to remote server "
+                             "\"h:1\" (attempt 12): refused\n[1] [INF] other"),
+            "Error trying to connect as leafnode to remote server \"h:1\": refused");
+  EXPECT_EQ(fleet::leaf_news("[ERR] x - lid:7 - Leafnode Error 'no'\n"
+                             "[INF] x - lid:8 - Leafnode connection created for account: $G "),
+            "");
+  for (const char* odd : {"[ERR] leafnode", "[ERR] leafnode - lid:", "[ERR] leafnode (attempt ",
+                          "leafnode\n\n\n", "[ERR] \n leafnode"}) {
+    const auto news = fleet::leaf_news(odd);
+    EXPECT_LE(news.value_or("").size(), std::string(odd).size());
+  }
+}
+
+}  // namespace
+}  // namespace noroshi::trial
