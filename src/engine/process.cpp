@@ -52,13 +52,13 @@ void OutputLog::limit() const {
   if (ftruncate(fd_, 0) != 0) return;  // it grows on; nothing else depends on it
 }
 
-std::string OutputLog::tail() const {
+std::string OutputLog::tail(std::size_t bytes_max) const {
   struct stat info {};
   if (fstat(fd_, &info) != 0) return {};
-  char bytes[400];
-  const off_t from = std::max<off_t>(0, info.st_size - static_cast<off_t>(sizeof bytes));
-  const ssize_t count = pread(fd_, bytes, sizeof bytes, from);
-  std::string text(bytes, count > 0 ? static_cast<std::size_t>(count) : 0);
+  const off_t from = std::max<off_t>(0, info.st_size - static_cast<off_t>(bytes_max));
+  std::string text(bytes_max, '\0');
+  const ssize_t count = pread(fd_, text.data(), text.size(), from);
+  text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
   if (from > 0) text.erase(0, std::min(text.find('\n'), text.size() - 1) + 1);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;

@@ -24,7 +24,7 @@ class OutputLog {
 
   int fd() const { return fd_; }
   void limit() const;        // to be called now and then
-  std::string tail() const;  // the last lines, at most 400 bytes
+  std::string tail(std::size_t bytes_max = 400) const;  // the last whole lines
 
  private:
   OutputLog(int fd, off_t bytes_max) : fd_(fd), bytes_max_(bytes_max) {}

@@ -31,6 +31,8 @@ constexpr double stop_grace_s = 5;
 constexpr double backoff_first_s = 0.1;
 constexpr double backoff_max_s = 5;
 constexpr double ready_s_max = 30;  // of one start; then it hangs and is killed
+constexpr std::size_t leaf_log_bytes =
+    4096;  // that are looked at; a line about a certificate has 300
 
 Result<std::string> find_executable(const NatsServerConfig& config) {
   if (!config.executable.empty()) return config.executable;
@@ -195,7 +197,7 @@ bool NatsServer::State::wait_ports(pid_t pid, int pid_fd) {
 // It tells nobody but its log.
 void NatsServer::State::look_at_leaf() {
   if (config.remotes.empty()) return;
-  const std::optional<std::string> news = leaf_news(log->tail());
+  const std::optional<std::string> news = leaf_news(log->tail(leaf_log_bytes));
   // One that is refused is connected for a moment in each attempt: what counts is said twice.
   if (news && news == leaf_said) {
     update([&](NatsServerStatus& s) { s.leaf_error = *news; });
