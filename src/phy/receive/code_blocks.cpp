@@ -35,14 +35,30 @@ SoftBit* passing_symbols(const Stream& stream, ReceiveScratch& scratch) {
          room_before(stream, scratch);
 }
 
+// Soft bits of the longest block, which is the last.
+std::size_t longest_block(const Stream& stream) {
+  const int last = stream.decode.segmentation.code_blocks - 1;
+  return fec::sch_block_begin(stream.decode, last + 1) - fec::sch_block_begin(stream.decode, last);
+}
+
 // Whether the stream's soft bits only pass through a worker's memory. Where a block is longer than
 // the room, all is little enough to stay where it is.
 bool passes(const Stream& stream, const ReceiveScratch& scratch) {
-  if (!stream.has_blocks) return false;
-  const int last = stream.decode.segmentation.code_blocks - 1;  // the longest
-  return fec::sch_block_begin(stream.decode, last + 1) -
-             fec::sch_block_begin(stream.decode, last) <=
-         room_before(stream, scratch);
+  return stream.has_blocks && longest_block(stream) <= room_before(stream, scratch);
+}
+
+// The first that begins at a bit or after it; one more than there are, if there is none.
+int first_block(const Stream& stream, std::size_t bit) {
+  int low = 0, high = stream.decode.segmentation.code_blocks;
+  while (low < high) {
+    const int middle = (low + high) / 2;
+    if (fec::sch_block_begin(stream.decode, middle) < bit) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
 }
 
 }  // namespace
@@ -53,8 +69,7 @@ BlockWalk::BlockWalk(const ReceiveGroup& group, int first_symbol,
   for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
     const Stream& stream = group.streams[s];
     if (!stream.has_blocks) continue;
-    const std::size_t bit = stream.first_bit[static_cast<std::size_t>(first_symbol)];
-    while (fec::sch_block_begin(stream.decode, block[s]) < bit) ++block[s];
+    block[s] = first_block(stream, stream.first_bit[static_cast<std::size_t>(first_symbol)]);
   }
 }
 
@@ -66,14 +81,74 @@ View<SoftBit, 1> symbols_soft_bits(const Stream& stream, int first, int last,
   return {passing_symbols(stream, scratch), size};
 }
 
-View<const std::uint8_t, 1> make_masks(const Stream& stream, int first, int last,
-                                       ReceiveScratch& scratch) {
-  const std::size_t bit = stream.first_bit[static_cast<std::size_t>(first)];
-  const std::size_t size = stream.first_bit[static_cast<std::size_t>(last) + 1] - bit;
-  std::uint8_t* const masks =
-      scratch.masks.data() + static_cast<std::size_t>(stream.first_layer) * scratch.masks_a_layer;
+View<const std::uint8_t, 1> make_masks(const Stream& stream, std::size_t bit, std::size_t size,
+                                       std::size_t offset, ReceiveScratch& scratch) {
+  std::uint8_t* const masks = scratch.masks.data() + offset +
+                              static_cast<std::size_t>(stream.first_layer) * scratch.masks_a_layer;
   nr::cpu::prbs_masks(stream.c_init, bit, {masks, bytes_for_bits(size)});
   return {masks, bytes_for_bits(size) + cpu::demap_mask_slack_bytes};
+}
+
+void make_targets(const ReceiveGroup& group, View<const int, 1> symbols, std::size_t first,
+                  std::size_t end, bool whole, ReceiveScratch& scratch, SoftBitTargets* targets) {
+  const int last_symbol = symbols[symbols.size() - 1];
+  for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
+    const Stream& stream = group.streams[s];
+    const std::size_t element = static_cast<std::size_t>(stream.layers) *
+                                static_cast<std::size_t>(nr::bits_per_symbol(stream.modulation));
+    const std::size_t size = (end - first) * element;
+    const std::size_t begin = stream.first_bit[static_cast<std::size_t>(symbols[0])];
+    const View<SoftBit, 1> passing = symbols_soft_bits(stream, symbols[0], last_symbol, scratch);
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+      SoftBitTarget& to = targets[i][s];
+      to.bit = stream.first_bit[static_cast<std::size_t>(symbols[i])] + first * element;
+      // What is shorter than any block will be put together with others.
+      to.soft_bits = whole || !stream.has_blocks || size >= longest_block(stream)
+                         ? passing.subview(to.bit - begin, size)
+                         : stream.soft_bits.subview(to.bit, size);
+      if (whole && i > 0) {
+        to.masks = targets[0][s].masks, to.first_mask = to.bit - begin;
+      } else {
+        const std::size_t offset = i * (bytes_for_bits(size) + cpu::demap_mask_slack_bytes);
+        to.masks = make_masks(stream, to.bit, whole ? passing.size() : size, offset, scratch);
+        to.first_mask = 0;
+      }
+    }
+  }
+}
+
+void decode_parts(const ReceiveGroup& group, View<const int, 1> symbols,
+                  const SoftBitTargets* targets, std::size_t worker, const BlockWalk& walk) {
+  // Once another worker is idle, this one's memory will not be needed again.
+  const auto wait = [&] {
+    return walk.idle != nullptr && walk.idle->load(std::memory_order_relaxed) > 0;
+  };
+  for (std::size_t i = 0; i < symbols.size(); ++i)
+    for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
+      const Stream& stream = group.streams[s];
+      if (!stream.has_blocks) continue;
+      const SoftBitTarget& from = targets[i][s];
+      const std::size_t end = from.bit + from.soft_bits.size();
+      const bool pass = from.soft_bits.data() != stream.soft_bits.data() + from.bit;
+      const auto keep = [&](std::size_t bit, std::size_t to) {
+        if (pass && bit < to)
+          std::memcpy(stream.soft_bits.data() + bit, &from.soft_bits[bit - from.bit], to - bit);
+      };
+      int block = first_block(stream, from.bit);
+      std::size_t begin = fec::sch_block_begin(stream.decode, block);
+      keep(from.bit, std::min(begin, end));
+      for (; ends_by(stream, block, end); ++block) {
+        const std::size_t next = fec::sch_block_begin(stream.decode, block + 1);
+        const View<const SoftBit, 1> soft_bits(&from.soft_bits[begin - from.bit], next - begin);
+        if (wait()) {
+          stream.block_soft[block] = soft_bits.data();
+        } else {
+          decode_block(group, s, block, soft_bits, worker);
+        }
+        begin = next;
+      }
+      keep(begin, end);
+    }
 }
 
 void decode_symbols(const ReceiveGroup& group, std::size_t s, int first_symbol, int last_symbol,

@@ -17,6 +17,8 @@
 namespace noroshi::phy {
 namespace {
 
+constexpr int receive_parts_max = 4;  // of the subcarriers
+
 constexpr std::size_t chunks_max =
     nr::rb_max * nr::subcarriers_per_rb / (chunk_blocks * cpu::subcarrier_block) + 1;
 
@@ -249,7 +251,9 @@ void receive_symbol(const ReceiveGroup& group, const Hop& hop, const ChannelInfo
     const StreamSymbol data = dft ? invert_dft(group, hop, stream, symbol, inverse_noise, scratch)
                                   : pick_data(group, hop, stream, symbol, inverse_noise, scratch);
     cpu::demap(stream.modulation, data.symbols, data.inverse_noise,
-               make_masks(stream, symbol, symbol, scratch), 0, soft_bits);
+               make_masks(stream, stream.first_bit[static_cast<std::size_t>(symbol)],
+                          soft_bits.size(), 0, scratch),
+               0, soft_bits);
     if (!measure) continue;
     sums.evm_sums[s] += cpu::error_vector_sum(stream.modulation, data.symbols);
     sums.evm_counts[s] += static_cast<double>(data.symbols.size());
@@ -273,30 +277,57 @@ bool straight(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& chan
 // Bytes of weights that stay in the nearest cache while the symbols share them.
 constexpr std::size_t straight_bytes = 16 * 1024;
 
-// Soft bits of straight symbols that follow one another. Both the chunk's weights, which several
-// symbols read, and its equalised symbols stay in the nearest cache. measured: which of them, if
-// any of them.
-void receive_straight(const ReceiveGroup& group, const Hop& hop, View<const int, 1> symbols,
-                      int measured, ReceiveScratch& scratch, SymbolSums& sums) {
+// Blocks of subcarriers whose weights are so many.
+std::size_t straight_blocks(const ReceiveGroup& group) {
+  const std::size_t block_bytes = group.grid.extent(0) * static_cast<std::size_t>(group.layers) *
+                                  2 * cpu::subcarrier_block * sizeof(float);
+  return std::max(chunk_blocks, straight_bytes / block_bytes);
+}
+
+// A part of the subcarriers: whole chunks.
+struct Part {
+  std::size_t first_chunk = 0, end_chunk = 0, first_subcarrier = 0, end_subcarrier = 0;
+  bool whole = true;
+};
+
+Part cut_part(const ReceiveGroup& group, const Hop& hop, int part, int parts) {
+  const std::size_t all = static_cast<std::size_t>(hop.allocation.subcarriers());
+  const std::size_t size = straight_blocks(group) * cpu::subcarrier_block;
+  const std::size_t chunks = (all + size - 1) / size;
+  Part cut;
+  cut.first_chunk = chunks * static_cast<std::size_t>(part) / static_cast<std::size_t>(parts);
+  cut.end_chunk = chunks * static_cast<std::size_t>(part + 1) / static_cast<std::size_t>(parts);
+  cut.first_subcarrier = std::min(all, cut.first_chunk * size);
+  cut.end_subcarrier = std::min(all, cut.end_chunk * size);
+  cut.whole = parts == 1;
+  return cut;
+}
+
+// Of the measured symbol, by chunk, so that sums do not depend on who made which.
+struct ChunkSums {
+  std::array<double, nr::layers_max> evm{}, count{};  // by stream
+};
+struct HopSums {
+  std::array<SymbolSums, nr::symbols_per_slot> symbol{};
+  std::array<ChunkSums, chunks_max> chunk{};
+};
+
+// The part of straight symbols that follow one another. Both a chunk's weights, which the symbols
+// share, and its equalised symbols stay in the nearest cache. measured: which of them, if any.
+// targets: of every symbol and stream.
+void receive_straight(const ReceiveGroup& group, const Hop& hop, const Part& part,
+                      View<const int, 1> symbols, int measured, const SoftBitTargets* targets,
+                      ReceiveScratch& scratch, HopSums& sums) {
   ReceiveWorkspace::State& state = group.state;
   const std::size_t antennas = group.grid.extent(0);
-  const std::size_t subcarriers = static_cast<std::size_t>(hop.allocation.subcarriers());
-  const std::size_t blocks = cpu::subcarrier_blocks(subcarriers);
-  const std::size_t block_bytes =
-      antennas * static_cast<std::size_t>(group.layers) * 2 * cpu::subcarrier_block * sizeof(float);
-  const std::size_t step = std::max<std::size_t>(8, straight_bytes / block_bytes);
-  const int first_symbol = symbols[0], last_symbol = symbols[symbols.size() - 1];
-  std::array<View<const std::uint8_t, 1>, nr::layers_max> masks;
-  std::array<View<SoftBit, 1>, nr::layers_max> soft_bits;
-  for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s) {
-    masks[s] = make_masks(group.streams[s], first_symbol, last_symbol, scratch);
-    soft_bits[s] = symbols_soft_bits(group.streams[s], first_symbol, last_symbol, scratch);
-  }
-  for (std::size_t first = 0; first < blocks; first += step) {
-    const std::size_t k = first * cpu::subcarrier_block;
-    const std::size_t count = std::min(subcarriers - k, step * cpu::subcarrier_block);
+  const std::size_t blocks =
+      cpu::subcarrier_blocks(static_cast<std::size_t>(hop.allocation.subcarriers()));
+  const std::size_t step = straight_blocks(group);
+  for (std::size_t chunk = part.first_chunk; chunk < part.end_chunk; ++chunk) {
+    const std::size_t k = chunk * step * cpu::subcarrier_block;
+    const std::size_t count = std::min(part.end_subcarrier - k, step * cpu::subcarrier_block);
     const View<float, 5> weights =
-        weights_view(group, state.weights, first, std::min(step, blocks - first));
+        weights_view(group, state.weights, chunk * step, std::min(step, blocks - chunk * step));
     for (std::size_t i = 0; i < symbols.size(); ++i) {
       std::array<const cf32*, nr::receive_antennas_max> received{};
       for (std::size_t a = 0; a < antennas; ++a)
@@ -315,16 +346,15 @@ void receive_straight(const ReceiveGroup& group, const Hop& hop, View<const int,
             count * layers);
         const View<const float, 1> noise(
             state.noise.data() + first_layer * state.plane + k * layers, count * layers);
+        const SoftBitTarget& to = targets[i][s];
         const std::size_t bits =
             static_cast<std::size_t>(nr::bits_per_symbol(stream.modulation)) * layers;
-        const std::size_t in_symbols = stream.first_bit[static_cast<std::size_t>(symbols[i])] -
-                                       stream.first_bit[static_cast<std::size_t>(first_symbol)] +
-                                       k * bits;
-        cpu::demap(stream.modulation, data, noise, masks[s], in_symbols,
-                   soft_bits[s].subview(in_symbols, count * bits));
+        const std::size_t in_part = (k - part.first_subcarrier) * bits;
+        cpu::demap(stream.modulation, data, noise, to.masks, to.first_mask + in_part,
+                   to.soft_bits.subview(in_part, count * bits));
         if (static_cast<int>(i) != measured) continue;
-        sums.evm_sums[s] += cpu::error_vector_sum(stream.modulation, data);
-        sums.evm_counts[s] += static_cast<double>(data.size());
+        sums.chunk[chunk].evm[s] = cpu::error_vector_sum(stream.modulation, data);
+        sums.chunk[chunk].count[s] = static_cast<double>(data.size());
       }
     }
   }
@@ -336,48 +366,85 @@ struct Symbols {
 };
 
 // Pieces of the symbols: begin[i], ..., begin[i + 1] - 1. One worker decodes nearly all blocks as
-// they come. Of several each takes the next piece, and the last ones are small, so that all end at
-// about the same time.
+// they come. Of several each takes the next piece, and the last ones are small unless subcarriers
+// are in parts, so that all end at about the same time.
 struct Pieces {
   std::array<int, nr::symbols_per_slot + 1> begin{};
   int count = 0;
 };
 
-Pieces cut_pieces(int symbols, int shares) {
+Pieces cut_pieces(int symbols, int shares, int parts) {
   Pieces pieces;
   for (int first = 0; first < symbols; ++pieces.count) {
     const int left = symbols - first;
-    first += shares == 1 ? left : left > 2 * shares ? symbols_together : 1;
+    const int together = parts > 1 || left > 2 * shares ? symbols_together : 1;
+    first += shares == 1 ? left : std::min(left, together);
     pieces.begin[static_cast<std::size_t>(pieces.count) + 1] = first;
   }
   return pieces;
 }
 
-// Symbols first, ..., end - 1 of `symbols`, whose code blocks are decoded on the way. The one in
-// the slot's middle is measured.
+// A part of symbols first, ..., end - 1 of `symbols`, whose code blocks are decoded on the way. The
+// symbol in the slot's middle is measured. Precondition: the part is the whole, or these are at
+// most symbols_together straight symbols.
 void receive_piece(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
-                   const Symbols& symbols, int first, int end, std::size_t worker,
-                   const std::atomic<int>* idle,
-                   std::array<SymbolSums, nr::symbols_per_slot>& sums) {
+                   const Symbols& symbols, int first, int end, const Part& part, std::size_t worker,
+                   const std::atomic<int>* idle, HopSums& sums) {
   ReceiveScratch& scratch = group.state.scratch[worker];
   const int* const symbol = symbols.symbol.data();
   const int middle = symbols.count / 2;
   BlockWalk walk(group, symbol[first], idle);
   for (int i = first; i < end;) {
-    SymbolSums& here = sums[static_cast<std::size_t>(i)];
     int next = i + 1;
     if (straight(group, hop, channel, symbol[i])) {
       while (next < end && next - i < symbols_together &&
              straight(group, hop, channel, symbol[next]))
         ++next;
-      receive_straight(group, hop, {symbol + i, next - i}, middle - i, scratch, here);
+      const View<const int, 1> together(symbol + i, next - i);
+      std::array<SoftBitTargets, symbols_together> targets;
+      make_targets(group, together, part.first_subcarrier, part.end_subcarrier, part.whole, scratch,
+                   targets.data());
+      receive_straight(group, hop, part, together, middle - i, targets.data(), scratch, sums);
+      if (!part.whole) return decode_parts(group, together, targets.data(), worker, walk);
     } else {
-      receive_symbol(group, hop, channel, symbol[i], i == middle, scratch, here);
+      receive_symbol(group, hop, channel, symbol[i], i == middle, scratch,
+                     sums.symbol[static_cast<std::size_t>(i)]);
     }
     for (std::size_t s = 0; s < static_cast<std::size_t>(group.stream_count); ++s)
       decode_symbols(group, s, symbol[i], symbol[next - 1], next == end, worker, walk);
     i = next;
   }
+}
+
+// Takes pieces until there are no more. Of straight symbols each of several workers begins with a
+// part of the subcarriers of its own: the weights there, which it has made itself for the most, and
+// which are more than all else that would go from one processor's cache to another's.
+void receive_pieces(const ReceiveGroup& group, const Hop& hop, const ChannelInfo& channel,
+                    const Symbols& symbols, bool last_hop, HopSums& sums) {
+  const int shares = group.shares();
+  bool all_straight = true;
+  for (int i = 0; i < symbols.count; ++i)
+    all_straight =
+        all_straight && straight(group, hop, channel, symbols.symbol[static_cast<std::size_t>(i)]);
+  // Enough chunks to a part that all are about as long.
+  const int chunks = static_cast<int>(cut_part(group, hop, 0, 1).end_chunk);
+  const int parts =
+      all_straight ? std::clamp(chunks / 4, 1, std::min(shares, receive_parts_max)) : 1;
+  const Pieces pieces = cut_pieces(symbols.count, shares, parts);
+  std::array<std::atomic<int>, receive_parts_max> taken{};
+  std::atomic<int> idle = 0;
+  group.options.workers.for_each(shares, [&](int share) {
+    for (int turn = 0; turn < parts; ++turn) {
+      const int own = (share + turn) % parts;
+      const Part part = cut_part(group, hop, own, parts);
+      std::atomic<int>& next = taken[static_cast<std::size_t>(own)];
+      for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < pieces.count;)
+        receive_piece(group, hop, channel, symbols, pieces.begin[static_cast<std::size_t>(i)],
+                      pieces.begin[static_cast<std::size_t>(i) + 1], part,
+                      static_cast<std::size_t>(share), last_hop ? &idle : nullptr, sums);
+    }
+    idle.fetch_add(1, std::memory_order_relaxed);
+  });
 }
 
 }  // namespace
@@ -407,24 +474,19 @@ HopReport receive_hop(const ReceiveGroup& group, int index) {
   }
 
   if (report.channel.constant) make_all_weights(group, hop, report.channel, report.inverse_noise);
-  const int shares = group.shares();
-  const Pieces pieces = cut_pieces(symbols.count, shares);
   const bool last_hop =
       hop.symbol_end == group.channel().symbol_start + group.channel().symbol_count;
-  std::array<SymbolSums, nr::symbols_per_slot> sums{};
-  std::atomic<int> taken = 0, idle = 0;
-  group.options.workers.for_each(shares, [&](int share) {
-    for (int i; (i = taken.fetch_add(1, std::memory_order_relaxed)) < pieces.count;)
-      receive_piece(group, hop, report.channel, symbols, pieces.begin[static_cast<std::size_t>(i)],
-                    pieces.begin[static_cast<std::size_t>(i) + 1], static_cast<std::size_t>(share),
-                    last_hop ? &idle : nullptr, sums);
-    idle.fetch_add(1, std::memory_order_relaxed);
-  });
+  HopSums sums;
+  receive_pieces(group, hop, report.channel, symbols, last_hop, sums);
   for (std::size_t i = 0; i < nr::layers_max; ++i) {
-    for (const SymbolSums& part : sums) {
+    for (const SymbolSums& part : sums.symbol) {
       report.inverse_noise[i] += part.inverse_noise[i];
       report.evm_sums[i] += part.evm_sums[i];
       report.evm_counts[i] += part.evm_counts[i];
+    }
+    for (const ChunkSums& part : sums.chunk) {
+      report.evm_sums[i] += part.evm[i];
+      report.evm_counts[i] += part.count[i];
     }
     report.inverse_noise[i] /= hop.allocation.subcarriers() *
                                static_cast<double>(report.channel.constant ? 1 : symbols.count);

@@ -65,7 +65,7 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
     one.soft_bits.resize(static_cast<std::size_t>((1 + symbols_together) * layers) *
                          one.soft_bits_a_layer);
     one.masks_a_layer =
-        whole_lines(symbols_together * one.soft_bits_a_layer / 8 + cpu::demap_mask_slack_bytes);
+        whole_lines(symbols_together * (one.soft_bits_a_layer / 8 + cpu::demap_mask_slack_bytes));
     one.masks.resize(static_cast<std::size_t>(layers) * one.masks_a_layer);
   }
   // One handset's PUSCH, up to 256QAM; each part may have all of it.
