@@ -16,17 +16,19 @@ namespace {
 constexpr int pdsch_symbol_start = 2;
 
 // Up to 4 layers have DM-RS of one symbol, more of two.
-Shape make_shape(const MacConfig& config, const McsLadder& ladder, int start, int count,
+Shape make_shape(const MacConfig& config, nr::McsTable table, bool hops, int start, int count,
                  int layers_max) {
   Shape shape;
   if (count <= 0 || layers_max == 0) return shape;
   const bool wide = layers_max > codeword_layers_max;
-  shape.dmrs_mask = nr::pdsch_dmrs_symbols(  // with mapping type A both links are alike
-      start, count,
-      {.type_a_position = config.dmrs_type_a_position,
-       .additional_positions =
-           wide ? std::min(config.dmrs_additional_positions, 1) : config.dmrs_additional_positions,
-       .double_symbol = wide});
+  const nr::DmrsPlacement placement{
+      .type_a_position = config.dmrs_type_a_position,
+      .additional_positions =
+          wide ? std::min(config.dmrs_additional_positions, 1) : config.dmrs_additional_positions,
+      .double_symbol = wide};
+  shape.dmrs_mask =  // with mapping type A and without hopping both links are alike
+      hops ? nr::pusch_dmrs_symbols(start, count, placement, true)
+           : nr::pdsch_dmrs_symbols(start, count, placement);
   if (shape.dmrs_mask == 0) return shape;  // too short for mapping type A
   shape.symbol_start = start;
   shape.symbol_count = count;
@@ -34,9 +36,9 @@ Shape make_shape(const MacConfig& config, const McsLadder& ladder, int start, in
   shape.re_per_rb = nr::subcarriers_per_rb * (count - dmrs_symbols);
   for (int layers = 1; layers <= std::min(layers_max, codeword_layers_max); ++layers) {
     std::vector<std::int32_t>& bytes = shape.bytes[static_cast<std::size_t>(layers - 1)];
-    for (int index = 0; index < ladder.count; ++index) {
+    for (int index = 0; index <= nr::mcs_index_max(table); ++index) {
       for (int rbs = 1; rbs <= config.carrier.rb_count; ++rbs) {
-        const nr::Mcs mcs = *nr::mcs(config.mcs_table, index);
+        const nr::Mcs mcs = *nr::mcs(table, index);
         bytes.push_back(nr::transport_block_bits(shape.re_per_rb, rbs, mcs, layers) / 8);
       }
     }
@@ -65,9 +67,12 @@ void fill_random(Prng& prng, std::uint8_t* bytes, int count) {
 }
 
 Mac::State::State(MacConfig from)
-    : config(std::move(from)), ladder(mcs_ladder(config.mcs_table)), payload(config.seed, 1) {
+    : config(std::move(from)),
+      ladders{mcs_ladder(table(false)), mcs_ladder(table(true))},
+      payload(config.seed, 1) {
   assert(config.transmissions_max >= 1);
   assert(config.target_bler > 0 && config.target_bler < 1);
+  assert(!refuse_combination(config));
   assert(config.handsets_per_slot_max >= 1 &&
          config.handsets_per_slot_max <= fapi::pdus_per_slot_max);
   const int down = std::min(config.downlink_layers_max, config.transmit_antennas);
@@ -77,12 +82,16 @@ Mac::State::State(MacConfig from)
   const int all = nr::symbols_per_slot - pdsch_symbol_start;
   const int special = config.pattern.special_downlink_symbols - pdsch_symbol_start;
   const int narrow = std::min(down, codeword_layers_max);
-  shapes[shape_downlink] = make_shape(config, ladder, pdsch_symbol_start, all, narrow);
-  shapes[shape_special] = make_shape(config, ladder, pdsch_symbol_start, special, narrow);
-  shapes[shape_uplink] = make_shape(config, ladder, 0, nr::symbols_per_slot, up);
-  shapes[shape_wide + shape_downlink] = make_shape(config, ladder, pdsch_symbol_start, all, wide);
-  shapes[shape_wide + shape_special] =
-      make_shape(config, ladder, pdsch_symbol_start, special, wide);
+  const nr::McsTable down_table = table(false);
+  const auto pdsch = [&](int count, int layers_max) {
+    return make_shape(config, down_table, false, pdsch_symbol_start, count, layers_max);
+  };
+  shapes[shape_downlink] = pdsch(all, narrow);
+  shapes[shape_special] = pdsch(special, narrow);
+  shapes[shape_uplink] = make_shape(config, table(true), config.hopping == Hopping::intra_slot, 0,
+                                    nr::symbols_per_slot, up);
+  shapes[shape_wide + shape_downlink] = pdsch(all, wide);
+  shapes[shape_wide + shape_special] = pdsch(special, wide);
   lbrm_bytes = limited_buffer_tb_bytes(config);
 
   for (const HandsetConfig& handset : config.handsets) {
@@ -94,6 +103,8 @@ Mac::State::State(MacConfig from)
          .downlink = Direction(TrafficQueue(handset.downlink, config.seed, stream)),
          .uplink = Direction(TrafficQueue(handset.uplink, config.seed, stream + 1))});
     Handset& made = handsets.back();
+    made.downlink.ladder = &ladders[0];
+    made.uplink.ladder = &ladders[1];
     made.downlink.layers_max = std::min(down, handset.receive_antennas);
     made.uplink.layers_max =
         std::min({config.uplink_layers_max, handset.transmit_antennas, config.receive_antennas});

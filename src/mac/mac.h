@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/refusal.h"
 #include "base/slot.h"
 #include "fapi/messages.h"
 #include "nr/carrier.h"
@@ -41,6 +42,9 @@ struct HandsetConfig {
 
 inline constexpr int unanswered_factor = 4;
 
+// Of PUSCH (TS 38.214 6.3).
+enum class Hopping : std::uint8_t { none, intra_slot, inter_slot };
+
 struct MacConfig {
   nr::Carrier carrier;
   nr::DuplexPattern pattern;
@@ -56,6 +60,15 @@ struct MacConfig {
   int precoding_group_rbs = 0;  // blocks of a downlink precoding matrix; 0: one for all
   // HARQ-ACK and the downlink's SINR come as UCI on PUSCH, beside data or alone; else by on_uci().
   bool uci_on_pusch = false;
+  // Frequency resources of both links: 1, neighbouring blocks; 0, a bitmap of whole resource block
+  // groups, of which a handset gets every other one.
+  int allocation_type = 1;
+  Hopping hopping = Hopping::none;
+  int hopping_offset_rbs = 0;        // 0: half of the carrier
+  bool transform_precoding = false;  // DFT-s-OFDM uplink: one layer, 2^a 3^b 5^c blocks
+  bool downlink_ptrs = false, uplink_ptrs = false;
+  int ptrs_time_density = 1;       // a PT-RS each so many symbols: 1, 2, 4
+  int ptrs_frequency_density = 2;  // each so many blocks: 2, 4; not with transform precoding
   nr::McsTable mcs_table = nr::McsTable::qam256;
   int dmrs_additional_positions = 1;
   int dmrs_type_a_position = 2;
@@ -67,6 +80,10 @@ struct MacConfig {
   std::vector<HandsetConfig> handsets;
   std::uint64_t seed = 1;
 };
+
+// Features that the standard, or this MAC, does not have together; by the name of the key in the
+// site's configuration.
+Refusal refuse_combination(const MacConfig& config);
 
 inline constexpr int acks_max = 16;  // of one PUSCH: as many as there are HARQ processes
 
@@ -129,8 +146,8 @@ inline constexpr int feedback_timeout_slots = 40;
 
 class Mac {
  public:
-  // Preconditions: rntis differ; transmissions_max >= 1; 0 < target_bler < 1; 1 <=
-  // handsets_per_slot_max <= fapi::pdus_per_slot_max.
+  // Preconditions: rntis differ; nothing that refuse_combination refuses; transmissions_max >= 1; 0
+  // < target_bler < 1; 1 <= handsets_per_slot_max <= fapi::pdus_per_slot_max.
   explicit Mac(MacConfig config);
   ~Mac();
   Mac(Mac&&) noexcept;

@@ -13,6 +13,7 @@
 
 #include "base/bench.h"
 #include "mac/toy_cell.h"
+#include "nr/resource_allocation.h"
 
 namespace noroshi::mac {
 
@@ -77,6 +78,18 @@ MacConfig random_config(Prng& prng) {
   config.uplink_group_layers =
       1 + static_cast<int>(prng.below(std::min(config.receive_antennas, 4)));
   config.precoding_group_rbs = static_cast<int>(prng.below(3)) * 4;
+  // Waveforms, where they go with the rest.
+  const MacConfig plain = config;
+  config.allocation_type = static_cast<int>(prng.below(2));
+  config.hopping = static_cast<Hopping>(prng.below(3));
+  config.hopping_offset_rbs =
+      static_cast<int>(prng.below(static_cast<std::uint64_t>(config.carrier.rb_count)));
+  config.transform_precoding = prng.below(2) == 0;
+  config.downlink_ptrs = prng.below(2) == 0;
+  config.uplink_ptrs = prng.below(2) == 0;
+  config.ptrs_time_density = 1 << prng.below(3);
+  if (config.transform_precoding) config.uplink_layers_max = config.uplink_group_layers = 1;
+  if (refuse_combination(config)) config = plain;
   for (HandsetConfig& handset : config.handsets) {
     handset.transmit_antennas = 1 << prng.below(3);
     handset.receive_antennas = 1 + static_cast<int>(prng.below(8));
@@ -111,6 +124,49 @@ int group_of(const fapi::UlTtiRequest& request, int pdu) {
   return -1;
 }
 
+std::bitset<nr::rb_max> blocks_of(const fapi::Allocation& allocation) {
+  std::bitset<nr::rb_max> blocks;
+  for (int rb = 0; rb < nr::rb_max; ++rb)
+    if (allocation.resource_alloc == 0
+            ? (allocation.rb_bitmap[static_cast<std::size_t>(rb / 8)] >> rb % 8 & 1) != 0
+            : rb >= allocation.rb_start && rb < allocation.rb_start + allocation.rb_size)
+      blocks.set(static_cast<std::size_t>(rb));
+  return blocks;
+}
+
+// Groups whole, a DFT of 2, 3, 5, and the second hop inside the carrier, no block of it twice.
+void check_waveform(const MacConfig& config, const fapi::Allocation& allocation,
+                    const fapi::PuschPdu* pusch, std::bitset<nr::rb_max>& second_hops) {
+  const std::bitset<nr::rb_max> blocks = blocks_of(allocation);
+  ASSERT_EQ(allocation.resource_alloc, config.allocation_type);
+  if (config.allocation_type == 0) {
+    const int size = nr::rbg_size(config.carrier.rb_count, 1);
+    for (int rb = 0; rb < config.carrier.rb_count; ++rb) {
+      ASSERT_EQ(blocks[static_cast<std::size_t>(rb)],
+                blocks[static_cast<std::size_t>(rb / size * size)]);
+    }
+  }
+  if (pusch == nullptr) return;
+  if (config.transform_precoding) {
+    auto rest = blocks.count();
+    for (const std::size_t factor : {2, 3, 5})
+      while (rest % factor == 0) rest /= factor;
+    ASSERT_EQ(rest, 1u);
+  }
+  if (pusch->intra_slot_frequency_hopping == 0) return;
+  const int second = pusch->maintenance.pusch_second_hop_prb;
+  const int offset =
+      config.hopping_offset_rbs > 0 ? config.hopping_offset_rbs : config.carrier.rb_count / 2;
+  ASSERT_EQ(second, (allocation.rb_start + offset) % config.carrier.rb_count);
+  ASSERT_LE(second + allocation.rb_size, config.carrier.rb_count);
+  for (int rb = second; rb < second + allocation.rb_size; ++rb) {
+    if (config.uplink_group_layers == 1) {
+      ASSERT_FALSE(second_hops[static_cast<std::size_t>(rb)]);
+    }
+    second_hops.set(static_cast<std::size_t>(rb));
+  }
+}
+
 void check_plan(const MacConfig& config, const SlotPlan& plan, SlotCount slot) {
   const SlotName name = slot_name(slot, config.carrier.scs_khz);
   ASSERT_EQ(plan.slot, slot);
@@ -129,20 +185,25 @@ void check_plan(const MacConfig& config, const SlotPlan& plan, SlotCount slot) {
     ASSERT_EQ(plan.ul_tti.n_pdus, 0);
   }
   std::array<std::array<Owner, nr::rb_max>, 2> owners{};
+  std::bitset<nr::rb_max> second_hops;
   for (int g = 0; g < plan.n_grants; ++g) {
     const Grant& grant = plan.grants[g];
     const toy::Block pdu = toy::block_of(plan, grant);
     const auto at = static_cast<std::size_t>(grant.pdu);
     ASSERT_EQ(grant.uplink ? plan.ul_tti.pdus[at].rnti : plan.dl_tti.pdus[at].rnti, grant.rnti);
-    ASSERT_GE(pdu.allocation.rb_size, 1);
-    const int rb_end = pdu.allocation.rb_start + pdu.allocation.rb_size;
-    ASSERT_LE(rb_end, config.carrier.rb_count);
+    const std::bitset<nr::rb_max> blocks = blocks_of(pdu.allocation);
+    ASSERT_TRUE(blocks.any());
+    ASSERT_TRUE((blocks >> static_cast<std::size_t>(config.carrier.rb_count)).none());
+    check_waveform(config, pdu.allocation, grant.uplink ? &plan.ul_tti.pdus[at] : nullptr,
+                   second_hops);
+    if (testing::Test::HasFatalFailure()) return;
     ASSERT_LE(pdu.layers, grant.uplink ? config.uplink_layers_max : config.downlink_layers_max);
     ASSERT_EQ(__builtin_popcount(pdu.dmrs.dmrs_ports), pdu.layers);
     ASSERT_EQ(pdu.codewords, pdu.layers > 4 ? 2 : 1);
     // Blocks that another one has only in its group, with ports of one's own.
     const int group = grant.uplink ? group_of(plan.ul_tti, grant.pdu) : -1;
-    for (int rb = pdu.allocation.rb_start; rb < rb_end; ++rb) {
+    for (int rb = 0; rb < config.carrier.rb_count; ++rb) {
+      if (!blocks[static_cast<std::size_t>(rb)]) continue;
       Owner& owner = owners[grant.uplink ? 1 : 0][static_cast<std::size_t>(rb)];
       ASSERT_TRUE(owner.ports == 0 || (group >= 0 && owner.group == group))
           << "slot " << slot << " block " << rb;
@@ -164,14 +225,15 @@ void check_plan(const MacConfig& config, const SlotPlan& plan, SlotCount slot) {
       ASSERT_EQ(data.data[0].size() + data.data[1].size(), pdu.tb_size);
     }
     // An index that names a code rate also gives the size, TS 38.214 5.1.3.2.
-    const auto table = static_cast<nr::McsTable>(pdu.mcs_table + 1);
+    const bool dft = grant.uplink && config.transform_precoding && pdu.mcs_table >= 3;
+    const auto table = static_cast<nr::McsTable>(pdu.mcs_table + (dft ? 2 : 1));
     const auto mcs = nr::mcs(table, pdu.mcs_index);
     if (mcs) {
       const int data_symbols =
           pdu.allocation.nr_of_symbols - __builtin_popcount(pdu.dmrs.dmrs_symb_pos);
       int bits = 0;
       for (int q = 0; q < pdu.codewords; ++q)
-        bits += nr::transport_block_bits(12 * data_symbols, pdu.allocation.rb_size, *mcs,
+        bits += nr::transport_block_bits(12 * data_symbols, static_cast<int>(blocks.count()), *mcs,
                                          (pdu.layers + q) / pdu.codewords);
       ASSERT_EQ(pdu.tb_size * 8u, static_cast<unsigned>(bits));
       ASSERT_EQ(mcs->code_rate_x10240, pdu.rate);

@@ -53,8 +53,8 @@ std::optional<Expected> expected_paired(const Direction& from, int layers, int g
   return Expected{effective_sinr_db(alone, slot), false};
 }
 
-Choice choice_of(const McsLadder& ladder, const Direction& from, int layers, int group_layers,
-                 SlotCount slot) {
+Choice choice_of(const Direction& from, int layers, int group_layers, SlotCount slot) {
+  const McsLadder& ladder = *from.ladder;
   const bool paired = group_layers > layers;
   const bool plain = layers == 1 && !paired;  // always allowed: there is nothing else to do
   if (!plain && !has_room(from.link(layers, group_layers))) return {};
@@ -74,14 +74,14 @@ Choice choice_of(const McsLadder& ladder, const Direction& from, int layers, int
 
 double Mac::State::sinr_db(const Direction& from, int layers, SlotCount slot) const {
   const std::optional<Expected> expect = expected_alone(from, layers, slot);
-  if (!expect) return ladder.required_sinr_db[0] - 1;
+  if (!expect) return from.ladder->required_sinr_db[0] - 1;
   return expect->sinr_db - (expect->known ? 0 : untried_db);
 }
 
 Choice Mac::State::choose(const Direction& from, int layers_max, SlotCount slot) const {
   Choice best;
   for (int layers = 1; layers <= std::min(from.layers_max, layers_max); ++layers) {
-    const Choice choice = choice_of(ladder, from, layers, layers, slot);
+    const Choice choice = choice_of(from, layers, layers, slot);
     if (choice.layers > 0 && (best.layers == 0 || choice.rate > best.rate)) best = choice;
   }
   return best;
@@ -93,8 +93,8 @@ PairChoice Mac::State::choose_pair(const Direction& first, const Direction& seco
   PairChoice best;
   for (int a = 1; a <= std::min(first.layers_max, layers_max - 1); ++a)
     for (int b = 1; b <= std::min(second.layers_max, layers_max - a); ++b) {
-      const Choice one = choice_of(ladder, first, a, a + b, slot);
-      const Choice other = choice_of(ladder, second, b, a + b, slot);
+      const Choice one = choice_of(first, a, a + b, slot);
+      const Choice other = choice_of(second, b, a + b, slot);
       if (one.layers > 0 && other.layers > 0 && one.rate + other.rate > best.rate)
         best = {one, other, one.rate + other.rate};
     }

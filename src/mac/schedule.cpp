@@ -64,8 +64,10 @@ int Mac::State::schedule_failed(bool is_uplink, int shape_index, int& pdus, Slot
     const int shape = shape_of(shape_index, process.layers);
     if (shapes[shape].symbol_count == 0) break;  // no room for these DM-RS in such a slot
     const int here = shapes[shape].re_per_rb;
-    const int rbs = std::min((elements + here - 1) / here, config.carrier.rb_count);
+    int rbs = std::min((elements + here - 1) / here, config.carrier.rb_count);
+    rb_first = first_block(is_uplink, rb_first, rbs, plan.slot);
     if (rbs > config.carrier.rb_count - rb_first) break;
+    rbs = lawful_rbs(is_uplink, rb_first, rbs, plan.slot);
     send(is_uplink, *oldest, harq_id, {.shape = shape, .rb_start = rb_first, .rbs = rbs}, plan);
     rb_first += rbs;
     ++pdus;
@@ -121,9 +123,11 @@ void Mac::State::schedule_new(bool is_uplink, int shape_index, int rb_first, int
     const Claim& claim = claims[static_cast<std::size_t>(i)];
     Handset& handset = handsets[static_cast<std::size_t>(claim.handset)];
     const Choice choice = choose(direction(handset, is_uplink), layers_max, plan.slot);
-    Place place{
-        .shape = shape_of(shape_index, choice.layers), .rb_start = rb_first, .rbs = claim.rbs};
-    rb_first += claim.rbs;
+    const int rbs_left = config.carrier.rb_count - rb_first;
+    if (rbs_left == 0) break;  // groups of blocks: those before had their ends
+    const int own = lawful_rbs(is_uplink, rb_first, std::min(claim.rbs, rbs_left), plan.slot);
+    Place place{.shape = shape_of(shape_index, choice.layers), .rb_start = rb_first, .rbs = own};
+    rb_first += own;
     PairChoice pair;
     Handset* second = nullptr;
     if (is_uplink && config.uplink_group_layers > 1 &&
@@ -170,9 +174,17 @@ void Mac::State::send_new(bool is_uplink, Handset& handset, const Choice& choice
   from.harq.next = (harq_id + 1) % harq_processes;
   HarqProcess& process = from.harq.processes[static_cast<std::size_t>(harq_id)];
   const Shape& shape = shapes[static_cast<std::size_t>(place.shape)];
-  const int mcs = is_uplink
-                      ? mcs_beside_uci(handset, choice.mcs, place.rbs * shape.re_per_rb, plan.slot)
-                      : choice.mcs;
+  const McsLadder& ladder = *from.ladder;
+  // What takes elements from the data makes the code rate grow: the MCS whose rate is then the one
+  // that was chosen, or a fiftieth above it.
+  const int elements = place.rbs * shape.re_per_rb;
+  const double left = left_beside_ptrs(is_uplink, place.rbs) *
+                      (is_uplink ? left_beside_uci(handset, elements, plan.slot) : 1);
+  const auto efficiency = [&](int index) {
+    return ladder.spectral_efficiency[static_cast<std::size_t>(index)];
+  };
+  int mcs = choice.mcs;
+  while (mcs > 0 && efficiency(mcs) > 1.02 * left * efficiency(choice.mcs)) --mcs;
   const auto at = static_cast<std::size_t>(mcs * config.carrier.rb_count + place.rbs - 1);
   const auto of = [&](int layers) { return shape.bytes[static_cast<std::size_t>(layers - 1)][at]; };
   const bool two = choice.layers > codeword_layers_max;

@@ -37,6 +37,7 @@ struct Direction {
   // Beside another handset, by the layers of both; SINR as if all its power were in one layer.
   std::array<Link, codeword_layers_max> paired_links;
   int layers_max = 1;
+  const McsLadder* ladder = nullptr;
   TrafficQueue traffic;
   double average_bits = average_bits_min;  // a slot
   SlotCount last_sent = -1000;
@@ -102,7 +103,7 @@ void fill_random(Prng& prng, std::uint8_t* bytes, int count);
 
 struct Mac::State {
   MacConfig config;
-  McsLadder ladder;
+  std::array<McsLadder, 2> ladders;  // downlink, uplink
   std::array<Shape, shape_count> shapes;
   int lbrm_bytes = 0;
   std::vector<Handset> handsets;
@@ -139,15 +140,29 @@ struct Mac::State {
     return layers > codeword_layers_max ? shape_index + shape_wide : shape_index;
   }
 
+  // blocks.cpp
+  int hop_offset() const;
+  int hop_border(SlotCount slot) const;
+  // Where a transmission of so many blocks can begin from rb_first on, and how many it then has: as
+  // many or fewer, with allocation type 0 up to the group's end.
+  int first_block(bool is_uplink, int rb_first, int rbs, SlotCount slot) const;
+  int lawful_rbs(bool is_uplink, int rb_first, int rbs, SlotCount slot) const;
+  void fill_blocks(bool is_uplink, const Place& place, SlotCount slot,
+                   fapi::Allocation& allocation) const;
+  double left_beside_ptrs(bool is_uplink, int rbs) const;
+
   // send.cpp
+  nr::McsTable table(bool is_uplink) const;
   void send(bool is_uplink, Handset& handset, int harq_id, const Place& place, SlotPlan& plan);
-  void fill_pdsch(const HarqProcess& process, const Place& place, int variant,
+  void fill_pdsch(const HarqProcess& process, const Place& place, SlotCount slot,
                   fapi::PdschPdu& pdu) const;
-  void fill_pusch(const HarqProcess& process, const Place& place, fapi::PuschPdu& pdu) const;
-  void fill_pusch_place(const Place& place, int layers, fapi::PuschPdu& pdu) const;
+  void fill_precoding(int layers, SlotCount slot, fapi::PdschPdu& pdu) const;
+  void fill_pusch(const HarqProcess& process, const Place& place, SlotCount slot,
+                  fapi::PuschPdu& pdu) const;
+  void fill_pusch_place(const Place& place, int layers, SlotCount slot, fapi::PuschPdu& pdu) const;
 
   // uci.cpp
-  int mcs_beside_uci(const Handset& handset, int mcs, int elements, SlotCount slot) const;
+  double left_beside_uci(const Handset& handset, int elements, SlotCount slot) const;
   int schedule_uci(int shape_index, int rb_first, SlotPlan& plan);
   void ask_acks(Handset& handset, const HarqProcess* data, Grant& grant, fapi::PuschPdu& pdu,
                 SlotCount slot);

@@ -2,6 +2,7 @@
 // data, and what comes back.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/units.h"
@@ -33,6 +34,13 @@ std::uint8_t beta_index(View<const std::int16_t, 1> offsets_x8, double enough) {
   return static_cast<std::uint8_t>(index);
 }
 
+int rbs_of(const fapi::Allocation& allocation) {
+  if (allocation.resource_alloc == 1) return allocation.rb_size;
+  int rbs = 0;
+  for (const std::uint8_t byte : allocation.rb_bitmap) rbs += std::popcount(byte);
+  return rbs;
+}
+
 bool waits(const HarqProcess& process, SlotCount slot) {
   return process.state == HarqProcess::State::in_flight && !process.ack_asked &&
          slot - process.slot >= decode_slots;
@@ -50,23 +58,15 @@ std::optional<double> csi_to_sinr_db(int csi) {
   return csi / 2.0 - 12;
 }
 
-// UCI takes elements from the data, whose code rate grows by that: the MCS whose rate is then the
-// one that was chosen, or a fiftieth above it.
-int Mac::State::mcs_beside_uci(const Handset& handset, int mcs, int elements,
-                               SlotCount slot) const {
-  if (!config.uci_on_pusch) return mcs;
+// The share of a PUSCH's elements that the UCI which now waits leaves to data.
+double Mac::State::left_beside_uci(const Handset& handset, int elements, SlotCount slot) const {
+  if (!config.uci_on_pusch) return 1;
   int bits = 0;
   for (const HarqProcess& process : handset.downlink.harq.processes)
     if (waits(process, slot)) bits += process.second_tb_bytes > 0 ? 2 : 1;
-  if (bits == 0) return mcs;
-  const double taken = elements_a_bit * (bits + csi_bits);
-  const double left = std::max(1 - taken / elements, 0.5);
-  const auto efficiency = [&](int index) {
-    return ladder.spectral_efficiency[static_cast<std::size_t>(index)];
-  };
-  int index = mcs;
-  while (index > 0 && efficiency(index) > 1.02 * left * efficiency(mcs)) --index;
-  return index;
+  if (bits == 0) return 1;
+  if (bits > 11) bits += crc_bits_max;
+  return std::max(1 - static_cast<double>(elements_a_bit * (bits + csi_bits)) / elements, 0.5);
 }
 
 // data: what the PUSCH carries besides; nullptr: nothing.
@@ -74,7 +74,7 @@ void Mac::State::ask_acks(Handset& handset, const HarqProcess* data, Grant& gran
                           fapi::PuschPdu& pdu, SlotCount slot) {
   AskedUci& asked = handset.asked[handset.next_asked];
   asked = {};
-  const int elements = pdu.allocation.rb_size * shapes[shape_uplink].re_per_rb;
+  const int elements = rbs_of(pdu.allocation) * shapes[shape_uplink].re_per_rb;
   const int bits_max = elements / 2 / elements_a_bit - csi_bits - crc_bits_max;
   int bits = 0;
   SlotCount least_known = 0;
@@ -120,8 +120,10 @@ int Mac::State::schedule_uci(int shape_index, int rb_first, SlotPlan& plan) {
       return waits(process, plan.slot) && plan.slot - process.slot >= wait_slots;
     };
     if (std::ranges::none_of(handset.downlink.harq.processes, overdue)) continue;
-    Place place{.shape = shape_index, .rb_start = rb_first, .rbs = uci_rbs};
-    if (plan.slot % 2 != 0) place.rb_start = config.carrier.rb_count - rb_first - uci_rbs;
+    rb_first = first_block(true, rb_first, uci_rbs, plan.slot);
+    if (config.carrier.rb_count - rb_first < uci_rbs) break;
+    const int rbs = lawful_rbs(true, rb_first, uci_rbs, plan.slot);
+    const Place place{.shape = shape_index, .rb_start = rb_first, .rbs = rbs};
     Grant& grant = plan.grants[plan.n_grants++];
     grant = {};
     grant.rnti = handset.rnti;
@@ -129,14 +131,14 @@ int Mac::State::schedule_uci(int shape_index, int rb_first, SlotPlan& plan) {
     grant.pdu = plan.ul_tti.n_pdus++;
     grant.tpmi = tpmi_of(handset.transmit_antennas, 1);
     fapi::PuschPdu& pdu = plan.ul_tti.pdus[static_cast<std::size_t>(grant.pdu)];
-    fill_pusch_place(place, 1, pdu);
+    fill_pusch_place(place, 1, plan.slot, pdu);
     pdu.rnti = handset.rnti;
     pdu.handle = next_handle++;
     pdu.target_code_rate = uci_code_rate_x10240;
-    pdu.pdu_bitmap = 0;
+    pdu.pdu_bitmap &= static_cast<std::uint16_t>(~fapi::pusch_bitmap_data);
     ask_acks(handset, nullptr, grant, pdu, plan.slot);
     handset.uplink.served = true;
-    rb_first += uci_rbs;
+    rb_first += rbs;
   }
   return rb_first;
 }

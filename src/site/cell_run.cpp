@@ -38,6 +38,25 @@ std::vector<int> radio_places(const CellSurroundings& around, std::size_t index)
 
 }  // namespace
 
+mac::MacConfig mac_config_of(const CellConfig& cell) {
+  mac::MacConfig mac = cell.mac;
+  mac.carrier = cell.carrier;
+  mac.pattern = cell.pattern;
+  mac.transmit_antennas = cell.transmit_antennas;
+  mac.receive_antennas = cell.receive_antennas;
+  mac.downlink_layers_max = cell.downlink_layers_max;
+  mac.uplink_layers_max = cell.uplink_layers_max;
+  mac.uplink_group_layers = cell.uplink_group_layers;
+  mac.precoding_group_rbs = cell.precoding_group_rbs;
+  mac.uci_on_pusch = cell.uci_on_pusch;
+  const std::size_t handsets = std::min(mac.handsets.size(), cell.channels.size());
+  for (std::size_t i = 0; i < handsets; ++i) {
+    mac.handsets[i].transmit_antennas = cell.channels[i].transmit_antennas;
+    mac.handsets[i].receive_antennas = cell.channels[i].receive_antennas;
+  }
+  return mac;
+}
+
 CellRun::CellRun(const CellSurroundings& around, std::size_t index)
     : around_(around),
       config_(around.config->cells[index]),
@@ -68,20 +87,7 @@ Result<std::unique_ptr<CellRun>> CellRun::make(const CellSurroundings& around, s
     if (Result<void> filled = run->replay_->fill(); !filled) return filled.error();
   }
   // The MAC and the air of one cell live by the cell's parameters and the run's seed.
-  mac::MacConfig mac = cell.mac;
-  mac.carrier = cell.carrier;
-  mac.pattern = cell.pattern;
-  mac.transmit_antennas = cell.transmit_antennas;
-  mac.receive_antennas = cell.receive_antennas;
-  mac.downlink_layers_max = cell.downlink_layers_max;
-  mac.uplink_layers_max = cell.uplink_layers_max;
-  mac.uplink_group_layers = cell.uplink_group_layers;
-  mac.precoding_group_rbs = cell.precoding_group_rbs;
-  mac.uci_on_pusch = cell.uci_on_pusch;
-  for (std::size_t i = 0; i < mac.handsets.size(); ++i) {
-    mac.handsets[i].transmit_antennas = cell.channels[i].transmit_antennas;
-    mac.handsets[i].receive_antennas = cell.channels[i].receive_antennas;
-  }
+  mac::MacConfig mac = mac_config_of(cell);
   mac.seed = seed;
   const SlotLoop::Surroundings surroundings{
       .counters = run->counters_,

@@ -26,6 +26,7 @@ struct Parser {
   void cell(const YAML::Node& node, const std::string& path, CellConfig& cell);
   void carrier(YamlSection& section, CellConfig& cell);
   void antennas(YamlSection& section, CellConfig& cell);
+  void waveform(YamlSection& section, CellConfig& cell);
   void handsets(YamlSection& section, const std::string& path, const mac::HandsetConfig& common,
                 CellConfig& cell);
   void handset(const YAML::Node& node, const std::string& path, const mac::HandsetConfig& common,
@@ -96,7 +97,13 @@ void Parser::cell(const YAML::Node& node, const std::string& path, CellConfig& c
                        "uplink_group_layers",
                        "precoding_group_rbs",
                        "uci_on_pusch",
-                       "uci_on_pusch",
+                       "allocation_type",
+                       "frequency_hopping",
+                       "hopping_offset_rbs",
+                       "transform_precoding",
+                       "ptrs",
+                       "ptrs_time_density",
+                       "ptrs_frequency_density",
                        "equalizer",
                        "mcs_table",
                        "dmrs_additional_positions",
@@ -111,6 +118,7 @@ void Parser::cell(const YAML::Node& node, const std::string& path, CellConfig& c
   section.integers("processors", cell.processors, 0, processor_max, 2);
   carrier(section, cell);
   antennas(section, cell);
+  waveform(section, cell);
   section.choice<nr::McsTable>("mcs_table", cell.mac.mcs_table,
                                {{"64qam", nr::McsTable::qam64},
                                 {"256qam", nr::McsTable::qam256},
@@ -140,6 +148,25 @@ void Parser::antennas(YamlSection& section, CellConfig& cell) {
                                  {{"zf", phy::Equalizer::zero_forcing},
                                   {"mmse", phy::Equalizer::mmse},
                                   {"mmse_irc", phy::Equalizer::mmse_irc}});
+}
+
+void Parser::waveform(YamlSection& section, CellConfig& cell) {
+  using mac::Hopping;
+  section.integer("allocation_type", cell.mac.allocation_type, 0, 1);
+  section.choice<Hopping>("frequency_hopping", cell.mac.hopping,
+                          {{"none", Hopping::none},
+                           {"intra_slot", Hopping::intra_slot},
+                           {"inter_slot", Hopping::inter_slot}});
+  section.integer("hopping_offset_rbs", cell.mac.hopping_offset_rbs, 0, nr::rb_max);
+  section.boolean("transform_precoding", cell.mac.transform_precoding);
+  int ptrs = 0;
+  section.choice<int>("ptrs", ptrs, {{"none", 0}, {"downlink", 1}, {"uplink", 2}, {"both", 3}});
+  cell.mac.downlink_ptrs = (ptrs & 1) != 0;
+  cell.mac.uplink_ptrs = (ptrs & 2) != 0;
+  section.integer("ptrs_time_density", cell.mac.ptrs_time_density, 1, 4);
+  section.integer("ptrs_frequency_density", cell.mac.ptrs_frequency_density, 2, 4);
+  if (const Refusal no = mac::refuse_combination(mac_config_of(cell)); no && !reader.error)
+    section.fail(no.field, words_of(no));
 }
 
 void Parser::carrier(YamlSection& section, CellConfig& cell) {

@@ -66,6 +66,14 @@ TEST(Config, DocumentedDefaultsAreTheDefaults) {
   EXPECT_EQ(a.cells[0].precoding_group_rbs, b.cells[0].precoding_group_rbs);
   EXPECT_EQ(a.cells[0].uci_on_pusch, b.cells[0].uci_on_pusch);
   EXPECT_EQ(a.cells[0].equalizer, b.cells[0].equalizer);
+  EXPECT_EQ(a.cells[0].mac.allocation_type, b.cells[0].mac.allocation_type);
+  EXPECT_EQ(a.cells[0].mac.hopping, b.cells[0].mac.hopping);
+  EXPECT_EQ(a.cells[0].mac.hopping_offset_rbs, b.cells[0].mac.hopping_offset_rbs);
+  EXPECT_EQ(a.cells[0].mac.transform_precoding, b.cells[0].mac.transform_precoding);
+  EXPECT_EQ(a.cells[0].mac.downlink_ptrs, b.cells[0].mac.downlink_ptrs);
+  EXPECT_EQ(a.cells[0].mac.uplink_ptrs, b.cells[0].mac.uplink_ptrs);
+  EXPECT_EQ(a.cells[0].mac.ptrs_time_density, b.cells[0].mac.ptrs_time_density);
+  EXPECT_EQ(a.cells[0].mac.ptrs_frequency_density, b.cells[0].mac.ptrs_frequency_density);
   EXPECT_EQ(a.realtime_priority, b.realtime_priority);
   EXPECT_EQ(a.keep_awake, b.keep_awake);
   EXPECT_EQ(a.cells[0].light_air, b.cells[0].light_air);
@@ -141,6 +149,41 @@ TEST(Config, AntennasAndLayersAreReadAndLimited) {
   EXPECT_NE(error_of("cell:\n  handsets: [{transmit_antennas: 3}]\n").find("transmit_antennas"),
             std::string::npos);
   EXPECT_TRUE(load("configs/mimo.yaml").ok());
+}
+
+TEST(Config, WaveformsAreReadAndWhatTheStandardForbidsIsSaid) {
+  const auto file = parse(
+      "cell: {frequency_hopping: intra_slot, hopping_offset_rbs: 20, transform_precoding: true,\n"
+      "  ptrs: both, ptrs_time_density: 2, ptrs_frequency_density: 4, handsets: [{}]}\n",
+      "f.yaml", false);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  const mac::MacConfig& mac = file->site.cells[0].mac;
+  EXPECT_EQ(mac.hopping, mac::Hopping::intra_slot);
+  EXPECT_EQ(mac.hopping_offset_rbs, 20);
+  EXPECT_TRUE(mac.transform_precoding && mac.downlink_ptrs && mac.uplink_ptrs);
+  EXPECT_EQ(mac.ptrs_time_density, 2);
+  EXPECT_EQ(mac.ptrs_frequency_density, 4);
+  const auto says = [](const char* keys, const char* text) {
+    const std::string error = error_of("cell: {" + std::string(keys) + ", handsets: [{}]}\n");
+    EXPECT_NE(error.find(text), std::string::npos) << error;
+    EXPECT_TRUE(error.starts_with("f.yaml:1:")) << error;
+  };
+  says("allocation_type: 2", "allocation_type");
+  says("frequency_hopping: often", "allowed: none, intra_slot, inter_slot");
+  says("allocation_type: 0, frequency_hopping: inter_slot",
+       "frequency_hopping is 2, allowed: none");
+  says("hopping_offset_rbs: 51", "hopping_offset_rbs is 51");
+  says("allocation_type: 0, transform_precoding: true", "transform_precoding is 1, allowed: false");
+  says("uplink_layers_max: 2, transform_precoding: true", "with uplink_layers_max above 1");
+  says("uplink_group_layers: 2, transform_precoding: true", "with uplink_group_layers above 1");
+  says("uplink_group_layers: 2, ptrs: uplink", "ptrs is 1");
+  says("transmit_antennas: 8, downlink_layers_max: 5, ptrs: downlink",
+       "downlink_layers_max above 4");
+  says("ptrs: up", "allowed: none, downlink, uplink, both");
+  says("ptrs_time_density: 3", "ptrs_time_density is 3");
+  says("ptrs: uplink, transform_precoding: true, ptrs_time_density: 4", "ptrs_time_density is 4");
+  says("ptrs_frequency_density: 3", "ptrs_frequency_density is 3");
+  EXPECT_TRUE(load("configs/waveforms.yaml").ok());
 }
 
 TEST(Config, SeveralCellsHaveNamesAndIdentitiesOfTheirOwn) {

@@ -97,6 +97,8 @@ Result<void> check_cell(const CellConfig& cell) {
                      std::to_string(cell.channels[i].rnti)};
     }
   }
+  if (const Refusal no = mac::refuse_combination(mac_config_of(cell)))
+    return Error{"cell " + cell.name + ": " + words_of(no)};
   return check_antennas(cell);
 }
 

@@ -62,6 +62,9 @@ struct CellConfig {
   bool light_air = false;
 };
 
+// The MAC's configuration with what the cell says of carrier, antennas and layers.
+mac::MacConfig mac_config_of(const CellConfig& cell);
+
 enum class Pace : std::uint8_t { real, free };
 
 struct SiteConfig {
