@@ -92,15 +92,15 @@ void Mac::State::fill_blocks(bool is_uplink, const Place& place, SlotCount slot,
   allocation.rb_start = static_cast<std::uint16_t>(first);
 }
 
-// The share of a transmission's elements that PT-RS leave to data.
-double Mac::State::left_beside_ptrs(bool is_uplink, int rbs) const {
-  if (!(is_uplink ? config.uplink_ptrs : config.downlink_ptrs)) return 1;
+// The share of a transmission's elements that PT-RS take.
+double Mac::State::taken_by_ptrs(bool is_uplink, int rbs) const {
+  if (!(is_uplink ? config.uplink_ptrs : config.downlink_ptrs)) return 0;
   constexpr double dft_samples = 4;  // two groups of two
   const int density = config.ptrs_frequency_density;
   const double elements = is_uplink && config.transform_precoding
                               ? dft_samples
                               : static_cast<double>((rbs + density - 1) / density);
-  return 1 - elements / (12.0 * rbs * config.ptrs_time_density);
+  return elements / (12.0 * rbs * config.ptrs_time_density);
 }
 
 Refusal refuse_combination(const MacConfig& config) {

@@ -175,19 +175,27 @@ void Mac::State::send_new(bool is_uplink, Handset& handset, const Choice& choice
   HarqProcess& process = from.harq.processes[static_cast<std::size_t>(harq_id)];
   const Shape& shape = shapes[static_cast<std::size_t>(place.shape)];
   const McsLadder& ladder = *from.ladder;
-  // What takes elements from the data makes the code rate grow: the MCS whose rate is then the one
-  // that was chosen, or a fiftieth above it.
-  const int elements = place.rbs * shape.re_per_rb;
-  const double left = left_beside_ptrs(is_uplink, place.rbs) *
-                      (is_uplink ? left_beside_uci(handset, elements, plan.slot) : 1);
-  const auto efficiency = [&](int index) {
-    return ladder.spectral_efficiency[static_cast<std::size_t>(index)];
-  };
-  int mcs = choice.mcs;
-  while (mcs > 0 && efficiency(mcs) > 1.02 * left * efficiency(choice.mcs)) --mcs;
-  const auto at = static_cast<std::size_t>(mcs * config.carrier.rb_count + place.rbs - 1);
-  const auto of = [&](int layers) { return shape.bytes[static_cast<std::size_t>(layers - 1)][at]; };
   const bool two = choice.layers > codeword_layers_max;
+  const auto bytes_of = [&](int layers, int index) {
+    const auto at = static_cast<std::size_t>(index * config.carrier.rb_count + place.rbs - 1);
+    return shape.bytes[static_cast<std::size_t>(layers - 1)][at];
+  };
+  const auto second_bytes = [&](int index) {
+    return two ? bytes_of((choice.layers + 1) / 2, index) : 0;
+  };
+  const auto all_bytes = [&](int index) {
+    return bytes_of(two ? choice.layers / 2 : choice.layers, index) + second_bytes(index);
+  };
+  // What takes elements from the data makes the code rate grow: the MCS whose rate, CRC included,
+  // is then the one that was chosen, or a fiftieth above it.
+  const int elements = place.rbs * shape.re_per_rb;
+  const double taken = taken_by_ptrs(is_uplink, place.rbs) +
+                       (is_uplink ? taken_by_uci(handset, elements, plan.slot) : 0);
+  const double most = 1.02 * (1 - std::min(taken, 0.8)) * elements * choice.layers *
+                      ladder.spectral_efficiency[static_cast<std::size_t>(choice.mcs)];
+  constexpr int crc_bits = 24;
+  int mcs = choice.mcs;
+  while (mcs > 0 && taken > 0 && 8 * all_bytes(mcs) + crc_bits > most) --mcs;
   process.mcs_index = mcs;
   process.layers = choice.layers;
   process.mcs_at_lowest = mcs == 0;
@@ -195,8 +203,8 @@ void Mac::State::send_new(bool is_uplink, Handset& handset, const Choice& choice
   process.required_sinr_db = ladder.required_sinr_db[static_cast<std::size_t>(choice.mcs)];
   process.rbs = place.rbs;
   process.shape = place.shape;
-  process.second_tb_bytes = two ? of((choice.layers + 1) / 2) : 0;
-  process.tb_bytes = of(two ? choice.layers / 2 : choice.layers) + process.second_tb_bytes;
+  process.second_tb_bytes = second_bytes(mcs);
+  process.tb_bytes = all_bytes(mcs);
   process.transmissions = 0;
   process.restart = true;
   process.first_slot = plan.slot;

@@ -149,7 +149,7 @@ struct Mac::State {
   int lawful_rbs(bool is_uplink, int rb_first, int rbs, SlotCount slot) const;
   void fill_blocks(bool is_uplink, const Place& place, SlotCount slot,
                    fapi::Allocation& allocation) const;
-  double left_beside_ptrs(bool is_uplink, int rbs) const;
+  double taken_by_ptrs(bool is_uplink, int rbs) const;
 
   // send.cpp
   nr::McsTable table(bool is_uplink) const;
@@ -162,7 +162,7 @@ struct Mac::State {
   void fill_pusch_place(const Place& place, int layers, SlotCount slot, fapi::PuschPdu& pdu) const;
 
   // uci.cpp
-  double left_beside_uci(const Handset& handset, int elements, SlotCount slot) const;
+  double taken_by_uci(const Handset& handset, int elements, SlotCount slot) const;
   int schedule_uci(int shape_index, int rb_first, SlotPlan& plan);
   void ask_acks(Handset& handset, const HarqProcess* data, Grant& grant, fapi::PuschPdu& pdu,
                 SlotCount slot);

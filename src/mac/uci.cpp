@@ -58,15 +58,15 @@ std::optional<double> csi_to_sinr_db(int csi) {
   return csi / 2.0 - 12;
 }
 
-// The share of a PUSCH's elements that the UCI which now waits leaves to data.
-double Mac::State::left_beside_uci(const Handset& handset, int elements, SlotCount slot) const {
-  if (!config.uci_on_pusch) return 1;
+// The share of a PUSCH's elements that the UCI which now waits takes.
+double Mac::State::taken_by_uci(const Handset& handset, int elements, SlotCount slot) const {
+  if (!config.uci_on_pusch) return 0;
   int bits = 0;
   for (const HarqProcess& process : handset.downlink.harq.processes)
     if (waits(process, slot)) bits += process.second_tb_bytes > 0 ? 2 : 1;
-  if (bits == 0) return 1;
+  if (bits == 0) return 0;
   if (bits > 11) bits += crc_bits_max;
-  return std::max(1 - static_cast<double>(elements_a_bit * (bits + csi_bits)) / elements, 0.5);
+  return std::min(static_cast<double>(elements_a_bit * (bits + csi_bits)) / elements, 0.5);
 }
 
 // data: what the PUSCH carries besides; nullptr: nothing.
