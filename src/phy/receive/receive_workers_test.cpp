@@ -19,6 +19,7 @@ namespace noroshi::phy {
 namespace {
 
 struct Sent {
+  int bandwidth_mhz;
   int layers;
   int antennas;
   nr::Modulation modulation;
@@ -101,13 +102,17 @@ TEST(ReceiveWorkers, AnyNumberReceivesTheSame) {
   constexpr std::uint64_t seed = 71;
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   Prng prng(seed);
-  const nr::Carrier carrier = nr::make_carrier(30, 20).value();
-  constexpr Sent cases[] = {{1, 1, nr::Modulation::qam256, 9480, 26.4},
-                            {2, 4, nr::Modulation::qam64, 8730, 16},
-                            {4, 4, nr::Modulation::qam256, 8500, 23.5},
-                            {1, 2, nr::Modulation::qpsk, 3080, -4.5}};
+  // The wide ones have subcarriers enough for a part to each worker; of QPSK a block is longer than
+  // a part.
+  constexpr Sent cases[] = {{20, 1, 1, nr::Modulation::qam256, 9480, 26.4},
+                            {20, 2, 4, nr::Modulation::qam64, 8730, 16},
+                            {20, 4, 4, nr::Modulation::qam256, 8500, 23.5},
+                            {20, 1, 2, nr::Modulation::qpsk, 3080, -4.5},
+                            {100, 4, 4, nr::Modulation::qam256, 8500, 23.5},
+                            {100, 4, 4, nr::Modulation::qpsk, 3080, -7.5}};
   int failed_first = 0;
   for (const Sent& sent : cases) {
+    const nr::Carrier carrier = nr::make_carrier(30, sent.bandwidth_mhz).value();
     for (const int last_dmrs : {11, 0}) {  // 0: data beside the DM-RS, which starts the slot
       nr::SharedChannel channel;
       channel.rnti = 0x4601;
@@ -144,7 +149,8 @@ TEST(ReceiveWorkers, AnyNumberReceivesTheSame) {
       EXPECT_EQ(alone.tbs[1], tb);
       for (const int count : {2, 3, 5}) {
         SCOPED_TRACE(testing::Message()
-                     << count << " workers, layers " << sent.layers << " DM-RS " << last_dmrs);
+                     << count << " workers, " << sent.bandwidth_mhz << " MHz, layers "
+                     << sent.layers << " DM-RS " << last_dmrs);
         for (const auto run : {in_threads, backwards})
           expect_the_same(
               alone, receive_twice(carrier, channel, grids, sent.antennas, {count, run, nullptr}));
