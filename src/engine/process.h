@@ -23,7 +23,7 @@ class OutputLog {
   ~OutputLog();
 
   int fd() const { return fd_; }
-  void limit() const;        // to be called now and then
+  void limit() const;                                   // to be called now and then
   std::string tail(std::size_t bytes_max = 400) const;  // the last whole lines
 
  private:
