@@ -126,7 +126,7 @@ std::string header_of(natsMsg* message, const char* name) {
 
 Result<Link> NatsBus::need_link(std::string_view what) const {
   std::unique_lock lock(mutex_);
-  if (link_ && !closed_) {
+  if (link_) {
     Link held = link_;
     lock.unlock();
     if (natsConnection_Status(held->connection) == NATS_CONN_STATUS_CONNECTED) return held;

@@ -16,7 +16,9 @@ namespace noroshi::fleet {
 struct NatsOptions {
   std::vector<std::string> urls = {};  // "nats://HOST:PORT" or "tls://HOST:PORT"; the first that
                                        // answers: name the nearest first, a cut then leaves its
-                                       // side together. Servers that these tell of are not asked
+                                       // side together. A bus that had to leave the first one goes
+                                       // back when it is there. Servers that these tell of are not
+                                       // asked
   std::string name = {};               // of this client, as the server shows it
   std::string nkey_seed_path = {};     // a file with the seed of our key; empty: no key
   std::string ca_path = {};            // of the servers' certificates; empty: no TLS
@@ -24,7 +26,8 @@ struct NatsOptions {
   std::string domain = {};             // of JetStream, behind a leaf node; empty: the server's own
   double connect_timeout_s = 2;
   double reconnect_wait_s = 0.1;  // before each round of attempts, give or take a half
-  double ping_interval_s = 2;     // two unanswered pings: the connection is dead
+  double home_wait_s = 1;         // between looks for the first server by one who had to leave it
+  double ping_interval_s = 1;     // two unanswered pings: the connection is dead
   // Told what happens to the connection, from a thread of the bus: "connected", "disconnected",
   // "permissions violation ...". May be empty.
   std::function<void(const std::string&)> on_event = {};

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 
+#include "base/clock.h"
 #include "base/prng.h"
 #include "base/process.h"
 #include "fleet/nkey.h"
@@ -419,6 +420,50 @@ TEST_F(NatsGreetingTest, AConnectionThatTheServerEndsIsMadeAgain) {
   fake.greet(greeting);
   fake.answer("PONG\r\n-ERR 'Maximum Connections Exceeded'\r\n");
   expect_alive();
+}
+
+// Whoever stays with the second server is cut off with it, though the first is back.
+TEST(NatsHomeTest, ABusGoesBackToItsFirstServer) {
+  TemporaryFolder folder;
+  const auto place = [&](const char* name) { return (folder.path / name).string(); };
+  std::optional<NatsServer> near = start_server({.folder = place("near")});
+  const NatsServer far = start_server({.folder = place("far")});
+  const NatsServerStatus home = near->status();
+  const auto made = connect_nats(
+      {.urls = {home.url, far.status().url}, .name = "mover", .home_wait_s = 0.05}, wait_s);
+  ASSERT_TRUE(made) << made.error().message;
+  Bus& bus = **made;
+  Watched<int> heard;
+  const auto subscription =
+      bus.subscribe("beat", "", [&](const Message&) { heard.change([](int& n) { ++n; }); });
+  Watched<std::string> seen;
+  const auto watch = bus.kv_watch(
+      "models", ">", [&](const KvEntry& e) { seen.change([&](std::string& s) { s = e.value; }); });
+  ASSERT_TRUE(subscription && watch);
+  const auto asked_at = [&](const std::string& url) {  // until it is heard there
+    const auto other = connect_to(url, "other");
+    const int before = heard.get();
+    MonotonicClock clock;
+    const std::int64_t until_ns = clock.now_ns() + static_cast<std::int64_t>(wait_s * 1e9);
+    while (heard.get() == before && clock.now_ns() < until_ns) {
+      EXPECT_TRUE(other->publish("beat", "x"));
+      EXPECT_TRUE(other->flush(wait_s));
+    }
+    EXPECT_GT(heard.get(), before) << "not at " << url;
+  };
+  asked_at(home.url);
+  near.reset();
+  asked_at(far.status().url);
+  near.emplace(start_server({.folder = place("near"), .tcp_port = home.tcp_port}));
+  asked_at(near->status().url);
+  const auto other = connect_to(near->status().url, "writer");
+  ASSERT_TRUE(other->ensure_bucket({.name = "models"}, wait_s));
+  ASSERT_TRUE(other->kv_put("models", "a", "1", wait_s));
+  EXPECT_TRUE(seen.wait([](const std::string& s) { return s == "1"; }));
+  const int before = heard.get();
+  ASSERT_TRUE(bus.flush(wait_s));
+  ASSERT_TRUE(other->publish("beat", "x"));
+  EXPECT_TRUE(heard.wait([&](int n) { return n == before + 1; })) << "once";
 }
 
 // libnats takes a signature that begins with a zero byte for none, and the server would refuse us.

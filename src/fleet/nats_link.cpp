@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/prng.h"
 #include "fleet/nats_state.h"
@@ -27,6 +28,7 @@ constexpr double refused_wait_factor = 20;  // a server that does not know us is
 constexpr int flush_bytes_max = 64 << 10;   // that a broken connection may still hold for later
 constexpr std::size_t ended_kept_max = 32;  // subscriptions, until it is worth a round trip
 constexpr std::int64_t flush_ms_at_end = 500;
+constexpr int home_looks = 2;  // a server that has just begun does not know its cluster yet
 
 std::chrono::duration<double> seconds(double s) { return std::chrono::duration<double>(s); }
 
@@ -115,10 +117,10 @@ natsStatus NatsBus::on_nonce(char** fault, unsigned char** signature, int* size,
   return NATS_ERR;
 }
 
-void NatsBus::on_closed(natsConnection*, void* self) {
+void NatsBus::on_closed(natsConnection* connection, void* self) {
   auto* bus = static_cast<NatsBus*>(self);
   const std::lock_guard lock(bus->mutex_);
-  bus->closed_ = true;
+  bus->closed_.insert(connection);
   bus->changed_.notify_all();
 }
 
@@ -244,8 +246,8 @@ Result<Link> NatsBus::dial_in_time(const std::string& url) {
   return *std::move(outcome);
 }
 
-// From its greeting to its end.
-void NatsBus::serve(const Link& link) {
+// Every subscription is on it before anybody else sees it.
+void NatsBus::adopt(const Link& link) {
   {
     const std::lock_guard all(renewables_mutex_);
     for (Renewable* one : renewables_) one->renew(link);
@@ -257,18 +259,50 @@ void NatsBus::serve(const Link& link) {
     changed_.notify_all();
   }
   event("connected");
+}
+
+// Until the library has told that it is closed: it tells us by the bus, which must live so long.
+void NatsBus::end(const Link& link) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return closed_ || stopping_; });
-  if (!closed_) {
+  if (!closed_.contains(link->connection)) {
     lock.unlock();
     natsConnection_FlushTimeout(link->connection, flush_ms_at_end);
     natsConnection_Close(link->connection);
     lock.lock();
-    changed_.wait(lock, [this] { return closed_; });
+    changed_.wait(lock, [&] { return closed_.contains(link->connection); });
   }
+  closed_.erase(link->connection);
+}
+
+// From its greeting to its end, and that of the first server's connection that takes its place
+// where this one (`at` of the URLs) is another's: what we are near to shall not hang on a server
+// that is far, which a cut may part from us. A call that is under way while we move fails as it
+// does when a connection breaks. Returns whose connection it was in the end.
+std::size_t NatsBus::serve(Link link, std::size_t at) {
+  adopt(link);
+  std::unique_lock lock(mutex_);
+  const auto is_over = [&] { return stopping_ || closed_.contains(link->connection); };
+  int seen = 0;
+  while (at != 0 && !changed_.wait_for(lock, seconds(options_.home_wait_s), is_over)) {
+    lock.unlock();
+    Result<Link> home = dial_in_time(options_.urls[0]);
+    seen = home ? seen + 1 : 0;
+    if (home && seen < home_looks) {
+      end(*home);
+    } else if (home) {
+      adopt(*home);
+      end(std::exchange(link, *std::move(home)));
+      at = 0;
+    }
+    lock.lock();
+    refused_.clear();  // at home; it is asked again
+  }
+  changed_.wait(lock, is_over);
   link_ = nullptr;
   lock.unlock();
+  end(link);
   event("disconnected");
+  return at;
 }
 
 // In turn: the nearest first, the one that was just lost last.
@@ -277,26 +311,21 @@ void NatsBus::keep_connected() {
   Prng prng(std::hash<std::string>()(options_.name));  // so that a fleet does not come at once
   std::size_t first = 0;
   while (true) {
-    Link link;
-    for (std::size_t i = 0; i < servers && !link; ++i) {
+    for (std::size_t i = 0; i < servers; ++i) {
       const std::size_t at = (first + i) % servers;
       {
         const std::lock_guard lock(mutex_);
         if (stopping_) break;
-        closed_ = false;
       }
       Result<Link> dialled = dial_in_time(options_.urls[at]);
       if (dialled) {
-        link = *std::move(dialled);
-        first = at == 0 ? 1 : 0;
-        continue;
+        first = serve(*std::move(dialled), at) == 0 ? 1 : 0;
+        break;
       }
       const std::lock_guard lock(mutex_);
       last_error_ = dialled.error().message;
       changed_.notify_all();
     }
-    if (link) serve(link);
-    link = nullptr;
     std::unique_lock lock(mutex_);
     const double wait_s = options_.reconnect_wait_s * (refused_.empty() ? 1 : refused_wait_factor);
     const double jitter = 0.5 + static_cast<double>(prng.below(1000)) / 1000;

@@ -118,7 +118,9 @@ class NatsBus final : public Bus {
   Result<Link> dial(const std::string& url);
   Result<Link> dial_in_time(const std::string& url);
   void keep_connected();
-  void serve(const Link& link);
+  void adopt(const Link& link);
+  void end(const Link& link);
+  std::size_t serve(Link link, std::size_t at);
   void event(const std::string& what) const {
     if (options_.on_event) options_.on_event(what);
   }
@@ -134,11 +136,11 @@ class NatsBus final : public Bus {
   std::atomic<std::uint64_t> inboxes_{0};
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  Link link_;               // under mutex_; none: not connected
-  bool closed_ = false;     // under mutex_: the library has closed the connection that is there
-  bool stopping_ = false;   // under mutex_
-  std::string refused_;     // under mutex_: why the server does not let us in
-  std::string last_error_;  // under mutex_: of the last attempt to connect
+  Link link_;                               // under mutex_; none: not connected
+  std::set<const natsConnection*> closed_;  // under mutex_: by the library, and not yet ended by us
+  bool stopping_ = false;                   // under mutex_
+  std::string refused_;                     // under mutex_: why the server does not let us in
+  std::string last_error_;                  // under mutex_: of the last attempt to connect
   // Taken before mutex_. Held while they are renewed and while link_ is set, so that each is
   // renewed once on each connection.
   std::mutex renewables_mutex_;
