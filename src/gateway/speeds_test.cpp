@@ -205,6 +205,60 @@ TEST_F(ReportedSpeeds, OwnFiguresWinAndAge) {
   EXPECT_GE(ask(3)["boaster"], 1) << "that was long ago: it is given another chance";
 }
 
+// Fifty users, each asking anew when it is answered, at a site whose speed does not fall with its
+// load as reports have it: what is learned swings in and stays.
+TEST_F(ReportedSpeeds, ManyAnswersToOldQuestionsDoNotOvershoot) {
+  report("a", 40);
+  std::multimap<std::int64_t, Choice> open;  // by their end
+  const auto ask_one = [&] {
+    const Choice choice = router.choose({.model = "m", .completion_tokens = 60}, now_ns);
+    ASSERT_TRUE(choice.at);
+    open.emplace(now_ns + static_cast<std::int64_t>(1.5e9 * (0.7 + 0.6 * prng.uniform())), choice);
+  };
+  for (int user = 0; user < 50; ++user) ask_one();
+  double least_s = 1e9;
+  double most_s = 0;
+  for (int answered = 0; answered < 3000; ++answered) {
+    const auto [end_ns, choice] = *open.begin();
+    open.erase(open.begin());
+    if (answered % 10 == 0) report("a", 40);
+    now_ns = end_ns;
+    router.finished(choice, {Fate::answered, 1.5, 60}, now_ns);
+    ask_one();
+    if (answered < 500) continue;
+    least_s = std::min(least_s, open.rbegin()->second.predicted_s);
+    most_s = std::max(most_s, open.rbegin()->second.predicted_s);
+  }
+  EXPECT_GE(least_s, 0.75);
+  EXPECT_LE(most_s, 3);
+}
+
+// A site becomes ten times slower, says so, and is well again: what was under way all the time saw
+// both, and what it took is no news beside what was told.
+TEST_F(ReportedSpeeds, WhatASiteTellsIsNotLearnedASecondTime) {
+  const Ask fixed{.model = "m", .completion_tokens = 100};
+  const auto expected_s = [&] {
+    const Choice choice = router.choose(fixed, now_ns);
+    router.finished(choice, {Fate::left}, now_ns);
+    return choice.predicted_s;
+  };
+  report("a", 40);
+  const double well_s = expected_s();
+  const auto under_way = [&](double tells, double took_s) {
+    const Choice choice = router.choose(fixed, now_ns);
+    report("a", tells);
+    router.finished(choice, {Fate::answered, took_s, 100}, now_ns);
+  };
+  for (int i = 0; i < 20; ++i) {
+    under_way(4, 15);
+    under_way(4, 25);
+    EXPECT_NEAR(expected_s(), 10 * well_s, well_s) << "slow, round " << i;
+    under_way(40, 15);
+    under_way(40, 2.5);
+    EXPECT_NEAR(expected_s(), well_s, 0.1 * well_s) << "well, round " << i;
+  }
+}
+
 // All that the reports' parsers let through, and a table that holds floats.
 TEST_F(ReportedSpeeds, ExtremesMakeNoSiteUnreachableAndNoNumberNone) {
   const double extremes[] = {1e-300, 5e-324, 1e-40, 1e-9, 1e9};

@@ -82,6 +82,27 @@ inline double slow_there(const CopyLoad& load) {
   return slow;
 }
 
+// Seconds that a completion token takes there by what is told, without what was learned.
+inline double told_per_token_s(const CopyLoad& load) {
+  return slow_there(load) / load.slowness / load.tokens_per_s;
+}
+
+// What a request teaches of its copy's slowness, that took `ratio` times as long as was expected
+// when it was chosen, with this slowness and such a told time of a token. The site may tell another
+// speed by now, and the request has seen something of both: it teaches what is common to them.
+inline constexpr double slowness_weight = 0.1;  // of one request
+inline constexpr double slowness_min = 0.05;
+inline constexpr double slowness_max = 50;
+inline double learned_slowness(const CopyLoad& load, double ratio, double slowness_then,
+                               double told_then_s) {
+  const double by_then = slowness_then * std::clamp(ratio, 0.1, 100.0);
+  const double by_now = by_then * told_then_s / told_per_token_s(load);
+  const auto [least, most] = std::minmax(by_then, by_now);
+  const double seen = std::clamp(load.slowness, least, most);
+  return std::clamp(load.slowness + slowness_weight * (seen - load.slowness), slowness_min,
+                    slowness_max);
+}
+
 // reads_until_s: on the candidates' clock.
 inline Terms terms_of(const CopyLoad& load, double penalty_s, double reads_until_s) {
   const double slow = slow_there(load);

@@ -232,6 +232,7 @@ Choice Router::choose(const Ask& ask, std::int64_t now_ns) {
   choice.predicted_s = chosen.score_s;
   choice.expected_per_token_s = content.candidates.per_completion_token_s[copy.slot];
   choice.expected_fixed_s = chosen.score_s - ask.completion_tokens * choice.expected_per_token_s;
+  choice.slowness = copy.load.slowness;
   s.counts.cached_tokens += static_cast<std::uint64_t>(choice.cached_tokens);
   if (session_copy != Candidates::absent && s.copies[session_copy].site != copy.site) {
     choice.previous = s.copies[session_copy].site;

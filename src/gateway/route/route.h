@@ -15,7 +15,9 @@
 // do not run to one site either. Rates are the sites' own, as they measure them; one that has
 // answered nothing yet is taken to be like the others. What this gateway's requests really take is
 // learned beside that, of each copy and, more loosely, of all copies of a model file: own figures
-// win while they are fresh, and with each further report a copy's goes back to what all share.
+// win while they are fresh, and with each further report a copy's goes back to what all share. What
+// a request took is set against what the site told when it was chosen, not against what was learned
+// in between by those before it, of which there may be many: so learning never overshoots.
 //
 // A prompt's beginning that a site has in its cache costs nothing there (prefix.h), and so does the
 // context of a session's last turn; but only while the site has a place for it, so that a loved
@@ -121,6 +123,7 @@ struct Choice {
   double predicted_s = 0;       // to the last byte, as the ask expected it
   double expected_fixed_s = 0;  // the same for any number of completion tokens
   double expected_per_token_s = 0;
+  double slowness = 1;               // learned of the copy until then, part of what is expected
   std::uint32_t previous = none;     // the site of the session's last turn
   bool previous_same_model = false;  // there: by the hash of its file, which is known
   static constexpr std::uint32_t none = 0xffffffffu;

@@ -7,14 +7,6 @@
 #include "gateway/route/prefix.h"
 
 namespace noroshi::gateway::ref {
-namespace {
-
-double share_of(const SiteState& state) {
-  return (state.lease_share + state.lease_share_forecast) / 2;
-}
-
-}  // namespace
-
 void PlainRouter::update(const SiteState& state) {
   Site& site = sites_[state.name];
   const bool restarted = site.report.instance != state.instance && !site.report.name.empty();
@@ -36,6 +28,8 @@ void PlainRouter::update(const SiteState& state) {
     copy.listed = true;
     if (copy.born == 0) copy.born = ++born_;
     copy.report = model;
+    copy.share_now = state.lease_share;
+    copy.share = (state.lease_share + state.lease_share_forecast) / 2;
     const std::pair which(model.name, model.content_hash);
     copy.prompt_tokens_per_s =
         told_or_mean(which, copy, &ModelAtSite::prompt_tokens_per_s, config_.prompt_tokens_per_s);
@@ -102,13 +96,11 @@ void PlainRouter::lost(const std::string& name) {
   for (const auto& [which, copy] : copies) unlist(site, which);
 }
 
-double PlainRouter::slow_at(const Site& site, const Copy& copy) const {
+double PlainRouter::slow_at(const Copy& copy) {
   const ModelAtSite& m = copy.report;
-  const double share = share_of(site.report);
-  const double open = std::max(1.0, m.places * share);
+  const double open = std::max(1.0, m.places * copy.share);
   const double there = copy.others + copy.own;
-  double slow =
-      copy.slowness * std::clamp(site.report.lease_share / std::max(share, 0.01), 0.25, 4.0);
+  double slow = copy.slowness * std::clamp(copy.share_now / std::max(copy.share, 0.01), 0.25, 4.0);
   if (m.places > 0) {
     const double reported = m.requests_in_flight + m.requests_queued;
     slow *= 1 + std::max(0.0, std::min(there, open) - std::min(reported, open)) / open;
@@ -119,21 +111,20 @@ double PlainRouter::slow_at(const Site& site, const Copy& copy) const {
 double PlainRouter::score(const Site& site, const Copy& copy, double prompt,
                           double completion) const {
   const ModelAtSite& m = copy.report;
-  const double share = share_of(site.report);
-  const double open = std::max(1.0, m.places * share);
+  const double open = std::max(1.0, m.places * copy.share);
   const double there = copy.others + copy.own;
   double wait = 0;
   if (m.places > 0 && there >= open) {
     wait = (there - open + 1) / open * copy.service_s * copy.slowness;
   }
-  const double slow = slow_at(site, copy);
+  const double slow = slow_at(copy);
   const double backlog = std::max(0.0, static_cast<double>(copy.reads_until_ns - now_ns_) / 1e9);
   return site.report.rtt_ms / 1e3 + wait + backlog + (site.suspected ? suspect_penalty_s : 0) +
          slow * (prompt / copy.prompt_tokens_per_s + completion / copy.tokens_per_s);
 }
 
-bool PlainRouter::has_room(const Site& site, const Copy& copy) const {
-  const double open = std::max(1.0, copy.report.places * share_of(site.report));
+bool PlainRouter::has_room(const Copy& copy) const {
+  const double open = std::max(1.0, copy.report.places * copy.share);
   return copy.report.places <= 0 || copy.others + copy.own + 1 <= config_.load_cap * open;
 }
 
@@ -238,7 +229,7 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
   for (Scored& one : all) {
     const Site& site = sites_[one.site];
     const Copy& copy = site.copies.at({model, one.content_hash});
-    if (!has_room(site, copy)) continue;
+    if (!has_room(copy)) continue;
     std::int64_t cached = 0;
     for (const Held& holder : held_by) {
       if (holder.site == one.site && holder.content_hash == one.content_hash) {
@@ -248,7 +239,7 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
     if (is_sessions(one)) cached = std::max<std::int64_t>(cached, turn.tokens);
     one.cached_tokens = static_cast<int>(std::clamp<std::int64_t>(cached, 0, ask.prompt_tokens));
     one.score_s = score(site, copy, ask.prompt_tokens - one.cached_tokens, ask.completion_tokens);
-    const double slow = slow_at(site, copy);
+    const double slow = slow_at(copy);
     one.saved_s = slow * one.cached_tokens / copy.prompt_tokens_per_s;
     one.answer_s = slow * ask.completion_tokens / copy.tokens_per_s;
   }
@@ -285,14 +276,15 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
                      copy.report.content_hash,
                      all[chosen].cached_tokens,
                      all[chosen].score_s,
+                     copy.slowness,
+                     told_token_s(copy),
                      {}};
   for (std::size_t i = 0; i < std::min(all.size(), best + 1); ++i) {
     choice.best_scores.push_back(all[i].score_s);
   }
-  copy.reads_until_ns =
-      reads_until_ns(copy.reads_until_ns, now_ns,
-                     slow_at(sites_[choice.site], copy) *
-                         (ask.prompt_tokens - choice.cached_tokens) / copy.prompt_tokens_per_s);
+  copy.reads_until_ns = reads_until_ns(
+      copy.reads_until_ns, now_ns,
+      slow_at(copy) * (ask.prompt_tokens - choice.cached_tokens) / copy.prompt_tokens_per_s);
   copy.own += 1;
   give(copy, ask.prefix_blocks);
   if (ask.session != 0)
@@ -300,15 +292,15 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
   return choice;
 }
 
-void PlainRouter::finished(const std::string& name, const std::string& model,
-                           const std::string& content_hash, const Fared& fared, double expected_s,
-                           std::int64_t now_ns) {
-  Site& site = sites_[name];
+void PlainRouter::finished(const PlainChoice& choice, const std::string& model, const Fared& fared,
+                           double expected_s, std::int64_t now_ns) {
+  Site& site = sites_[choice.site];
+  const std::pair which(model, choice.content_hash);
   const auto suspect = [&](double for_s) {
     site.suspected = true;
     site.suspect_until_ns = now_ns + static_cast<std::int64_t>(for_s * 1e9);
   };
-  Copy& copy = site.copies.at({model, content_hash});
+  Copy& copy = site.copies.at(which);
   copy.own -= 1;
   if (copy.own == 0) copy.reads_until_ns = 0;
   if (fared.fate == Fate::failed) {
@@ -321,13 +313,19 @@ void PlainRouter::finished(const std::string& name, const std::string& model,
     site.suspected = false;
     site.suspect_s = 0;
     if (expected_s > 0 && fared.took_s > 0) {
+      // It took so many times as long as was told when it was chosen, and as is told now.
       const double ratio = std::clamp(fared.took_s / expected_s, 0.1, 100.0);
-      copy.slowness = std::clamp(copy.slowness * (1 + 0.1 * (ratio - 1)), 0.05, 50.0);
-      double& common = slowness_.at({model, content_hash});
+      const double then = choice.slowness * ratio;
+      const double now = then * choice.told_token_s / told_token_s(copy);
+      double seen = copy.slowness;
+      if (then > seen && now > seen) seen = std::min(then, now);
+      if (then < seen && now < seen) seen = std::max(then, now);
+      copy.slowness = std::clamp(0.9 * copy.slowness + 0.1 * seen, 0.05, 50.0);
+      double& common = slowness_.at(which);
       common += 0.1 * (copy.slowness - common);
     }
   }
-  if (!copy.listed) unlist(site, {model, content_hash});
+  if (!copy.listed) unlist(site, which);
 }
 
 }  // namespace noroshi::gateway::ref

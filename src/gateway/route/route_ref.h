@@ -20,6 +20,8 @@ struct PlainChoice {
   std::string content_hash;
   int cached_tokens = 0;
   double score_s = 0;
+  double slowness = 1;      // learned of the copy until then
+  double told_token_s = 0;  // that a completion token takes there by what is told alone
   // The scores of the best two that were not the same, to tell a near tie from a fault.
   std::vector<double> best_scores;
 };
@@ -35,8 +37,8 @@ class PlainRouter {
   }
   // tried: by name.
   PlainChoice choose(const Ask& ask, const std::vector<std::string>& tried, std::int64_t now_ns);
-  void finished(const std::string& site, const std::string& model, const std::string& content_hash,
-                const Fared& fared, double expected_s, std::int64_t now_ns);
+  void finished(const PlainChoice& choice, const std::string& model, const Fared& fared,
+                double expected_s, std::int64_t now_ns);
 
  private:
   struct Block {
@@ -46,6 +48,8 @@ class PlainRouter {
   enum class Basis : std::uint8_t { assumed, others, told };
   struct Copy {
     ModelAtSite report;
+    double share_now = 1;  // of the site's report that it is of
+    double share = 1;
     double others = 0;
     double own = 0;
     double slowness = 1;
@@ -79,9 +83,12 @@ class PlainRouter {
   double told_or_mean(const std::pair<std::string, std::string>& which, const Copy& of,
                       double ModelAtSite::*field, double assumed) const;
   int others_that_told(const std::pair<std::string, std::string>& which, const Copy& of) const;
-  double slow_at(const Site& site, const Copy& copy) const;
+  static double slow_at(const Copy& copy);
+  static double told_token_s(const Copy& copy) {
+    return slow_at(copy) / copy.slowness / copy.tokens_per_s;
+  }
   double score(const Site& site, const Copy& copy, double prompt, double completion) const;
-  bool has_room(const Site& site, const Copy& copy) const;
+  bool has_room(const Copy& copy) const;
   bool may_answer(const std::string& model, const std::string& hash,
                   std::string_view asked_hash) const;
   std::size_t held(const Copy& copy, std::span<const std::uint64_t> blocks) const;

@@ -65,7 +65,7 @@ SiteState random_site(const std::string& name, Prng& prng) {
 // What the router's choices must be told in the end.
 struct Open {
   Choice choice;
-  std::string site;
+  ref::PlainChoice plain;
   std::string model;
   int completion_tokens;
 };
@@ -125,7 +125,7 @@ class Twins {
     for (std::uint64_t i = prng_.below(3); i > 0 && sites_ > 3 && !open_.empty(); --i) {
       const Open& one = open_[prng_.below(open_.size())];
       tried.push_back(one.choice.site);
-      tried_names.push_back(one.site);
+      tried_names.push_back(one.plain.site);
     }
     const Ask ask{model,
                   prng_.below(6) == 0 ? "bb" : "",
@@ -143,7 +143,7 @@ class Twins {
     ASSERT_EQ(choice.cached_tokens, plain.cached_tokens) << "decision " << decided;
     EXPECT_NEAR(choice.predicted_s, plain.score_s, 1e-4 * (1 + plain.score_s));
     with_cache += choice.cached_tokens > 0 ? 1 : 0;
-    open_.push_back({choice, choice.at->name, model, ask.completion_tokens});
+    open_.push_back({choice, plain, model, ask.completion_tokens});
   }
 
   void finish(std::size_t at) {
@@ -156,7 +156,7 @@ class Twins {
     const double expected =
         one.choice.expected_fixed_s + fared.completion_tokens * one.choice.expected_per_token_s;
     router_.finished(one.choice, fared, now_ns_);
-    plain_.finished(one.site, one.model, one.choice.content_hash, fared, expected, now_ns_);
+    plain_.finished(one.plain, one.model, fared, expected, now_ns_);
   }
 
   Prng prng_;

@@ -9,12 +9,9 @@
 namespace noroshi::gateway {
 namespace {
 
-constexpr double name_in_use_s = 3;      // a site whose last report is younger is alive
-constexpr double refused_s = 0.5;        // a site that is busy is the last resort for so long
-constexpr double slowness_weight = 0.1;  // of one request
+constexpr double name_in_use_s = 3;  // a site whose last report is younger is alive
+constexpr double refused_s = 0.5;    // a site that is busy is the last resort for so long
 constexpr std::int64_t epoch_ns_max = 16'000'000'000;
-constexpr double slowness_min = 0.05;
-constexpr double slowness_max = 50;
 constexpr double slowness_kept = 0.98;   // of what was learned of a copy alone, at each report
 constexpr double slowness_shared = 0.1;  // of what a request teaches of its copy, of all copies
 
@@ -305,9 +302,8 @@ void Router::finished(const Choice& choice, const Fared& fared, std::int64_t now
     const double expected =
         choice.expected_fixed_s + fared.completion_tokens * choice.expected_per_token_s;
     if (expected > 0 && fared.took_s > 0) {
-      const double ratio = std::clamp(fared.took_s / expected, 0.1, 100.0);
-      copy.load.slowness = std::clamp(copy.load.slowness * (1 + slowness_weight * (ratio - 1)),
-                                      slowness_min, slowness_max);
+      copy.load.slowness = learned_slowness(copy.load, fared.took_s / expected, choice.slowness,
+                                            choice.expected_per_token_s / choice.slowness);
       Content& content = s.contents[copy.content];
       content.slowness += slowness_shared * (copy.load.slowness - content.slowness);
     }
