@@ -68,6 +68,9 @@ struct GatewayConfig {
   int connections_max = 1024;        // above: closed at once
   double upstream_timeout_s = 120;   // no byte for so long: 502
   double header_timeout_s = 10;      // a client that sends its request slowly
+  // A model that nobody has asked for so long is asked by the gateway, to know its speed
+  // (speeds.h); 0: never.
+  double measure_idle_s = 0;
 };
 
 // A session's context that is at another site, and what it is worth.

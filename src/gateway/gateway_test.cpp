@@ -212,6 +212,34 @@ TEST_F(GatewayTest, MeasuresHowFastItsModelAnswers) {
   EXPECT_EQ(gateway_->model_now("no such", 0, 1).speeds.prompt_tokens_per_s, 0);
 }
 
+TEST_F(GatewayTest, AsksAModelThatNobodyAsks) {
+  engine_.mode = Mode::gated;
+  start({.measure_idle_s = 0.02});
+  ASSERT_TRUE(engine_.wait([this] { return engine_.asked > 0; }));
+  EXPECT_EQ(gateway_->model_now("m", 0, 1).speeds.tokens_per_s, 0);
+  engine_.release();
+  while (gateway_->model_now("m", 0, 1).speeds.tokens_per_s == 0) sched_yield();
+  EXPECT_EQ(gateway_->counters().requests, 0u);
+  EXPECT_EQ(gateway_->counters().tokens_completion, 0u) << "nobody's";
+  {
+    const std::lock_guard lock(records_mutex_);
+    EXPECT_TRUE(records_.empty());
+  }
+  EXPECT_NE(engine_.last_body.find("\"max_tokens\":32"), std::string::npos);
+  // What it says else is no speed, and harms nobody.
+  const double known = gateway_->model_now("m", 0, 1).speeds.tokens_per_s;
+  for (const Mode mode : {Mode::status, Mode::dies_at_once, Mode::garbage, Mode::dies,
+                          Mode::not_json, Mode::says_error}) {
+    engine_.mode = mode;
+    int asked = 0;
+    engine_.wait([&] { return (asked = engine_.asked) >= 0; });
+    ASSERT_TRUE(engine_.wait([&] { return engine_.asked > asked + 1; }));
+  }
+  EXPECT_GT(known, 0);
+  engine_.mode = Mode::normal;
+  EXPECT_EQ(chat().result_int(), 200u);
+}
+
 TEST_F(GatewayTest, LetsNothingInWhoseUsageCouldNotBeKept) {
   start();
   may_begin_ = false;

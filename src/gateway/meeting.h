@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/answer_clock.h"
 #include "gateway/call.h"
 #include "gateway/session.h"
 
@@ -35,11 +36,8 @@ struct Meeting {
   std::string context_from = {};  // the site of its session's last turn, where it has moved
   std::string context = {};       // what became of its context; empty: the session did not move
 
-  Time part_from = {};       // when this part's site was asked
-  double others_before = 0;  // requests at the sites then, but for this one
-  Time first_content = {};   // of this part, of a stream
-  Time last_content = {};
-  std::uint64_t tokens_first = 0;  // that came with the first
+  AnswerClock clock = {};    // of this part
+  double others_before = 0;  // requests at the sites when it was asked for, but for this one
 
   bool asking = false;   // the choice is to be given to finished() yet
   bool started = false;  // the client has the header of a stream
@@ -84,10 +82,6 @@ net::awaitable<Part> one_part(Meeting& m, std::string_view body);
 // To a client whose stream has begun. False: it left.
 net::awaitable<bool> send_stream_bytes(Meeting& m, std::string_view bytes);
 net::awaitable<void> end_stream(Meeting& m, bool keep_alive);
-
-// What the answer that is whole took (speeds.h). tokens_s: from the first content to the last, of
-// `tokens`; where it is no stream, all but the prompt's time.
-void learn_speeds(Meeting& m, const Usage& usage, const std::optional<PromptTime>& prompt_time);
 
 void fill_record(Meeting& m, const Usage& usage, bool counted_here, Outcome outcome);
 // Once; waits until the record is stored. False: it is not.

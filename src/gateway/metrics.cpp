@@ -121,6 +121,8 @@ std::string Metrics::text(int waiting, std::uint64_t shed) const {
     text.append(name).append("{outcome=\"").append(what).append("\"} ");
     text.append(std::to_string(count)).append("\n");
   }
+  append_one(text, "noroshi_gateway_measured_total", "counter",
+             "Answers to the gateway's own questions, which measure idle models.", measured.load());
   append_one(text, "noroshi_gateway_clients_left_total", "counter",
              "Clients that left before their answer was whole.", clients_left.load());
   append_one(text, "noroshi_gateway_garbage_total", "counter",

@@ -45,6 +45,7 @@ struct Metrics {
   std::atomic<std::uint64_t> contexts_moved{0};
   std::atomic<std::uint64_t> contexts_computed{0};  // because that is cheaper
   std::atomic<std::uint64_t> contexts_failed{0};    // to move, so they were computed
+  std::atomic<std::uint64_t> measured{0};           // answers to the gateway's own questions
   std::atomic<std::uint64_t> clients_left{0};       // before their answer was whole
   std::atomic<std::uint64_t> garbage{0};            // connections that did not speak HTTP
   std::atomic<std::uint64_t> slow_clients{0};       // cut off by a timeout

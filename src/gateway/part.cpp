@@ -132,36 +132,16 @@ double others_now(const Meeting& m) {
   return admission == nullptr ? 0 : std::max(0, admission->at_engine() - 1);
 }
 
-double seconds_between(Time from, Time to) {
-  return std::chrono::duration<double>(to - from).count();
-}
-
-}  // namespace
-
+// What the answer that is whole took (speeds.h).
 void learn_speeds(Meeting& m, const Usage& usage, const std::optional<PromptTime>& prompt_time) {
-  const double whole_s = seconds_between(m.part_from, std::chrono::steady_clock::now());
-  AnswerTimes times{.whole_s = whole_s};
-  const bool streamed = m.first_content != Time{};
-  if (prompt_time) {
-    times.prompt_tokens = prompt_time->tokens;
-    times.prompt_s = prompt_time->seconds;
-  } else if (streamed) {
-    times.prompt_tokens = usage.prompt_tokens - std::min(usage.prompt_tokens, usage.cached_tokens);
-    times.prompt_s = seconds_between(m.part_from, m.first_content);
-  }
-  if (streamed) {
-    times.tokens = usage.completion_tokens - std::min(usage.completion_tokens, m.tokens_first);
-    times.tokens_s = seconds_between(m.first_content, m.last_content);
-  } else if (prompt_time) {
-    times.tokens = usage.completion_tokens;
-    times.tokens_s = whole_s - prompt_time->seconds;
-  }
   const Capacity capacity = m.client.shared.router.capacity(m.question.model);
   const double others = (m.others_before + others_now(m)) / 2;
   m.client.shared.speeds.learn(
-      m.question.model, times,
+      m.question.model, m.clock.times(usage, prompt_time),
       {.others = others, .places = static_cast<double>(capacity.places), .share = capacity.share});
 }
+
+}  // namespace
 
 // --- One site's part ---
 
@@ -195,13 +175,7 @@ net::awaitable<Part> pass_stream(Meeting& m) {
     const bool had_content = m.stream.has_content();
     const std::uint64_t tokens_before = m.stream.tokens_sent();
     const std::string_view events = m.stream.feed(bytes);
-    if (m.stream.tokens_sent() > tokens_before) {
-      m.last_content = std::chrono::steady_clock::now();
-      if (!had_content) {
-        m.first_content = m.last_content;
-        m.tokens_first = m.stream.tokens_sent();
-      }
-    }
+    if (m.stream.tokens_sent() > tokens_before) m.clock.content(m.stream.tokens_sent());
     if (m.record.first_byte_ns == 0 && !events.empty()) m.record.first_byte_ns = unix_ns();
     if (m.stream.done() && !co_await store_stream_usage(m, Outcome::answered)) {
       co_return co_await stream_unpaid(m);
@@ -298,9 +272,8 @@ net::awaitable<Part> one_part(Meeting& m, std::string_view body) {
                         .id = m.asked.id,
                         .body = seeded.empty() ? body : std::string_view(seeded)};
   tell_session(m, question);
-  m.part_from = std::chrono::steady_clock::now();
+  m.clock = {.asked = std::chrono::steady_clock::now()};
   m.others_before = others_now(m);
-  m.first_content = {};
   const bool answered = co_await ask(*m.call, m.client.local.pool, m.limits(), question);
   if (m.result.client_left) co_return Part::left;
   if (!answered) {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "gateway/measure.h"
 #include "gateway/route/prefix.h"
 #include "gateway/session.h"
 #include "gateway/thread.h"
@@ -214,6 +215,10 @@ Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCall
                          : "; choose an address of this machine and a port that is allowed")};
   }
   net::co_spawn(state.workers[0]->io, state.accept(), net::detached);
+  if (state.shared.config.measure_idle_s > 0) {
+    net::co_spawn(state.workers[0]->io, measure_idle_models(state.shared, state.workers[0]->local),
+                  net::detached);
+  }
 
   for (int i = 0; i < threads; ++i) {
     State::Worker& worker = *state.workers[static_cast<std::size_t>(i)];

@@ -12,6 +12,10 @@
 // where it says (llama-server's timings), else by the first token's coming; writing by the tokens
 // behind the first. What is too short says more of the request than of a token and is left out.
 //
+// A site that says of itself that it is slow is not asked, and would say so for ever: when nobody
+// has asked for long, it asks itself (measure.h). What that shows takes the place of what was
+// known.
+//
 // Thread-safe. No clock: whoever asks has one.
 
 #include <algorithm>
@@ -55,12 +59,10 @@ class SpeedMeter {
   void learn(std::string_view model, const AnswerTimes& times, const EngineLoad& load) {
     const double slow = slowness(load);
     const std::lock_guard lock(mutex_);
-    auto found = models_.find(model);
-    if (found == models_.end()) {
-      if (models_.size() >= models_max) return;
-      found = models_.emplace(std::string(model), Model{}).first;
-    }
-    Model& its = found->second;
+    Model* const known = model_of(model);
+    if (known == nullptr) return;
+    Model& its = *known;
+    ++its.answers;
     if (times.prompt_tokens >= prompt_tokens_min) {
       mix(its.prompt, static_cast<double>(times.prompt_tokens), times.prompt_s / slow);
     }
@@ -68,6 +70,32 @@ class SpeedMeter {
       mix(its.answer, static_cast<double>(times.tokens), times.tokens_s / slow);
     }
     mix(its.requests, 1, times.whole_s);
+  }
+
+  // One short answer, after a long time without any: it is worth more than what was known, but that
+  // so short a prompt says only how fast prompts are read at least, and nothing of service times.
+  void measured(std::string_view model, const AnswerTimes& times, const EngineLoad& load) {
+    const double slow = slowness(load);
+    const std::lock_guard lock(mutex_);
+    Model* const known = model_of(model);
+    if (known == nullptr) return;
+    Sums prompt;
+    if (times.prompt_tokens >= prompt_tokens_min) {
+      mix(prompt, static_cast<double>(times.prompt_tokens), times.prompt_s / slow);
+    }
+    if (rate(prompt) > rate(known->prompt)) known->prompt = prompt;
+    Sums answer;
+    if (times.tokens >= tokens_min) {
+      mix(answer, static_cast<double>(times.tokens), times.tokens_s / slow);
+    }
+    if (rate(answer) > 0) known->answer = answer;
+  }
+
+  // Answers learned of so far, those that were measured aside.
+  std::uint64_t answers(std::string_view model) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = models_.find(model);
+    return found == models_.end() ? 0 : found->second.answers;
   }
 
   // At this load.
@@ -89,7 +117,17 @@ class SpeedMeter {
   };
   struct Model {
     Sums prompt, answer, requests;
+    std::uint64_t answers = 0;
   };
+  // Null: there are too many.
+  Model* model_of(std::string_view name) {
+    auto found = models_.find(name);
+    if (found == models_.end()) {
+      if (models_.size() >= models_max) return nullptr;
+      found = models_.emplace(std::string(name), Model{}).first;
+    }
+    return &found->second;
+  }
   static double slowness(const EngineLoad& load) {
     const double share = std::clamp(load.share, 0.01, 1.0);
     const double open = std::max(1.0, load.places * share);

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "base/prng.h"
+#include "gateway/measure.h"
 #include "gateway/route/copy_load.h"
 #include "gateway/route/route.h"
 
@@ -101,6 +102,44 @@ TEST(Speeds, LeaveOutWhatSaysNothing) {
     meter.learn("n" + std::to_string(i), {.tokens = 100, .tokens_s = 1}, {});
   }
   EXPECT_EQ(meter.speeds("n999", {}).tokens_per_s, 0) << "names without end";
+}
+
+TEST(Speeds, AMeasurementTakesThePlaceOfWhatIsOld) {
+  SpeedMeter meter;
+  const AnswerTimes slow{
+      .prompt_tokens = 8000, .prompt_s = 80, .tokens = 4000, .tokens_s = 1000, .whole_s = 1080};
+  for (int i = 0; i < 20; ++i) meter.learn("m", slow, {});
+  EXPECT_EQ(meter.answers("m"), 20u);
+  const AnswerTimes well{.prompt_tokens = 128, .prompt_s = 0.128, .tokens = 32, .tokens_s = 0.8};
+  meter.measured("m", well, {});
+  EXPECT_EQ(meter.answers("m"), 20u);
+  EXPECT_DOUBLE_EQ(meter.speeds("m", {}).tokens_per_s, 40);
+  EXPECT_DOUBLE_EQ(meter.speeds("m", {}).prompt_tokens_per_s, 1000);
+  EXPECT_DOUBLE_EQ(meter.speeds("m", {}).service_s_mean, 1080) << "it was too short for that";
+  // So short a prompt is mostly the time around it: that it looks slow is no news.
+  meter.measured("m", {.prompt_tokens = 128, .prompt_s = 1, .tokens = 32, .tokens_s = 3.2}, {});
+  EXPECT_DOUBLE_EQ(meter.speeds("m", {}).tokens_per_s, 10);
+  EXPECT_DOUBLE_EQ(meter.speeds("m", {}).prompt_tokens_per_s, 1000);
+  meter.measured("m", {}, {});
+  EXPECT_DOUBLE_EQ(meter.speeds("m", {}).tokens_per_s, 10) << "nothing says nothing";
+  // Measured by itself at half the share, it is twice as fast alone with all of it.
+  meter.measured("m", well, {.share = 0.5});
+  EXPECT_DOUBLE_EQ(meter.speeds("m", {}).tokens_per_s, 80);
+}
+
+TEST(Speeds, OnlyWhoIsIdleForLongIsMeasured) {
+  IdleWatch watch(10);
+  const Time start{};
+  const auto at = [&](double s) { return start + seconds_ns(s); };
+  EXPECT_FALSE(watch.due("m", 0, false, at(0)));
+  EXPECT_FALSE(watch.due("m", 0, false, at(9.9)));
+  EXPECT_TRUE(watch.due("m", 0, false, at(10)));
+  EXPECT_FALSE(watch.due("m", 0, false, at(19))) << "not again at once";
+  EXPECT_FALSE(watch.due("m", 0, true, at(20))) << "somebody is there";
+  EXPECT_FALSE(watch.due("m", 1, false, at(29)));
+  EXPECT_FALSE(watch.due("m", 1, false, at(38))) << "answered at 29 at the latest";
+  EXPECT_TRUE(watch.due("m", 1, false, at(39)));
+  EXPECT_FALSE(watch.due("n", 1, false, at(39))) << "each for itself";
 }
 
 // --- what a router makes of them ---

@@ -46,6 +46,7 @@ Result<std::unique_ptr<Service>> start_saturated(const ColocateOptions& options,
   site::AiSection ai = ai_section(options);
   const std::vector<int> usable = site::usable_processors();
   const auto homes = engine_homes(usable, {usable.back()}, policy, options.split);
+  ai.gateway.measure_idle_s = 0;
   ai.engine.parallel = std::max(1, options.streams / static_cast<int>(homes.size()));
   auto service = start_service(
       ai, homes, [] { return std::string(); }, [] { return 1.0; });

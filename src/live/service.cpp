@@ -26,6 +26,7 @@ gateway::GatewayConfig gateway_config(const site::AiSection::Gateway& g) {
   config.queue_wait_max_s = g.queue_wait_max_s;
   config.upstream_timeout_s = g.upstream_timeout_s;
   config.header_timeout_s = g.header_timeout_s;
+  config.measure_idle_s = g.measure_idle_s;
   return config;
 }
 

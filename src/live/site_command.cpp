@@ -329,8 +329,10 @@ int run_site(const SiteCommand& command) {
     contexts = *std::move(made);
   }
   if (file->ai) {
+    site::AiSection ai = *file->ai;
+    if (!file->fleet) ai.gateway.measure_idle_s = 0;  // nobody hears of it
     auto started = start_service(
-        *file->ai, homes_of(*file, site->radio_processors()),
+        ai, homes_of(*file, site->radio_processors()),
         [&observer] { return radio_metrics(observer.since_start()); },
         [&site] { return engine_share(*site); }, contexts.path());
     if (!started) return failure("", started.error(), 1);

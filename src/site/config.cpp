@@ -377,7 +377,7 @@ void Parser::gateway(const YAML::Node& node, AiSection::Gateway& gateway) {
   YamlSection section(reader, node, "ai.gateway",
                       {"address", "port", "threads", "api_keys", "tenants", "body_bytes_max",
                        "requests_per_second", "burst", "requests_in_flight_max", "queue_wait_max_s",
-                       "upstream_timeout_s", "header_timeout_s"});
+                       "upstream_timeout_s", "header_timeout_s", "measure_idle_s"});
   section.text("address", gateway.address);
   section.integer("port", gateway.port, 0, 65'535);
   section.integer("threads", gateway.threads, 1, 64);
@@ -390,6 +390,7 @@ void Parser::gateway(const YAML::Node& node, AiSection::Gateway& gateway) {
   section.number("queue_wait_max_s", gateway.queue_wait_max_s, 0, 3600);
   section.number("upstream_timeout_s", gateway.upstream_timeout_s, 0.1, 86'400);
   section.number("header_timeout_s", gateway.header_timeout_s, 0.1, 3600);
+  section.number("measure_idle_s", gateway.measure_idle_s, 0, 86'400);
 }
 
 }  // namespace

@@ -49,6 +49,7 @@ struct AiSection {
     double queue_wait_max_s = 10;
     double upstream_timeout_s = 120;
     double header_timeout_s = 10;
+    double measure_idle_s = 60;  // gateway/measure.h; of a site in a fleet
   };
   // Requests that the site sends to its own gateway, to have something to serve.
   struct Load {
