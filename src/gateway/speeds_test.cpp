@@ -14,6 +14,7 @@
 #include "gateway/measure.h"
 #include "gateway/route/copy_load.h"
 #include "gateway/route/route.h"
+#include "gateway/route/site_state_test.h"
 
 namespace noroshi::gateway {
 namespace {
@@ -147,20 +148,12 @@ TEST(Speeds, OnlyWhoIsIdleForLongIsMeasured) {
 class ReportedSpeeds : public testing::Test {
  protected:
   void report(const std::string& name, double tokens_per_s, bool draining = false) {
-    SiteState state;
-    state.name = name;
-    state.instance = 1;
-    state.host = "10.0.0.1";
-    state.tcp_port = 8080;
-    state.ready = true;
+    SiteState state = site_named(name);
     state.draining = draining;
-    state.rtt_ms = 1;
     state.received_at_ns = now_ns;
-    state.models = {{.name = "m",
-                     .content_hash = "aa",
-                     .places = 4,
-                     .prompt_tokens_per_s = std::min(1e9, 20 * tokens_per_s),
-                     .tokens_per_s = tokens_per_s}};
+    state.models[0].prompt_tokens_per_s = std::min(1e9, 20 * tokens_per_s);
+    state.models[0].tokens_per_s = tokens_per_s;
+    state.models[0].service_s_mean = 0;
     const auto done = router.update(state);
     ASSERT_TRUE(done.ok()) << done.error().message;
   }

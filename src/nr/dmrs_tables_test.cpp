@@ -5,38 +5,14 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <optional>
 #include <sstream>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "nr/dmrs_symbols.h"
+#include "nr/tables_test.h"
 
 namespace noroshi::nr {
 namespace {
-
-using Row = std::vector<std::string>;
-
-// Rows without comment and header; nothing where there is no such file.
-std::optional<std::vector<Row>> read_csv(const std::string& name) {
-  const char* named = std::getenv("NOROSHI_TABLES");
-  std::ifstream file(std::string(named != nullptr ? named : "../shared/tables") + "/" + name);
-  if (!file) return std::nullopt;
-  std::vector<Row> rows;
-  bool header = true;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line[0] == '#') continue;
-    if (std::exchange(header, false)) continue;
-    Row row;
-    std::stringstream cells(line);
-    for (std::string cell; std::getline(cells, cell, ',');) row.push_back(cell);
-    rows.push_back(row);
-  }
-  return rows;
-}
 
 // "l0 5 10" as a mask, each symbol with its neighbour if `pairs`; "-" is 0.
 std::uint16_t mask_of(const std::string& cell, int l_0, bool pairs) {
@@ -50,11 +26,11 @@ std::uint16_t mask_of(const std::string& cell, int l_0, bool pairs) {
 }
 
 void compare(const std::string& name, bool uplink, bool pairs) {
-  const auto rows = read_csv(name);
+  const auto rows = read_table(name);
   if (!rows) GTEST_SKIP() << "no " << name << " (set NOROSHI_TABLES)";
   const int columns = pairs ? 2 : 4;
   int cells = 0;
-  for (const Row& row : *rows) {
+  for (const TableRow& row : *rows) {
     const int l_d = std::stoi(row[0]);
     for (int column = 0; column < 2 * columns; ++column, ++cells) {
       const bool type_a = column < columns;
@@ -80,10 +56,10 @@ TEST(DmrsTables, PdschDouble) { compare("ts38211_dmrs_pdsch_double.csv", false, 
 
 // A hop of l_d symbols is the first of 2 l_d or 2 l_d + 1, and the second of 2 l_d or 2 l_d - 1.
 TEST(DmrsTables, PuschHopping) {
-  const auto rows = read_csv("ts38211_dmrs_pusch_hopping.csv");
+  const auto rows = read_table("ts38211_dmrs_pusch_hopping.csv");
   if (!rows) GTEST_SKIP() << "no table of hops (set NOROSHI_TABLES)";
   EXPECT_EQ(rows->size(), 84u);
-  for (const Row& row : *rows) {
+  for (const TableRow& row : *rows) {
     const int l_d = std::stoi(row[0]), hop = std::stoi(row[4]);
     const bool type_a = row[1] == "A";
     DmrsPlacement placement;
@@ -101,11 +77,7 @@ TEST(DmrsTables, PuschHopping) {
 }
 
 TEST(DmrsTables, EveryResultIsTheOneThatWasChecked) {
-  std::uint64_t digest = 0xcbf29ce484222325u;
-  const auto add = [&](std::uint16_t mask) {
-    for (const unsigned byte : {mask & 0xffu, mask >> 8 & 0xffu})
-      digest = (digest ^ byte) * 0x100000001b3u;
-  };
+  Digest digest;
   for (const MappingType mapping : {MappingType::a, MappingType::b})
     for (int position = 2; position <= 3; ++position)
       for (int additional = 0; additional <= 3; ++additional)
@@ -113,12 +85,12 @@ TEST(DmrsTables, EveryResultIsTheOneThatWasChecked) {
           for (int start = 0; start < 14; ++start)
             for (int count = 1; count <= 14 - start; ++count) {
               const DmrsPlacement placement{mapping, position, additional, pairs};
-              add(pdsch_dmrs_symbols(start, count, placement));
-              add(pdsch_dmrs_symbols(start, count, placement, true));
-              add(pusch_dmrs_symbols(start, count, placement));
-              add(pusch_dmrs_symbols(start, count, placement, true));
+              digest.add(pdsch_dmrs_symbols(start, count, placement));
+              digest.add(pdsch_dmrs_symbols(start, count, placement, true));
+              digest.add(pusch_dmrs_symbols(start, count, placement));
+              digest.add(pusch_dmrs_symbols(start, count, placement, true));
             }
-  EXPECT_EQ(digest, 0x8f2024fff7990375u);
+  EXPECT_EQ(digest.value, 0x8f2024fff7990375u);
 }
 
 }  // namespace

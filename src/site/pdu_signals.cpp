@@ -1,5 +1,6 @@
 // SSB and CSI-RS PDUs: which elements are theirs.
 
+#include <initializer_list>
 #include <string_view>
 
 #include "nr/reserved_signals.h"
@@ -8,9 +9,18 @@
 namespace noroshi::site {
 namespace {
 
+struct Name {
+  const char* nr;
+  const char* fapi;
+};
+
 // What nr refuses, in FAPI's words.
-Refusal renamed(Refusal no, const char* from, const char* to) {
-  if (no && std::string_view(no.field) == from) no.field = to;
+Refusal in_fapi(Refusal no, std::initializer_list<Name> names) {
+  for (const Name& name : names) {
+    if (!no || std::string_view(no.field) != name.nr) continue;
+    no.field = name.fapi;
+    break;
+  }
   return no;
 }
 
@@ -24,16 +34,16 @@ Refusal read_ssb(const CellLimits& cell, int slot, const fapi::SsbPdu& pdu,
   if (pdu.l_max != 4 && pdu.l_max != 8) return {"ssbs[#].l_max", double(pdu.l_max), "4, 8 (FR1)"};
   if (pdu.ssb_block_index >= pdu.l_max)
     return {"ssbs[#].ssb_block_index", double(pdu.ssb_block_index), "0 to l_max - 1"};
-  Refusal no = nr::find_ssb(cell.carrier, slot,
-                            {.pattern = static_cast<nr::SsbCase>(pdu.ssb_case),
-                             .index = pdu.ssb_block_index,
-                             .offset_to_point_a = pdu.ssb_offset_point_a,
-                             .subcarrier_offset = pdu.ssb_subcarrier_offset},
-                            elements);
-  no = renamed(no, "pattern", "ssbs[#].ssb_case");
-  no = renamed(no, "index", "ssbs[#].ssb_block_index");
-  no = renamed(no, "offset_to_point_a", "ssbs[#].ssb_offset_point_a");
-  return renamed(no, "subcarrier_offset", "ssbs[#].ssb_subcarrier_offset");
+  return in_fapi(nr::find_ssb(cell.carrier, slot,
+                              {.pattern = static_cast<nr::SsbCase>(pdu.ssb_case),
+                               .index = pdu.ssb_block_index,
+                               .offset_to_point_a = pdu.ssb_offset_point_a,
+                               .subcarrier_offset = pdu.ssb_subcarrier_offset},
+                              elements),
+                 {{"pattern", "ssbs[#].ssb_case"},
+                  {"index", "ssbs[#].ssb_block_index"},
+                  {"offset_to_point_a", "ssbs[#].ssb_offset_point_a"},
+                  {"subcarrier_offset", "ssbs[#].ssb_subcarrier_offset"}});
 }
 
 Refusal read_csi_rs(const CellLimits& cell, const fapi::CsiRsPdu& pdu,
@@ -50,19 +60,21 @@ Refusal read_csi_rs(const CellLimits& cell, const fapi::CsiRsPdu& pdu,
   if (pdu.nr_of_rbs < 1 || pdu.nr_of_rbs > cell.carrier.rb_count - pdu.start_rb)
     return {"csi_rs[#].nr_of_rbs", double(pdu.nr_of_rbs),
             "1 to the blocks of the carrier from start_rb on"};
-  Refusal no = nr::find_csi_rs({.row = pdu.row,
-                                .frequency = pdu.freq_domain,
-                                .symbol_0 = pdu.symb_l0,
-                                .symbol_1 = pdu.symb_l1,
-                                .density = static_cast<nr::CsiRsDensity>(pdu.freq_density),
-                                .rb_start = pdu.start_rb,
-                                .rb_count = pdu.nr_of_rbs},
-                               elements);
-  no = renamed(no, "row", "csi_rs[#].row");
-  no = renamed(no, "frequency", "csi_rs[#].freq_domain");
-  no = renamed(no, "density", "csi_rs[#].freq_density");
-  no = renamed(no, "symbol_0", "csi_rs[#].symb_l0");
-  if (no) return renamed(no, "symbol_1", "csi_rs[#].symb_l1");
+  const Refusal no =
+      in_fapi(nr::find_csi_rs({.row = pdu.row,
+                               .frequency = pdu.freq_domain,
+                               .symbol_0 = pdu.symb_l0,
+                               .symbol_1 = pdu.symb_l1,
+                               .density = static_cast<nr::CsiRsDensity>(pdu.freq_density),
+                               .rb_start = pdu.start_rb,
+                               .rb_count = pdu.nr_of_rbs},
+                              elements),
+              {{"row", "csi_rs[#].row"},
+               {"frequency", "csi_rs[#].freq_domain"},
+               {"density", "csi_rs[#].freq_density"},
+               {"symbol_0", "csi_rs[#].symb_l0"},
+               {"symbol_1", "csi_rs[#].symb_l1"}});
+  if (no) return no;
   if (pdu.cdm_type != nr::csi_rs_cdm_type(pdu.row))
     return {"csi_rs[#].cdm_type", double(pdu.cdm_type), "that of the row"};
   return {};

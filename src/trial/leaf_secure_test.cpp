@@ -15,14 +15,13 @@
 #include "fleet/keys.h"
 #include "fleet/real_server_test.h"
 #include "fleet/runner.h"
+#include "trial/leaf_site_test.h"
 
 namespace noroshi::trial {
 namespace {
 
 using fleet::wait_s;
 using fleet::Watched;
-
-const std::string content(64, 'c');
 
 class SecureLeafTest : public testing::Test {
  protected:
@@ -110,28 +109,14 @@ class SecureLeafTest : public testing::Test {
   // A site of the region with its own key, as far as it gets.
   struct Site {
     std::unique_ptr<fleet::Bus> bus;
-    Watched<fleet::DesiredSite> desired;
-    std::optional<fleet::Agent> agent;
+    LeafSite here;
     std::optional<fleet::Runner> fast, slow;
 
     Site(std::unique_ptr<fleet::Bus> its_bus, Clock& clock) : bus(std::move(its_bus)) {
-      fleet::AgentConfig config;
-      config.facts = {.name = "w1",
-                      .region = "west",
-                      .instance = 7,
-                      .memory_bytes = 1000,
-                      .processors = 4,
-                      .files = {{"m", content, 400}}};
-      config.host = "127.0.0.1";
-      config.tcp_port = 1;
-      agent.emplace(
-          *bus, clock, config, [](fleet::SiteReport& report) { report.site.ready = true; },
-          [this](const fleet::DesiredSite& wanted) {
-            desired.change([&](fleet::DesiredSite& d) { d = wanted; });
-          });
-      EXPECT_TRUE(agent->start());
-      fast.emplace("fast", 0.01, [this] { agent->step(); });
-      slow.emplace("slow", 0.05, [this] { agent->step_slow(); });
+      here.start(*bus, clock, "w1", "west",
+                 [](fleet::SiteReport& report) { report.site.ready = true; });
+      fast.emplace("fast", 0.01, [this] { here.agent->step(); });
+      slow.emplace("slow", 0.05, [this] { here.agent->step_slow(); });
     }
   };
 };
@@ -146,7 +131,7 @@ TEST_F(SecureLeafTest, ASitesKeyReachesThroughTheRegionsServerIntoTheCore) {
                               fleet::nats_leaves(*fleet::read_users(core_folder))));
   const auto admin = connect(*core, core_ca, admin_key, "admin", "root", "");
   fleet::Command place{.kind = fleet::CommandKind::place, .by = "test"};
-  place.model = {.name = "m", .content_hash = content, .copies_min = 1};
+  place.model = {.name = "m", .content_hash = leaf_content, .copies_min = 1};
   // Facts, and the leader's own term, are on the way.
   std::string why = "not asked";
   for (int i = 0; i < 1000 && !why.empty(); ++i) {
@@ -155,9 +140,9 @@ TEST_F(SecureLeafTest, ASitesKeyReachesThroughTheRegionsServerIntoTheCore) {
         reply ? fleet::parse_answer(*reply) : Result<fleet::CommandAnswer>(reply.error());
     why = !answer ? answer.error().message : answer->ok ? "" : answer->message;
   }
-  ASSERT_EQ(why, "") << site.agent->status().last_error << "; " << west.status().leaf_error;
-  EXPECT_TRUE(site.desired.wait([](const auto& d) { return d.models.size() == 1; }))
-      << site.agent->status().last_error;
+  ASSERT_EQ(why, "") << site.here.agent->status().last_error << "; " << west.status().leaf_error;
+  EXPECT_TRUE(site.here.desired.wait([](const auto& d) { return d.models.size() == 1; }))
+      << site.here.agent->status().last_error;
   EXPECT_TRUE(west.wait_until([](const auto& s) { return s.leaf_error.empty(); }, wait_s));
   // The region's server holds it to its rights: it is not heard as another site.
   Watched<int> heard;

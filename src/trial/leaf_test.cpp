@@ -24,6 +24,7 @@
 #include "fleet/runner.h"
 #include "meter/meter.h"
 #include "meter/ship.h"
+#include "trial/leaf_site_test.h"
 
 namespace noroshi::trial {
 namespace {
@@ -126,8 +127,6 @@ class Way {
   std::thread thread_;
 };
 
-const std::string content(64, 'c');
-
 // One region: a leaf server, a site, and a gateway with its spool.
 struct Region {
   std::string name;
@@ -137,11 +136,10 @@ struct Region {
   std::unique_ptr<fleet::Bus> bus;
   MonotonicClock clock;
 
-  Watched<fleet::DesiredSite> desired;
   Watched<std::set<std::string>> known;  // to the gateway
   Watched<std::map<std::string, int>> lost;
 
-  std::optional<fleet::Agent> agent;
+  LeafSite here;
   std::optional<fleet::Feed> feed;
   std::optional<meter::Spool> spool;
   std::optional<meter::Shipper> shipper;
@@ -161,21 +159,7 @@ struct Region {
             wait_s)) {}
 
   void start(const std::filesystem::path& folder) {
-    fleet::AgentConfig config;
-    config.facts = {.name = site,
-                    .region = name,
-                    .instance = std::hash<std::string>()(name),
-                    .memory_bytes = 1000,
-                    .processors = 4,
-                    .files = {{"m", content, 400}}};
-    config.host = "127.0.0.1";
-    config.tcp_port = 1;
-    agent.emplace(
-        *bus, clock, config, [this](fleet::SiteReport& report) { describe(report); },
-        [this](const fleet::DesiredSite& wanted) {
-          desired.change([&](fleet::DesiredSite& d) { d = wanted; });
-        });
-    ASSERT_TRUE(agent->start());
+    here.start(*bus, clock, site, name, [this](fleet::SiteReport& report) { describe(report); });
     feed.emplace(*bus, clock, fleet::FeedConfig{.region = name, .id = "gw-" + name},
                  fleet::FeedSink{.update =
                                      [this](const gateway::SiteState& s) {
@@ -199,19 +183,20 @@ struct Region {
     ASSERT_TRUE(ships) << ships.error().message;
     shipper.emplace(*std::move(ships));
     fast.emplace("fast", 0.01, [this] {
-      agent->step();
+      here.agent->step();
       feed->step();
     });
-    slow.emplace("slow", 0.05, [this] { agent->step_slow(); });
+    slow.emplace("slow", 0.05, [this] { here.agent->step_slow(); });
   }
   void describe(fleet::SiteReport& report) {
-    for (const fleet::ModelFile& model : desired.get().models) {
+    for (const fleet::ModelFile& model : here.desired.get().models) {
       report.site.models.push_back({.name = model.name, .content_hash = model.content_hash});
     }
     report.site.ready = !report.site.models.empty();
   }
   bool runs(std::size_t models) {
-    return desired.wait([&](const fleet::DesiredSite& d) { return d.models.size() == models; });
+    return here.desired.wait(
+        [&](const fleet::DesiredSite& d) { return d.models.size() == models; });
   }
   bool knows(const std::set<std::string>& sites) {
     return known.wait([&](const auto& k) { return k == sites; });
@@ -295,10 +280,11 @@ TEST_F(LeafTest, ARegionServesOnWhenItIsCutOffAndItsRecordsComeLaterOnce) {
   while (!control->leads()) std::this_thread::yield();
   // Desired state: from a person in the east through the core to both sites.
   fleet::Command place{.kind = fleet::CommandKind::place, .by = "test"};
-  place.model = {.name = "m", .content_hash = content, .copies_min = 2};
+  place.model = {.name = "m", .content_hash = leaf_content, .copies_min = 2};
   std::string refused = ask(place);
   for (int i = 0; i < 1000 && !refused.empty(); ++i) refused = ask(place);  // facts are on the way
-  ASSERT_EQ(refused, "") << east->agent->status().last_error << west->agent->status().last_error;
+  ASSERT_EQ(refused, "") << east->here.agent->status().last_error
+                         << west->here.agent->status().last_error;
   EXPECT_TRUE(east->runs(1));
   EXPECT_TRUE(west->runs(1));
   std::set<std::string> in_east, in_west;
@@ -318,10 +304,10 @@ TEST_F(LeafTest, ARegionServesOnWhenItIsCutOffAndItsRecordsComeLaterOnce) {
   fleet::Command drain{.kind = fleet::CommandKind::drain, .by = "test"};
   drain.site = "w1";
   ASSERT_EQ(ask(drain), "") << "decided without the west";
-  EXPECT_FALSE(west->desired.get().draining);
+  EXPECT_FALSE(west->here.desired.get().draining);
 
   west->way.cut(false);
-  EXPECT_TRUE(west->desired.wait([](const fleet::DesiredSite& d) { return d.draining; }));
+  EXPECT_TRUE(west->here.desired.wait([](const fleet::DesiredSite& d) { return d.draining; }));
   EXPECT_TRUE(east->knows(both));
   EXPECT_TRUE(west->shipper->wait_empty(wait_s)) << west->shipper->counters().last_error;
   ASSERT_TRUE(meter->wait_until([](const auto& c) { return c.store.inserted >= 350; }, wait_s));

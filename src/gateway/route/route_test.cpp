@@ -13,29 +13,12 @@
 #include "base/prng.h"
 #include "gateway/route/prefix.h"
 #include "gateway/route/route_ref.h"
+#include "gateway/route/site_state_test.h"
 
 namespace noroshi::gateway {
 namespace {
 
 constexpr std::int64_t second_ns = 1'000'000'000;
-
-SiteState site_named(const std::string& name, double rtt_ms = 1) {
-  SiteState state;
-  state.name = name;
-  state.instance = 1;
-  state.host = "10.0.0.1";
-  state.tcp_port = 8080;
-  state.ready = true;
-  state.rtt_ms = rtt_ms;
-  state.models = {{.name = "m",
-                   .content_hash = "aa",
-                   .places = 4,
-                   .prompt_tokens_per_s = 500,
-                   .tokens_per_s = 20,
-                   .service_s_mean = 2,
-                   .cache_tokens = 100'000}};
-  return state;
-}
 
 SiteState random_site(const std::string& name, Prng& prng) {
   SiteState state = site_named(name, 100 * prng.uniform());
