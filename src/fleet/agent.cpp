@@ -7,6 +7,8 @@ namespace {
 
 constexpr double kv_timeout_s = 2;
 constexpr std::int64_t facts_retry_ns = 500'000'000;
+constexpr std::int64_t desired_again_ns = 5'000'000'000;
+constexpr std::int64_t desired_retry_ns = 500'000'000;
 constexpr std::int64_t facts_again_ns = 60'000'000'000;  // whoever emptied the bucket
 
 }  // namespace
@@ -33,10 +35,10 @@ Result<void> Agent::start() {
                               [this](const Message& message) { heard_beat(message); });
   if (!beats) return beats.error();
   beats_ = *std::move(beats);
-  auto desired = bus_.kv_watch(region_bucket(facts.region), "desired." + facts.name,
-                               [this](const KvEntry& entry) { heard_desired(entry); });
-  if (!desired) return desired.error();
-  desired_ = *std::move(desired);
+  auto wanted = bus_.subscribe(wanted_subject(facts.region, facts.name), "",
+                               [this](const Message&) { another_desired_ = true; });
+  if (!wanted) return wanted.error();
+  wanted_ = *std::move(wanted);
   return {};
 }
 
@@ -117,6 +119,28 @@ void Agent::step() {
   } else {
     status_.last_error = sent.error().message;
   }
+}
+
+void Agent::step_desired() {
+  const std::int64_t now_ns = clock_.now_ns();
+  if (!bus_.connected()) {
+    another_desired_ = true;  // what is said meanwhile is not heard
+    return;
+  }
+  if (!another_desired_.exchange(false) && now_ns < next_desired_ns_) return;
+  next_desired_ns_ = now_ns + desired_again_ns;
+  const SiteFacts& facts = config_.facts;  // name and region never change
+  const auto entry =
+      bus_.kv_get(region_bucket(facts.region), "desired." + facts.name, kv_timeout_s);
+  if (!entry) {
+    next_desired_ns_ = now_ns + desired_retry_ns;
+    const std::lock_guard lock(mutex_);
+    status_.last_error = entry.error().message;
+    return;
+  }
+  if (!entry->has_value() || (*entry)->revision == read_revision_) return;
+  read_revision_ = (*entry)->revision;
+  heard_desired(**entry);
 }
 
 void Agent::step_slow() {

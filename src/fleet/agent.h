@@ -6,6 +6,7 @@
 // It first listens a while on its own subject: a name that somebody else has is refused. Two that
 // meet later: the younger one falls silent.
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,6 +53,10 @@ class Agent {
   Result<void> start();
   // Beats when it is due. Never waits. To be called every few ten milliseconds.
   void step();
+  // Reads what is desired from KV: when the leader says that it is another one, else every few
+  // seconds; may wait for the bus. Of another thread. Not a watch: who may have the server hand out
+  // what is in a stream may have it sent anywhere (keys.cpp), and sites may not.
+  void step_desired();
   // Writes the facts to KV when they are not there; may wait for the bus. Of another thread.
   void step_slow();
   // The files that it has are known later than the rest: their hashes take time.
@@ -72,7 +77,10 @@ class Agent {
   const std::function<void(SiteReport&)> describe_;
   const std::function<void(const DesiredSite&)> apply_;
   std::unique_ptr<Subscription> beats_;
-  std::unique_ptr<Subscription> desired_;
+  std::unique_ptr<Subscription> wanted_;
+  std::atomic<bool> another_desired_{true};  // since it was read last, perhaps
+  std::int64_t next_desired_ns_ = 0;         // of step_desired() alone, as the next
+  std::uint64_t read_revision_ = 0;
 
   mutable std::mutex mutex_;
   AgentConfig config_;                   // under mutex_

@@ -3,14 +3,14 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
-#include <map>
+#include <charconv>
 
 namespace noroshi::fleet {
 namespace {
 
 constexpr std::size_t chunk_bytes = 512 << 10;  // half of a server's usual limit of a message
 constexpr std::size_t object_bytes_max = std::size_t{1} << 30;
-constexpr int fetch_at_once = 64;
+constexpr std::size_t chunks_at_once = 16;
 
 std::string object_subject(const std::string& store, const std::string& name) {
   return "noroshi.object." + store + "." + name;
@@ -72,6 +72,14 @@ Result<void> ensure_objects(Bus& bus, const std::string& store, double age_s_max
                            timeout_s);
 }
 
+Result<void> ensure_session_store(Bus& bus, double timeout_s) {
+  constexpr double age_s_max = 60;
+  constexpr std::int64_t bytes_max = std::int64_t{192} << 20;
+  const std::string store(session_store);
+  if (bus.stream_state("OBJECTS_" + store, timeout_s)) return {};
+  return ensure_objects(bus, store, age_s_max, bytes_max, timeout_s);
+}
+
 Result<void> put_object(Bus& bus, const std::string& store, const std::string& name,
                         std::string_view data, double timeout_s) {
   if (const Result<void> named = check_names(store, name); !named) return named;
@@ -97,30 +105,40 @@ Result<std::string> get_object(Bus& bus, const std::string& store, const std::st
   if (const Result<void> named = check_names(store, name); !named) return named.error();
   const std::string what = "object '" + name + "' in store '" + store + "'";
   const std::string subject = object_subject(store, name);
-  auto consumer = bus.consume(
-      {.stream = "OBJECTS_" + store, .durable = {}, .subject = subject + ".*"}, timeout_s);
-  if (!consumer) return consumer.error();
+  const std::string stream = "OBJECTS_" + store;
+  // It is written last.
+  const auto end = bus.last_kept(stream, {subject + ".end"}, timeout_s);
+  if (!end) return end.error();
+  if (!end->front()) return Error{what + " is not there"};
+  const std::string_view text = *end->front();
+  std::size_t bytes = 0;
+  const auto [rest, fault] = std::from_chars(text.data(), text.data() + text.size(), bytes);
+  if (fault != std::errc() || rest == text.data() + text.size() || *rest != ' ' ||
+      bytes > object_bytes_max) {
+    return Error{what + " does not say how large it is (at most " +
+                 std::to_string(object_bytes_max) + " bytes)"};
+  }
   std::string data;
-  while (true) {
-    // Chunks come in the order of their sequence, which is that of the object.
-    const Result<std::vector<Delivery>> chunks = (*consumer)->fetch(fetch_at_once, timeout_s);
-    if (!chunks) return chunks.error();
-    if (chunks->empty()) return Error{what + (data.empty() ? " is not there" : " is not whole")};
-    for (const Delivery& chunk : *chunks) {
-      if (const auto told = (*consumer)->acknowledge(chunk, 0); !told) return told.error();
-      if (chunk.subject != subject + ".end") {
-        if (data.size() + chunk.data.size() > object_bytes_max) {
-          return Error{what + " is larger than " + std::to_string(object_bytes_max) + " bytes"};
-        }
-        data += chunk.data;
-        continue;
+  while (data.size() < bytes) {
+    std::vector<std::string> chunks;
+    const std::size_t first = data.size() / chunk_bytes;
+    const std::size_t all = (bytes + chunk_bytes - 1) / chunk_bytes;
+    for (std::size_t i = first; i < std::min(all, first + chunks_at_once); ++i) {
+      chunks.push_back(subject + "." + std::to_string(i));
+    }
+    const auto got = bus.last_kept(stream, chunks, timeout_s);
+    if (!got) return got.error();
+    for (const std::optional<std::string>& chunk : *got) {
+      if (!chunk || chunk->size() != std::min(chunk_bytes, bytes - data.size())) {
+        return Error{what + " is not whole"};
       }
-      if (chunk.data != std::to_string(data.size()) + " " + sha256(data)) {
-        return Error{what + " has another size or hash than was written"};
-      }
-      return data;
+      data += *chunk;
     }
   }
+  if (text != std::to_string(data.size()) + " " + sha256(data)) {
+    return Error{what + " has another hash than was written"};
+  }
+  return data;
 }
 
 Result<void> erase_object(Bus& bus, const std::string& store, const std::string& name,

@@ -142,6 +142,10 @@ class Bus {
   virtual Result<void> publish_kept_all(const std::vector<Kept>& messages, double timeout_s) = 0;
   virtual Result<std::unique_ptr<Consumer>> consume(const ConsumerConfig& config,
                                                     double timeout_s) = 0;
+  // The last message that the stream keeps of each subject, in their order; nothing where it keeps
+  // none. Many at once, so far as they fit into memory.
+  virtual Result<std::vector<std::optional<std::string>>> last_kept(
+      std::string_view stream, const std::vector<std::string>& subjects, double timeout_s) = 0;
   virtual Result<StreamState> stream_state(std::string_view stream, double timeout_s) = 0;
   // Throws away what the stream keeps of a subject (wildcards allowed).
   virtual Result<void> purge(std::string_view stream, std::string_view subject,
@@ -184,6 +188,9 @@ inline constexpr std::string_view session_store = "sessions";  // contexts on th
 // 3.4 has not.
 Result<void> ensure_objects(Bus& bus, const std::string& store, double age_s_max,
                             std::int64_t bytes_max, double timeout_s);
+// The store of contexts where it is not there: in memory, so it goes with its server. The control
+// plane's to do. It is never made anew over one that is there: the server would want room for both.
+Result<void> ensure_session_store(Bus& bus, double timeout_s);
 // name: a word. A name is written once.
 Result<void> put_object(Bus& bus, const std::string& store, const std::string& name,
                         std::string_view data, double timeout_s);

@@ -184,6 +184,10 @@ void Control::ensure_buckets() {
     watched_.insert(bucket);
     subscriptions_.push_back(*std::move(watch));
   }
+  if (const auto made = ensure_session_store(bus_, kv_timeout_s); !made) {
+    const std::lock_guard lock(mutex_);
+    counters_.last_error = made.error().message;
+  }
 }
 
 // Looks at the leader's key where the watch said nothing yet, and renews or takes it.
@@ -249,7 +253,15 @@ bool Control::write(const KvWrite& write, std::uint64_t term, const std::string&
     if (const auto learnt = planner_.learn(write.bucket, entry); !learnt) refuse(learnt.error());
   }
   log(write.why + " (term " + std::to_string(term) + ")", by, outcome);
-  return written && written->has_value();
+  const bool done = written && written->has_value();
+  constexpr std::string_view desired = "desired.";
+  if (done && write.key.starts_with(desired)) {
+    // Who does not hear it reads a few seconds later.
+    const auto told = bus_.publish(
+        wanted_subject(region_of_bucket(write.bucket), write.key.substr(desired.size())), "");
+    static_cast<void>(told);
+  }
+  return done;
 }
 
 // A value that nobody can read keeps its key from nobody: it is written over.

@@ -79,7 +79,15 @@ bool operator==(const ModelFile& a, const ModelFile& b) {
   return a.name == b.name && a.content_hash == b.content_hash && a.memory_bytes == b.memory_bytes;
 }
 
-std::string region_bucket(std::string_view region) { return "noroshi-" + std::string(region); }
+constexpr std::string_view bucket_prefix = "noroshi-";
+
+std::string region_bucket(std::string_view region) {
+  return std::string(bucket_prefix) + std::string(region);
+}
+
+std::string region_of_bucket(std::string_view bucket) {
+  return std::string(bucket.substr(std::min(bucket.size(), bucket_prefix.size())));
+}
 
 std::string key_word(std::string_view model) {
   std::string out;

@@ -22,6 +22,7 @@ namespace noroshi::fleet {
 
 inline constexpr const char* fleet_bucket = "noroshi-fleet";
 std::string region_bucket(std::string_view region);
+std::string region_of_bucket(std::string_view bucket);
 // A model's name as word of a key: other letters than a key may have become =XX.
 std::string key_word(std::string_view model);
 

@@ -69,10 +69,8 @@ Result<void> make_keys(const FleetServe& o, NatsServerConfig& config, NatsOption
   config.leaves = nats_leaves(*users);
   options.ca_path = tls->ca;
   options.nkey_seed_path = *control;
-  options.inbox_prefix = inbox_of("control", o.id);
   access.ca = tls->ca;
   access.admin_key = *admin;
-  access.admin = "admin";
   return {};
 }
 
@@ -198,9 +196,9 @@ int serve_fleet(const FleetServe& o) {
     owned.options.urls = o.nats;
     owned.options.nkey_seed_path = o.key;
     owned.options.ca_path = o.ca;
-    if (!o.key.empty()) owned.options.inbox_prefix = inbox_of("control", o.id);
   }
   owned.options.name = "control-" + o.id;
+  owned.options.role = "control";
   auto bus = connect_nats(owned.options, connect_wait_s);
   if (!bus) return failure(bus.error(), 1);
 
@@ -238,7 +236,7 @@ int serve_fleet(const FleetServe& o) {
 }
 
 Result<std::unique_ptr<Bus>> connect_admin(const FleetAsk& ask) {
-  FleetAccess access{.url = ask.nats, .ca = ask.ca, .admin_key = ask.key, .admin = ask.admin};
+  FleetAccess access{.url = ask.nats, .ca = ask.ca, .admin_key = ask.key};
   if (ask.nats.empty()) {
     const Result<FleetAccess> read = read_access(ask.folder);
     if (!read) return read.error();
@@ -247,7 +245,7 @@ Result<std::unique_ptr<Bus>> connect_admin(const FleetAsk& ask) {
   NatsOptions options{.urls = {access.url}, .name = "admin-" + std::to_string(getpid())};
   options.ca_path = access.ca;
   options.nkey_seed_path = access.admin_key;
-  if (!access.admin_key.empty()) options.inbox_prefix = inbox_of("admin", access.admin);
+  options.role = "admin";
   auto bus = connect_nats(std::move(options), ask.timeout_s);
   if (bus && !(*bus)->connected()) {
     return Error{"no NATS server answers at " + access.url +

@@ -38,7 +38,6 @@ struct FleetAsk {
   std::string nats = {};  // instead of the folder's
   std::string key = {};
   std::string ca = {};
-  std::string admin = "admin";  // the key's name
   bool json = false;
   double timeout_s = 5;
 };

@@ -149,6 +149,7 @@ class FleetSim : public testing::Test {
       for (auto& [name, site] : sites) {
         site->clock.advance_ns(25 * ms);
         site->agent->step();
+        site->agent->step_desired();
         site->agent->step_slow();
       }
       for (auto& c : controls) {

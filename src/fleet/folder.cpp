@@ -85,18 +85,15 @@ Result<FleetAccess> read_access(const std::string& folder) {
   fields.text("url", access.url, 4096);
   fields.text("ca", access.ca, 4096);
   fields.text("admin_key", access.admin_key, 4096);
-  fields.text("admin", access.admin);
   if (error) return *std::move(error);
   return access;
 }
 
 Result<void> write_access(const std::string& folder, const FleetAccess& access) {
-  return write_file(folder + "/fleet.json",
-                    json::serialize(json::object{{"v", 1},
-                                                 {"url", access.url},
-                                                 {"ca", access.ca},
-                                                 {"admin_key", access.admin_key},
-                                                 {"admin", access.admin}}));
+  return write_file(
+      folder + "/fleet.json",
+      json::serialize(json::object{
+          {"v", 1}, {"url", access.url}, {"ca", access.ca}, {"admin_key", access.admin_key}}));
 }
 
 Result<std::vector<FleetUser>> parse_users(std::string_view bytes) {

@@ -22,7 +22,6 @@ struct FleetAccess {
   std::string url = {};
   std::string ca = {};         // empty: no TLS
   std::string admin_key = {};  // empty: no keys
-  std::string admin = {};      // its name
 };
 Result<FleetAccess> read_access(const std::string& folder);
 Result<void> write_access(const std::string& folder, const FleetAccess& access);

@@ -174,44 +174,34 @@ Result<void> new_server(const Authority& authority, const CertificateFiles& file
   return write_certificate(certificate, files.certificate);
 }
 
-// What JetStream's client calls are, for one bucket or stream.
+// What JetStream's client calls are, for one bucket or stream: one message at a time. The server
+// answers with it wrapped, so that to whatever subject the answer is sent (nobody checks that), it
+// is nobody's command there.
 std::vector<std::string> read_stream(const std::string& stream) {
-  return {"$JS.API.STREAM.INFO." + stream,
-          "$JS.API.STREAM.MSG.GET." + stream,
-          "$JS.API.DIRECT.GET." + stream + ".>",
-          "$JS.API.DIRECT.GET." + stream,
-          "$JS.API.CONSUMER.CREATE." + stream,
-          "$JS.API.CONSUMER.CREATE." + stream + ".>",
-          "$JS.API.CONSUMER.DELETE." + stream + ".>",
-          "$JS.FC." + stream + ".>"};
+  return {"$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.MSG.GET." + stream};
 }
 
-// Made, written, taken out of by asking, tidied up.
-std::vector<std::string> use_stream(const std::string& stream) {
-  return {"$JS.API.STREAM.CREATE." + stream,
-          "$JS.API.STREAM.UPDATE." + stream,
-          "$JS.API.STREAM.INFO." + stream,
-          "$JS.API.STREAM.PURGE." + stream,
-          "$JS.API.CONSUMER.CREATE." + stream,
-          "$JS.API.CONSUMER.CREATE." + stream + ".>",
-          "$JS.API.CONSUMER.INFO." + stream + ".>",
-          "$JS.API.CONSUMER.DELETE." + stream + ".>",
-          "$JS.API.CONSUMER.MSG.NEXT." + stream + ".>",
-          "$JS.ACK." + stream + ".>"};
+// A consumer hands out what is in the stream as it is, on any subject that its maker names, with
+// the server's rights. So nobody has this of a stream that he can write into.
+std::vector<std::string> watch_stream(const std::string& stream) {
+  std::vector<std::string> subjects = read_stream(stream);
+  subjects.insert(subjects.end(),
+                  {"$JS.API.CONSUMER.CREATE." + stream, "$JS.API.CONSUMER.CREATE." + stream + ".>",
+                   "$JS.API.CONSUMER.DELETE." + stream + ".>", "$JS.FC." + stream + ".>"});
+  return subjects;
 }
 
 }  // namespace
 
-std::string inbox_of(const std::string& role, const std::string& name) {
-  return "_INBOX_" + role + "_" + name;
+std::string inbox_of(const std::string& role, const std::string& public_key) {
+  return "_INBOX." + role + "." + public_key;
 }
 
 NatsUser control_user(const std::string& name, const std::string& public_key) {
   return {.name = "control " + name,
           .public_key = public_key,
-          .publish = {"noroshi.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>"},
-          .subscribe = {"noroshi.>", inbox_of("control", name) + ".>"},
-          .may_answer = true};
+          .publish = {"noroshi.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "_INBOX.>"},
+          .subscribe = {"noroshi.>", inbox_of("control", public_key) + ".>"}};
 }
 
 NatsUser site_user(const std::string& region, const std::string& site,
@@ -225,26 +215,30 @@ NatsUser site_user(const std::string& region, const std::string& site,
   // under that name in the store.
   publish.insert(publish.end(),
                  {"noroshi.context.>", "noroshi.object." + std::string(session_store) + ".>"});
-  const std::vector<std::string> objects = use_stream("OBJECTS_" + std::string(session_store));
-  publish.insert(publish.end(), objects.begin(), objects.end());
-  return {.name = "site " + region + "." + site,
-          .public_key = public_key,
-          .publish = std::move(publish),
-          .subscribe = {"noroshi." + region + "." + site + ".>", "noroshi.file.*",
-                        "noroshi.context." + region + "." + site, inbox_of("site", site) + ".>"},
-          .may_answer = true};
+  const std::string objects = "OBJECTS_" + std::string(session_store);
+  const std::vector<std::string> read_objects = read_stream(objects);
+  publish.insert(publish.end(), read_objects.begin(), read_objects.end());
+  publish.push_back("$JS.API.STREAM.PURGE." + objects);
+  // Answers, to sites alone. Not the server's allow_responses: whoever hears his own asks gives
+  // himself the right to any subject by naming it as the one to answer on.
+  publish.push_back("_INBOX.site.>");
+  return {
+      .name = "site " + region + "." + site,
+      .public_key = public_key,
+      .publish = std::move(publish),
+      .subscribe = {"noroshi." + region + "." + site + ".>", "noroshi.file.*",
+                    "noroshi.context." + region + "." + site, inbox_of("site", public_key) + ".>"}};
 }
 
 NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key) {
-  std::vector<std::string> publish = read_stream("KV_" + std::string(fleet_bucket));
+  std::vector<std::string> publish = watch_stream("KV_" + std::string(fleet_bucket));
   publish.insert(publish.end(), {"noroshi.pulse." + name, "noroshi.usage.>"});
   return {.name = "gateway " + name,
           .public_key = public_key,
           .publish = std::move(publish),
           .subscribe = {"noroshi." + region + ".*.beat", "noroshi.digest.*",
-                        "noroshi.pulse." + name, inbox_of("gateway", name) + ".>"},
-          .may_answer = false};
+                        "noroshi.pulse." + name, inbox_of("gateway", public_key) + ".>"}};
 }
 
 NatsUser meter_user(const std::string& name, const std::string& public_key) {
@@ -255,8 +249,7 @@ NatsUser meter_user(const std::string& name, const std::string& public_key) {
                       "$JS.API.CONSUMER.CREATE.USAGE.>", "$JS.API.CONSUMER.DURABLE.CREATE.USAGE.>",
                       "$JS.API.CONSUMER.INFO.USAGE.>", "$JS.API.CONSUMER.MSG.NEXT.USAGE.>",
                       "$JS.ACK.USAGE.>"},
-          .subscribe = {"_INBOX.>"},
-          .may_answer = false};
+          .subscribe = {inbox_of("meter", public_key) + ".>"}};
 }
 
 Result<LeafLogin> leaf_login(const std::string& nkey_seed_path) {
@@ -290,8 +283,7 @@ NatsUser admin_user(const std::string& name, const std::string& public_key) {
   return {.name = "admin " + name,
           .public_key = public_key,
           .publish = {"noroshi.control.command", "noroshi.control.status"},
-          .subscribe = {inbox_of("admin", name) + ".>"},
-          .may_answer = false};
+          .subscribe = {inbox_of("admin", public_key) + ".>"}};
 }
 
 Result<CertificateFiles> make_certificates(const std::string& folder,

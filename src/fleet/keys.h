@@ -25,7 +25,6 @@ NatsUser site_user(const std::string& region, const std::string& site,
                    const std::string& public_key);
 NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key);
-// Its inboxes are the client's own (_INBOX), which none of the others reads.
 NatsUser meter_user(const std::string& name, const std::string& public_key);
 NatsUser admin_user(const std::string& name, const std::string& public_key);
 
@@ -39,8 +38,9 @@ Result<LeafLogin> leaf_login(const std::string& nkey_seed_path);
 // What the core keeps of the password, which does not give it away (bcrypt).
 Result<std::string> leaf_verifier(const LeafLogin& login);
 
-// What NatsOptions::inbox_prefix of each must be.
-std::string inbox_of(const std::string& role, const std::string& name);
+// Where answers to the owner of a key come; what follows it is drawn for each ask. Nobody else may
+// listen there, and only those may answer who have the right to publish to that role.
+std::string inbox_of(const std::string& role, const std::string& public_key);
 
 // A certificate authority of the fleet's own and a server's certificate signed by it, as PEM files
 // in the folder (EC P-256, 10 and 2 years): ca.pem, ca.key, server.pem, server.key. Keys have mode

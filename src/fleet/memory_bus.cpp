@@ -170,6 +170,8 @@ class MemoryBus final : public Bus {
                                  std::string_view id, double) override;
   Result<void> publish_kept_all(const std::vector<Kept>& messages, double) override;
   Result<std::unique_ptr<Consumer>> consume(const ConsumerConfig& config, double) override;
+  Result<std::vector<std::optional<std::string>>> last_kept(
+      std::string_view stream, const std::vector<std::string>& subjects, double) override;
   Result<StreamState> stream_state(std::string_view stream, double) override;
   Result<void> purge(std::string_view stream, std::string_view subject, double) override;
   Result<void> ensure_bucket(const BucketConfig& config, double) override;
@@ -288,6 +290,21 @@ Result<std::unique_ptr<Consumer>> MemoryBus::consume(const ConsumerConfig& confi
   ConsumerConfig named = config;
   if (named.durable.empty()) named.durable = "#" + std::to_string(++state_.ephemerals);
   return std::unique_ptr<Consumer>(std::make_unique<MemoryConsumer>(state_, std::move(named)));
+}
+
+Result<std::vector<std::optional<std::string>>> MemoryBus::last_kept(
+    std::string_view stream, const std::vector<std::string>& subjects, double) {
+  const std::lock_guard lock(state_.mutex);
+  if (const auto there = need(); !there) return there.error();
+  const auto found = state_.streams.find(std::string(stream));
+  if (found == state_.streams.end()) return Error{"no stream " + std::string(stream)};
+  std::vector<std::optional<std::string>> out(subjects.size());
+  for (std::size_t i = 0; i < subjects.size(); ++i) {
+    for (const auto& [sequence, kept] : found->second.messages) {
+      if (kept.subject == subjects[i]) out[i] = kept.data;
+    }
+  }
+  return out;
 }
 
 Result<StreamState> MemoryBus::stream_state(std::string_view stream, double) {

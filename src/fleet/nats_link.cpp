@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/prng.h"
+#include "fleet/keys.h"
 #include "fleet/nats_state.h"
 #include "fleet/nats_tls.h"
 #include "fleet/nats_url.h"
@@ -86,9 +87,19 @@ NatsLink::~NatsLink() {
   natsConnection_Destroy(connection);
 }
 
+namespace {
+
+// A key that cannot be read is refused where it is used.
+std::string inbox_prefix(const NatsOptions& options) {
+  if (options.nkey_seed_path.empty() || options.role.empty()) return "_INBOX";
+  const Result<Nkey> key = read_nkey(options.nkey_seed_path);
+  return key ? inbox_of(options.role, key->public_key) : "_INBOX";
+}
+
+}  // namespace
+
 NatsBus::NatsBus(NatsOptions options)
-    : options_(std::move(options)),
-      inbox_prefix_(options_.inbox_prefix.empty() ? "_INBOX" : options_.inbox_prefix) {}
+    : options_(std::move(options)), inbox_prefix_(inbox_prefix(options_)) {}
 
 NatsBus::~NatsBus() {
   {

@@ -21,7 +21,6 @@ struct NatsUser {
   std::string public_key = {};  // "U..."
   std::vector<std::string> publish = {};
   std::vector<std::string> subscribe = {};
-  bool may_answer = false;  // publish on the reply subject of what it received
 };
 
 // A server that may connect as a leaf node. nats-server 2.9 lets no nkey in there, and anybody

@@ -63,8 +63,7 @@ std::string users_block(const std::vector<NatsUser>& users) {
     for (char& letter : name) letter = letter >= ' ' && letter <= '~' ? letter : '?';
     out += "    # " + name + "\n    {nkey: " + user.public_key +
            ", permissions: {publish: {allow: " + list(user.publish) +
-           "}, subscribe: {allow: " + list(user.subscribe) + "}" +
-           (user.may_answer ? ", allow_responses: true" : "") + "}}\n";
+           "}, subscribe: {allow: " + list(user.subscribe) + "}}}\n";
   }
   return out + "  ]\n}\n";
 }

@@ -75,6 +75,8 @@ class NatsBus final : public Bus {
   Result<Published> publish_kept(std::string_view subject, std::string_view data,
                                  std::string_view id, double timeout_s) override;
   Result<void> publish_kept_all(const std::vector<Kept>& messages, double timeout_s) override;
+  Result<std::vector<std::optional<std::string>>> last_kept(
+      std::string_view stream, const std::vector<std::string>& subjects, double timeout_s) override;
   Result<std::unique_ptr<Consumer>> consume(const ConsumerConfig& config,
                                             double timeout_s) override;
   Result<StreamState> stream_state(std::string_view stream, double timeout_s) override;
@@ -109,6 +111,8 @@ class NatsBus final : public Bus {
   void drop(Renewable& one);
 
  private:
+  Result<void> ask_all(const std::string& what, const std::vector<Kept>& messages, double timeout_s,
+                       const std::function<void(std::size_t, std::string_view)>& answered);
   Link link() const {
     const std::lock_guard lock(mutex_);
     return link_;

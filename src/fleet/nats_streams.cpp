@@ -1,8 +1,12 @@
 // Streams of the bus over NATS: JetStream.
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
 #include <chrono>
+#include <cstring>
 #include <map>
 
 #include "fleet/nats_state.h"
@@ -190,21 +194,22 @@ Result<Published> NatsBus::publish_kept(std::string_view subject, std::string_vi
   return published;
 }
 
-Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double timeout_s) {
+// Publishes each message and hands on the answer to each, in whatever order they come.
+Result<void> NatsBus::ask_all(const std::string& what, const std::vector<Kept>& messages,
+                              double timeout_s,
+                              const std::function<void(std::size_t, std::string_view)>& answered) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
-  if (messages.empty()) return {};
-  const Result<Link> link = need_link("keep messages");
+  const Result<Link> link = need_link(what);
   if (!link) return link.error();
-  const std::string name =
-      is_word(options_.name) ? options_.name : "unnamed";  // it may have spaces
-  const std::string inbox = inbox_prefix_ + "." + name + "-" +
-                            std::to_string(inboxes_.fetch_add(1)) + "-" +
-                            std::to_string(end.time_since_epoch().count());
+  natsInbox* drawn = nullptr;  // "_INBOX." and what nobody can guess
+  natsStatus status = natsInbox_Create(&drawn);
+  if (status != NATS_OK) return nats_error(what, status);
+  const std::string inbox = inbox_prefix_ + std::string(drawn).substr(std::strlen("_INBOX"));
+  natsInbox_Destroy(drawn);
   natsSubscription* answers = nullptr;
-  natsStatus status =
-      natsConnection_SubscribeSync(&answers, (*link)->connection, (inbox + ".*").c_str());
-  if (status != NATS_OK) return nats_error("keep messages", status);
-  std::string refusal;
+  status = natsConnection_SubscribeSync(&answers, (*link)->connection, (inbox + ".*").c_str());
+  if (status != NATS_OK) return nats_error(what, status);
+  natsSubscription_SetPendingLimits(answers, -1, -1);
   for (std::size_t i = 0; i < messages.size() && status == NATS_OK; ++i) {
     const Kept& kept = messages[i];
     natsMsg* native = nullptr;
@@ -217,21 +222,100 @@ Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double
     }
     if (status == NATS_OK) status = natsConnection_PublishMsg((*link)->connection, native);
   }
-  for (std::size_t answered = 0; answered < messages.size() && status == NATS_OK; ++answered) {
+  for (std::size_t count = 0; count < messages.size() && status == NATS_OK; ++count) {
     const std::chrono::duration<double> left = end - std::chrono::steady_clock::now();
     natsMsg* native = nullptr;
     status = natsSubscription_NextMsg(&native, answers, milliseconds(std::max(0.0, left.count())));
     const MessagePtr message(native);
     if (status != NATS_OK) break;
     if (natsMsg_IsNoResponders(native)) status = NATS_NO_RESPONDERS;
-    if (status == NATS_OK && refusal.empty()) refusal = refusal_in(data_of(native));
+    if (status != NATS_OK) break;
+    std::size_t number = 0;
+    const std::string subject = natsMsg_GetSubject(native);
+    const char* const last = subject.data() + subject.size();
+    std::from_chars(subject.data() + inbox.size() + 1, last, number);
+    if (number < messages.size()) answered(number, data_of(native));
   }
   end_subscription(*link, answers);
+  if (status != NATS_OK) return jetstream_error(what, status, jsErrCode{});
+  return {};
+}
+
+Result<void> NatsBus::publish_kept_all(const std::vector<Kept>& messages, double timeout_s) {
+  if (messages.empty()) return {};
   const std::string what =
       "keep " + std::to_string(messages.size()) + " messages, the first on " + messages[0].subject;
-  if (status != NATS_OK) return jetstream_error(what, status, jsErrCode{});
+  std::string refusal;
+  const auto asked = ask_all(what, messages, timeout_s, [&](std::size_t, std::string_view answer) {
+    if (refusal.empty()) refusal = refusal_in(answer);
+  });
+  if (!asked) return asked;
   if (!refusal.empty()) return Error{what + ": " + refusal};
   return {};
+}
+
+namespace {
+
+// One message of a stream as the server wraps it; nothing: it keeps none.
+Result<std::optional<std::string>> unwrapped(std::string_view answer) {
+  constexpr std::int64_t no_message = 10037;
+  boost::system::error_code error;
+  const boost::json::value value = boost::json::parse(answer, error);
+  const boost::json::object* object = error ? nullptr : value.if_object();
+  if (object == nullptr) return Error{"the server's answer is not JSON"};
+  const auto member = [](const boost::json::object* of, const char* name) {
+    const boost::json::value* found = of == nullptr ? nullptr : of->if_contains(name);
+    return found == nullptr ? nullptr : found->if_object();
+  };
+  if (const boost::json::object* fault = member(object, "error")) {
+    const boost::json::value* code = fault->if_contains("err_code");
+    if (code != nullptr && code->is_number() && code->to_number<std::int64_t>() == no_message) {
+      return std::optional<std::string>();
+    }
+    return Error{refusal_in(answer)};
+  }
+  const boost::json::object* message = member(object, "message");
+  if (message == nullptr) return Error{"the server's answer has no message"};
+  const boost::json::value* data = message->if_contains("data");
+  if (data == nullptr) return std::optional<std::string>("");
+  if (!data->is_string() || data->get_string().size() % 4 != 0) {
+    return Error{"the server's answer is not base64"};
+  }
+  const std::string_view text = data->get_string();
+  std::string out(text.size() / 4 * 3, 0);
+  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                   reinterpret_cast<const unsigned char*>(text.data()),
+                                   static_cast<int>(text.size()));
+  if (size != static_cast<int>(out.size())) return Error{"the server's answer is not base64"};
+  out.resize(out.size() - (text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0));
+  return std::optional<std::string>(std::move(out));
+}
+
+}  // namespace
+
+Result<std::vector<std::optional<std::string>>> NatsBus::last_kept(
+    std::string_view stream, const std::vector<std::string>& subjects, double timeout_s) {
+  const std::string api = options_.domain.empty() ? "$JS.API." : "$JS." + options_.domain + ".API.";
+  std::vector<Kept> asks;
+  for (const std::string& subject : subjects) {
+    asks.push_back({.subject = api + "STREAM.MSG.GET." + std::string(stream),
+                    .data = boost::json::serialize(boost::json::object{{"last_by_subj", subject}}),
+                    .id = {}});
+  }
+  std::vector<std::optional<std::string>> out(subjects.size());
+  const std::string what = "read messages of stream " + std::string(stream);
+  std::string fault;
+  const auto asked = ask_all(what, asks, timeout_s, [&](std::size_t i, std::string_view answer) {
+    Result<std::optional<std::string>> got = unwrapped(answer);
+    if (got) {
+      out[i] = *std::move(got);
+    } else {
+      fault = got.error().message;
+    }
+  });
+  if (!asked) return asked.error();
+  if (!fault.empty()) return Error{what + ": " + fault};
+  return out;
 }
 
 Result<std::unique_ptr<Consumer>> NatsBus::consume(const ConsumerConfig& config, double timeout_s) {

@@ -54,6 +54,10 @@ std::string beat_subject(std::string_view region, std::string_view site) {
   return "noroshi." + std::string(region) + "." + std::string(site) + ".beat";
 }
 
+std::string wanted_subject(std::string_view region, std::string_view site) {
+  return "noroshi." + std::string(region) + "." + std::string(site) + ".wanted";
+}
+
 std::string report_text(const SiteReport& report) {
   const gateway::SiteState& site = report.site;
   boost::json::array models;

@@ -29,6 +29,8 @@ struct SiteReport {
 };
 
 std::string beat_subject(std::string_view region, std::string_view site);
+// A word without content: the site's desired state in KV is another one now.
+std::string wanted_subject(std::string_view region, std::string_view site);
 
 std::string report_text(const SiteReport& report);
 

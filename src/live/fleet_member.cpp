@@ -74,7 +74,7 @@ Result<void> FleetMember::start() {
   options.nkey_seed_path = f.key;
   options.ca_path = f.ca;
   options.domain = f.domain;
-  if (!f.key.empty()) options.inbox_prefix = fleet::inbox_of("site", file_.site.name);
+  options.role = "site";
   auto bus = fleet::connect_nats(std::move(options), 1);
   if (!bus) return bus.error();
   bus_ = *std::move(bus);
@@ -93,6 +93,8 @@ Result<void> FleetMember::start() {
     fetcher_ = std::make_unique<fleet::Fetcher>(*bus_, f.models_folder);
   }
   fast_ = std::make_unique<fleet::Runner>("fleet", fast_s, [this] { agent_->step(); });
+  read_desired_ =
+      std::make_unique<fleet::Runner>("fleet-desired", slow_s, [this] { agent_->step_desired(); });
   slow_ = std::make_unique<fleet::Runner>("fleet-slow", slow_s, [this] { step_slow(); });
   return {};
 }

@@ -67,9 +67,9 @@ class FleetMember {
   double share_slow_ = 1;                     // of the fast thread
   bool hashed_ = false;                       // of the slow thread, as the next two
   std::vector<std::string> configured_;
-  std::vector<std::unique_ptr<fleet::Subscription>> shared_;  // files that others may ask for
-  std::unique_ptr<fleet::Fetcher> fetcher_;                   // none: it takes no files
-  std::unique_ptr<fleet::Runner> fast_, slow_;                // last: they use all of it
+  std::vector<std::unique_ptr<fleet::Subscription>> shared_;   // files that others may ask for
+  std::unique_ptr<fleet::Fetcher> fetcher_;                    // none: it takes no files
+  std::unique_ptr<fleet::Runner> fast_, slow_, read_desired_;  // last: they use all of it
 };
 
 }  // namespace noroshi::live

@@ -87,7 +87,7 @@ int run_gateway(const GatewayCommand& command) {
   options.nkey_seed_path = command.key;
   options.ca_path = command.ca;
   options.domain = command.domain;
-  if (!command.key.empty()) options.inbox_prefix = fleet::inbox_of("gateway", command.id);
+  options.role = "gateway";
   auto bus = fleet::connect_nats(std::move(options), 1);
   if (!bus) return failure(bus.error());
 

@@ -37,6 +37,7 @@ int run_meter(const MeterCommand& command) {
                                   .name = "noroshi meter",
                                   .nkey_seed_path = command.nkey_seed_path,
                                   .ca_path = command.ca_path,
+                                  .role = "meter",
                                   .domain = command.domain},
                                  2);
   if (!bus) {

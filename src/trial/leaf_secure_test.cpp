@@ -82,7 +82,7 @@ class SecureLeafTest : public testing::Test {
                                     .name = name,
                                     .nkey_seed_path = key,
                                     .ca_path = ca,
-                                    .inbox_prefix = fleet::inbox_of(role, name),
+                                    .role = role,
                                     .domain = domain},
                                    wait_s);
     EXPECT_TRUE(bus) << bus.error().message;
@@ -116,7 +116,10 @@ class SecureLeafTest : public testing::Test {
       here.start(*bus, clock, "w1", "west",
                  [](fleet::SiteReport& report) { report.site.ready = true; });
       fast.emplace("fast", 0.01, [this] { here.agent->step(); });
-      slow.emplace("slow", 0.05, [this] { here.agent->step_slow(); });
+      slow.emplace("slow", 0.05, [this] {
+        here.agent->step_desired();
+        here.agent->step_slow();
+      });
     }
   };
 };

@@ -186,7 +186,10 @@ struct Region {
       here.agent->step();
       feed->step();
     });
-    slow.emplace("slow", 0.05, [this] { here.agent->step_slow(); });
+    slow.emplace("slow", 0.05, [this] {
+      here.agent->step_desired();
+      here.agent->step_slow();
+    });
   }
   void describe(fleet::SiteReport& report) {
     for (const fleet::ModelFile& model : here.desired.get().models) {

@@ -81,6 +81,7 @@ Result<void> start_site(Site& site, const std::string& name, const std::string& 
   auto bus = fleet::connect_nats({.urls = {nats_url}, .name = name}, start_timeout_s);
   if (!bus) return bus.error();
   site.bus = *std::move(bus);
+  if (auto made = fleet::ensure_session_store(*site.bus, start_timeout_s); !made) return made;
   site.mover = std::make_unique<ContextMover>(
       *site.bus, site.clock,
       MoverConfig{

@@ -16,8 +16,6 @@ using gateway::ContextWanted;
 using gateway::SlotPlace;
 
 const std::string store(fleet::session_store);
-constexpr double kept_s = 60;  // there, at most
-constexpr std::int64_t store_bytes_max = std::int64_t{192} << 20;
 constexpr double put_timeout_s = 20;
 constexpr double engine_timeout_s = 20;
 constexpr double tidy_timeout_s = 1;
@@ -305,37 +303,19 @@ void ContextMover::tidy_up() {
 
 // --- At the site that it came from ---
 
-// Whoever is first makes it. It is never made anew over one that is there: the server would want
-// room for both.
-Result<void> ContextMover::ensure_store() {
-  if (store_there_) return {};
-  if (!bus_.stream_state("OBJECTS_" + store, put_timeout_s)) {
-    if (auto made = fleet::ensure_objects(bus_, store, kept_s, store_bytes_max, put_timeout_s);
-        !made) {
-      return made;
-    }
-  }
-  store_there_ = true;
-  return {};
-}
-
 ContextAnswer ContextMover::send(const ContextAsk& ask) {
   const auto fails = [](std::string why) { return ContextAnswer{.error = std::move(why)}; };
   const auto turn = calls_.last_turn(ask.session);
   if (!turn || !turn->engine) return fails("it had no turn of that session");
   const std::string content = calls_.content_of(turn->engine->tcp_port);
   if (content.empty()) return fails("the hash of the model's file is not known");
-  if (const auto there = ensure_store(); !there) return fails(there.error().message);
   SlotPlace place = place_of(*turn->engine, config_.folder, engine_timeout_s);
   const auto slot = slot_of_turn(place, turn->seed);
   if (!slot) return fails(slot.error().message);
   place.slot = *slot;
   SealedStore sealed(bus_, ask.session, content, config_.bytes_max, put_timeout_s);
   const auto sent = gateway::send_slot(place, sealed, ask.blob);
-  if (!sent) {
-    store_there_ = false;  // a store in memory goes with its server: look again
-    return fails(sent.error().message);
-  }
+  if (!sent) return fails(sent.error().message);
   // A request that came between took the slot, and what was saved is its own.
   if (const auto still = slot_of_turn(place, turn->seed); !still) {
     static_cast<void>(sealed.remove(ask.blob));

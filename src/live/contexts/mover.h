@@ -97,7 +97,6 @@ class ContextMover {
   Result<int> bring(const Fetch& fetch, Peer& peer, double patience_s);
   Result<gateway::SlotPlace> idle_slot(const gateway::SiteAddress& engine, double timeout_s);
   ContextAnswer send(const ContextAsk& ask);
-  Result<void> ensure_store();
   double left_s(const Fetch& fetch, double patience_s);
   void tidy_up();
 
@@ -110,7 +109,6 @@ class ContextMover {
   std::vector<Restored> restored_;     // of the fetching thread: of late
   std::string blob_;                   // of the fetching thread: in the store, not needed any more
   Prng prng_;                          // of the fetching thread
-  bool store_there_ = false;           // of the asked thread
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -43,6 +43,7 @@ struct TestSite {
                        },
                    .content_of = [this](int) { return content; }});
     EXPECT_TRUE(mover->start().ok());
+    EXPECT_TRUE(fleet::ensure_session_store(*bus, fleet::wait_s).ok());
     EXPECT_TRUE(bus->flush(fleet::wait_s).ok());
   }
   ContextFetched fetch(const std::string& from, double tokens_per_s = 10,
