@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "phy/equalize/equalize_cpu.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include "phy/equalize/elements-inl.h"
 
 // Loops over layers have their vectors in registers once they are unrolled, which -O2 does not do.
 #ifndef NOROSHI_UNROLL
@@ -22,9 +23,6 @@ HWY_BEFORE_NAMESPACE();
 namespace noroshi::phy::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::CappedTag<float, cpu::subcarrier_block>;
-using V = hn::Vec<D>;
 constexpr std::size_t block_size = cpu::subcarrier_block;
 inline std::size_t lane_count() { return hn::Lanes(D()); }
 
@@ -36,48 +34,6 @@ HWY_INLINE V reciprocal(V x) {
   V r = hn::ApproximateReciprocal(x);
   r = hn::Mul(r, hn::NegMulAdd(x, r, two));
   return hn::Mul(r, hn::NegMulAdd(x, r, two));
-}
-
-// The layers of each stream, from planes to element after element.
-template <class Out>
-HWY_INLINE void store_real(int layers, const V* x, Out* out) {
-  const D d;
-  switch (layers) {
-    case 1:
-      return hn::StoreU(x[0], d, out);
-    case 2:
-      return hn::StoreInterleaved2(x[0], x[1], d, out);
-    case 3:
-      return hn::StoreInterleaved3(x[0], x[1], x[2], d, out);
-    default:
-      return hn::StoreInterleaved4(x[0], x[1], x[2], x[3], d, out);
-  }
-}
-
-HWY_INLINE void store_complex(int layers, const V* re, const V* im, cf32* to) {
-  const D d;
-  float* out = reinterpret_cast<float*>(to);
-  if (layers == 1) return hn::StoreInterleaved2(re[0], im[0], d, out);
-  if (layers == 2) return hn::StoreInterleaved4(re[0], im[0], re[1], im[1], d, out);
-  // Complex numbers as units of 64 bits.
-  alignas(64) std::uint64_t units[4][block_size];
-  for (int i = 0; i < layers; ++i)
-    hn::StoreInterleaved2(re[i], im[i], d, reinterpret_cast<float*>(units[i]));
-#if HWY_TARGET == HWY_SCALAR
-  for (int i = 0; i < layers; ++i) std::memcpy(to + i, units[i], sizeof(cf32));
-#else
-  const hn::CappedTag<std::uint64_t, block_size / 2> d64;
-  std::uint64_t* out64 = reinterpret_cast<std::uint64_t*>(out);
-  for (std::size_t k = 0; k < lane_count(); k += hn::Lanes(d64)) {
-    const auto a = hn::Load(d64, units[0] + k), b = hn::Load(d64, units[1] + k);
-    const auto c = hn::Load(d64, units[2] + k);
-    if (layers == 3) {
-      hn::StoreInterleaved3(a, b, c, d64, out64 + 3 * k);
-    } else {
-      hn::StoreInterleaved4(a, b, c, hn::Load(d64, units[3] + k), d64, out64 + 4 * k);
-    }
-  }
-#endif
 }
 
 template <int L>
@@ -338,10 +294,14 @@ void weights_of(float noise_power, const cpu::InverseCovariance& covariance,
       factor<L>(diagonal, f, error);
       unbias<L, kind>(error, noise, f);
       write_weights<L>(f, antennas, coloured ? whitened : h, h);
-      int layer = 0;
-      for (int s = 0; s < streams.count; layer += streams.layers[s], ++s)
-        store_real(streams.layers[s], f.inverse_noise + layer,
-                   streams.out[s] + k * static_cast<std::size_t>(streams.layers[s]));
+      if (L <= nr::codeword_layers_max && streams.count == 1) {
+        store_real(L, f.inverse_noise, streams.out[0] + k * L);
+      } else {
+        int layer = 0;
+        for (int s = 0; s < streams.count; layer += streams.layers[s], ++s)
+          store_real(streams.layers[s], f.inverse_noise + layer,
+                     streams.out[s] + k * static_cast<std::size_t>(streams.layers[s]));
+      }
       if (k >= subcarriers) continue;
       const auto counts = hn::FirstN(d, std::min(subcarriers - k, lane_count()));
       for (int i = 0; i < L; ++i)
@@ -352,12 +312,11 @@ void weights_of(float noise_power, const cpu::InverseCovariance& covariance,
         static_cast<double>(hn::GetLane(hn::SumOfLanes(d, total[i])));
 }
 
+// W y of one vector of subcarriers, at `at` of the received rows.
 template <int L>
 HWY_INLINE void combine_vector(const float* w, int antennas, const cf32* const* received,
-                               std::size_t at, const cpu::LayerStreams<cf32>& streams,
-                               std::size_t k) {
+                               std::size_t at, V* re, V* im) {
   const D d;
-  V re[L], im[L];
   NOROSHI_UNROLL
   for (int i = 0; i < L; ++i) re[i] = im[i] = hn::Zero(d);
   for (int a = 0; a < antennas; ++a, w += 2 * L * block_size) {
@@ -371,20 +330,52 @@ HWY_INLINE void combine_vector(const float* w, int antennas, const cf32* const* 
       im[i] = hn::MulAdd(p, v, hn::MulAdd(q, u, im[i]));
     }
   }
+}
+
+// From one vector of W to the next, so many subcarriers from the first.
+template <int L>
+HWY_INLINE const float* weights_at(const float* w, int antennas, std::size_t k) {
+  return w + k / block_size * static_cast<std::size_t>(antennas) * 2 * L * block_size +
+         k % block_size;
+}
+
+template <int L>
+HWY_INLINE void combine_and_store(const float* w, int antennas, const cf32* const* received,
+                                  std::size_t at, const cpu::LayerStreams<cf32>& streams,
+                                  std::size_t k) {
+  V re[L], im[L];
+  combine_vector<L>(w, antennas, received, at, re, im);
   int layer = 0;
   for (int s = 0; s < streams.count; layer += streams.layers[s], ++s)
     store_complex(streams.layers[s], re + layer, im + layer,
                   streams.out[s] + k * static_cast<std::size_t>(streams.layers[s]));
 }
 
+// All layers one stream: the sums never leave the registers. Returns the subcarriers done.
+template <int L>
+HWY_INLINE std::size_t combine_stream(const float* w, int antennas, const cf32* const* received,
+                                      std::size_t subcarriers, cf32* out) {
+  std::size_t k = 0;
+  for (; k + lane_count() <= subcarriers; k += lane_count()) {
+    V re[L], im[L];
+    combine_vector<L>(weights_at<L>(w, antennas, k), antennas, received, k, re, im);
+    store_complex(L, re, im, out + k * L);
+  }
+  return k;
+}
+
 template <int L>
 void combine_of(View<const float, 5> weights, const cf32* const* received, std::size_t subcarriers,
                 const cpu::LayerStreams<cf32>& streams) {
   const int antennas = static_cast<int>(weights.extent(1));
+  const float* const w = weights.data();
   std::size_t k = 0;
+  if constexpr (L <= nr::codeword_layers_max)
+    if (streams.count == 1)
+      k = antennas == 1 ? combine_stream<L>(w, 1, received, subcarriers, streams.out[0])
+                        : combine_stream<L>(w, antennas, received, subcarriers, streams.out[0]);
   for (; k + lane_count() <= subcarriers; k += lane_count())
-    combine_vector<L>(&weights(k / block_size, 0, 0, 0, k % block_size), antennas, received, k,
-                      streams, k);
+    combine_and_store<L>(weights_at<L>(w, antennas, k), antennas, received, k, streams, k);
   if (k == subcarriers) return;
   cf32 tail[nr::receive_antennas_max][block_size] = {};
   const cf32* rows[nr::receive_antennas_max];
@@ -392,8 +383,7 @@ void combine_of(View<const float, 5> weights, const cf32* const* received, std::
     std::memcpy(tail[a], received[a] + k, (subcarriers - k) * sizeof(cf32));
     rows[a] = tail[a];
   }
-  combine_vector<L>(&weights(k / block_size, 0, 0, 0, k % block_size), antennas, rows, 0, streams,
-                    k);
+  combine_and_store<L>(weights_at<L>(w, antennas, k), antennas, rows, 0, streams, k);
 }
 
 template <int L>
