@@ -105,15 +105,29 @@ SchWorkspace::SchWorkspace(SchWorkspace&&) noexcept = default;
 SchWorkspace& SchWorkspace::operator=(SchWorkspace&&) noexcept = default;
 
 struct HarqBuffer::State {
+  // What is known of a code block, on a cache line of its own: workers write neighbours at the same
+  // time.
+  struct alignas(64) Block {
+    std::uint64_t round = 0;   // of the transport block that it belongs to; others know nothing
+    int valid = 0;             // soft bits that hold something
+    bool done = false;         // decoded
+    std::uint32_t parity = 0;  // of its part of bits, by the CRC of the whole
+  };
+
   int tb_bits_max = 0;
   // What is held: the transport block of the last new_data.
   int tb_bits = 0;
   int base_graph = 0;
-  LineVector<SoftBit> soft;           // [code block, d]
-  std::vector<int> valid;             // soft bits of each code block that hold something
-  std::vector<std::uint8_t> done;     // whether each code block has been decoded
-  std::vector<std::uint8_t> bits;     // the decoded transport block with its CRC, packed
-  std::vector<std::uint32_t> parity;  // of each code block's part of bits, by the CRC of the whole
+  std::uint64_t round = 0;   // new_data so far
+  LineVector<SoftBit> soft;  // [code block, d]
+  std::vector<Block> blocks;
+  std::vector<std::uint8_t> bits;  // the decoded transport block with its CRC, packed
+
+  Block& block(std::size_t i) {
+    Block& it = blocks[i];
+    if (it.round != round) it = {.round = round};
+    return it;
+  }
 };
 
 HarqBuffer::HarqBuffer(int tb_bits_max) : state_(std::make_unique<State>()) {
@@ -126,10 +140,8 @@ HarqBuffer::HarqBuffer(int tb_bits_max) : state_(std::make_unique<State>()) {
   const int soft2 = blocks2 * ldpc_codeword_bits(2, ldpc_lifting_size_max);
   state_->tb_bits_max = tb_bits_max;
   state_->soft.resize(static_cast<std::size_t>(std::max(soft1, soft2)));
-  state_->valid.resize(static_cast<std::size_t>(blocks2));
-  state_->done.resize(static_cast<std::size_t>(blocks2));
+  state_->blocks.resize(static_cast<std::size_t>(blocks2));
   state_->bits.resize(static_cast<std::size_t>(bits / 8 + 1));
-  state_->parity.resize(static_cast<std::size_t>(blocks2));
 }
 HarqBuffer::~HarqBuffer() = default;
 HarqBuffer::HarqBuffer(HarqBuffer&&) noexcept = default;
@@ -217,29 +229,28 @@ constexpr int shares_max = 16;  // of workers
 SchDecode sch_decode_begin(const SchConfig& config, bool new_data, const SchDecodeOptions& options,
                            HarqBuffer& buffer, View<std::uint8_t, 1> tb) {
   assert(tb.size() == static_cast<std::size_t>(config.tb_bits) / 8);
-  SchDecode decode{config, options, segmentation_of(config), &buffer.state(), tb, false};
+  SchDecode decode{config, options, segmentation_of(config), &buffer.state(), tb};
   const Segmentation& segmentation = decode.segmentation;
+  const int blocks = segmentation.code_blocks;
   decode.shareable = segmentation.payload_bits() % 8 == 0;
+  decode.longer_by = config.layers * config.bits_per_symbol;
+  decode.shorter_blocks = blocks - config.coded_bits / decode.longer_by % blocks;
+  decode.shorter_bits = block_coded_bits(config, blocks, 0);
   HarqBuffer::State& held = *decode.held;
   assert(config.tb_bits <= held.tb_bits_max && (new_data || held.tb_bits != 0));
   if (new_data) {
     held.tb_bits = config.tb_bits;
     held.base_graph = segmentation.base_graph;
-    std::fill_n(held.valid.begin(), segmentation.code_blocks, 0);
-    std::fill_n(held.done.begin(), segmentation.code_blocks, std::uint8_t{0});
+    ++held.round;
   }
   assert(held.tb_bits == config.tb_bits && held.base_graph == segmentation.base_graph);
   return decode;
 }
 
 std::size_t sch_block_begin(const SchDecode& decode, int block) {
-  const SchConfig& config = decode.config;
-  const int blocks = decode.segmentation.code_blocks;
-  const int unit = config.layers * config.bits_per_symbol;
-  const int units = config.coded_bits / unit;
-  // The blocks that get a symbol a layer less come first.
-  const int longer = std::max(0, block - (blocks - units % blocks));
-  return static_cast<std::size_t>(unit) * static_cast<std::size_t>(units / blocks * block + longer);
+  const int longer = std::max(0, block - decode.shorter_blocks);
+  return static_cast<std::size_t>(block) * static_cast<std::size_t>(decode.shorter_bits) +
+         static_cast<std::size_t>(longer) * static_cast<std::size_t>(decode.longer_by);
 }
 
 namespace {
@@ -263,35 +274,37 @@ int sch_decode_block(const SchDecode& decode, int block, View<const SoftBit, 1> 
   HarqBuffer::State& held = *decode.held;
   SchWorkspace::State& scratch = workspace.state();
   const std::size_t i = static_cast<std::size_t>(block);
-  if (held.done[i] != 0) {
+  HarqBuffer::State::Block& it = held.block(i);
+  if (it.done) {
     if (decode.shareable) put_block(decode, i);
     return 0;
   }
   RateMatch match = match_of(decode.config, segmentation);
-  match.coded_bits = block_coded_bits(decode.config, segmentation.code_blocks, block);
+  match.coded_bits = static_cast<int>(soft_bits.size());
+  assert(soft_bits.size() == sch_block_begin(decode, block + 1) - sch_block_begin(decode, block));
   SoftBit* const kept = held.soft.data() + i * soft_stride(segmentation);
   // The limit of the buffer may have shrunk since the last transmission.
-  const int before = std::min(held.valid[i], match.buffer_bits);
+  const int before = std::min(it.valid, match.buffer_bits);
   // The first transmission comes from the nearest cache and goes to memory only if it must.
   const View<SoftBit, 1> soft(before == 0 ? scratch.soft.data() : kept,
                               static_cast<std::size_t>(segmentation.coded_bits()));
   const int valid = cpu::rate_recover(match, soft_bits, soft, before);
   const Crc crc = segmentation.code_blocks == 1 ? tb_crc(decode.config.tb_bits) : Crc::crc24b;
   int iterations = 0;
-  held.done[i] = decode_buffer(segmentation, decode.config.bits_per_symbol, crc,
-                               soft.subview(0, static_cast<std::size_t>(valid)), decode.options,
-                               scratch, iterations);
+  it.done = decode_buffer(segmentation, decode.config.bits_per_symbol, crc,
+                          soft.subview(0, static_cast<std::size_t>(valid)), decode.options, scratch,
+                          iterations);
   if (before != 0) {
-    held.valid[i] = valid;
-  } else if (held.done[i] == 0) {
+    it.valid = valid;
+  } else if (!it.done) {
     std::memcpy(kept, soft.data(), static_cast<std::size_t>(valid));
-    held.valid[i] = valid;
+    it.valid = valid;
   }
   const auto payload = static_cast<std::size_t>(segmentation.payload_bits());
   copy_bits(held.bits.data(), i * payload, scratch.bits.data(), 0, payload);
   if (!decode.shareable) return iterations;
   if (segmentation.code_blocks > 1)
-    held.parity[i] =
+    it.parity =
         cpu::crc(tb_crc(decode.config.tb_bits), {scratch.bits.data(), payload / 8}, payload);
   put_block(decode, i);
   return iterations;
@@ -305,18 +318,22 @@ SchDecodeResult sch_decode_end(const SchDecode& decode, int iterations) {
   SchDecodeResult result;
   result.iterations = iterations;
   result.code_blocks = segmentation.code_blocks;
-  for (int block = 0; block < result.code_blocks; ++block)
-    result.code_blocks_ok += held.done[static_cast<std::size_t>(block)];
+  std::array<std::uint32_t, sch_code_blocks_max> parities;
+  for (std::size_t i = 0; i < blocks; ++i) {
+    const HarqBuffer::State::Block& it = held.block(i);
+    result.code_blocks_ok += it.done ? 1 : 0;
+    parities[i] = it.parity;
+  }
   result.crc_ok = result.code_blocks_ok == result.code_blocks;
   if (result.crc_ok && result.code_blocks > 1) {
     const std::uint32_t parity =
-        decode.shareable ? cpu::crc_of_parts(crc, {held.parity.data(), blocks},
+        decode.shareable ? cpu::crc_of_parts(crc, {parities.data(), blocks},
                                              static_cast<std::size_t>(segmentation.payload_bits()))
                          : cpu::crc(crc, held.bits, static_cast<std::size_t>(segmentation.bits));
     if (parity != 0) {
       // Some code block fooled its CRC; which one cannot be told.
       result.crc_ok = false;
-      std::fill_n(held.done.begin(), result.code_blocks, std::uint8_t{0});
+      for (std::size_t i = 0; i < blocks; ++i) held.block(i).done = false;
     }
   }
   if (!decode.shareable) std::memcpy(decode.tb.data(), held.bits.data(), decode.tb.size());

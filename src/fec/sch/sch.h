@@ -24,6 +24,8 @@ namespace noroshi::fec {
 // bits that a slot has there.
 inline constexpr int sch_tb_bits_max = 1'573'768;
 inline constexpr int sch_coded_bits_max = 275 * 12 * 14 * 4 * 10;
+// As many code blocks as base graph 2 would cut the largest transport block into.
+inline constexpr int sch_code_blocks_max = (sch_tb_bits_max + 24) / (3840 - 24) + 1;
 
 struct SchConfig {
   int tb_bits = 0;           // without CRC, a multiple of 8
@@ -121,6 +123,9 @@ struct SchDecode {
   View<std::uint8_t, 1> tb;  // written block by block
   // Different code blocks may be decoded at the same time; else neighbours share a byte.
   bool shareable = false;
+  // E_r (TS 38.212 5.4.2.1): of the shorter blocks, which come first, and by how much the others
+  // are longer: a symbol a layer.
+  int shorter_blocks = 0, shorter_bits = 0, longer_by = 0;
 };
 SchDecode sch_decode_begin(const SchConfig& config, bool new_data, const SchDecodeOptions& options,
                            HarqBuffer& buffer, View<std::uint8_t, 1> tb);

@@ -23,31 +23,77 @@ constexpr std::size_t history = 31;       // words that the recurrence looks bac
 constexpr std::size_t chunk_words = 256;  // a multiple of every vector
 constexpr std::size_t chunk_bytes = 4 * chunk_words;
 
-inline std::uint64_t ReverseBits(std::uint64_t x) {
-  x = ((x >> 1) & 0x5555555555555555u) | ((x & 0x5555555555555555u) << 1);
-  x = ((x >> 2) & 0x3333333333333333u) | ((x & 0x3333333333333333u) << 2);
-  x = ((x >> 4) & 0x0f0f0f0f0f0f0f0fu) | ((x & 0x0f0f0f0f0f0f0f0fu) << 4);
-  return __builtin_bswap64(x);
+inline std::uint32_t ReverseBitsOfBytes(std::uint32_t x) {
+  x = ((x >> 1) & 0x55555555u) | ((x & 0x55555555u) << 1);
+  x = ((x >> 2) & 0x33333333u) | ((x & 0x33333333u) << 2);
+  return ((x >> 4) & 0x0f0f0f0fu) | ((x & 0x0f0f0f0fu) << 4);
 }
 
 // The order of bits within the bytes of a word.
 enum class Order { most_significant_first, least_significant_first };
 
-// The first words of a register, bit 63 - i of s being x(n + i).
-template <class Feedback>
-inline void SeedWords(Order order, std::uint64_t s, Feedback feedback, std::size_t count,
-                      std::uint32_t* words) {
-  constexpr std::uint64_t top5 = ~std::uint64_t{0} << 59;
-  constexpr std::uint64_t top28 = ~std::uint64_t{0} << 36;
-  constexpr std::uint64_t top31 = ~std::uint64_t{0} << 33;
+// A step map that vectors hold, applied to a register.
+inline std::uint32_t Apply(const prbs_detail::PaddedMap& map, std::uint32_t x) {
+  const hn::CappedTag<std::uint32_t, 16> d;
+  alignas(64) static constexpr auto bits = [] {
+    std::array<std::uint32_t, 32> of{};
+    for (int i = 0; i < 32; ++i) of[i] = 1u << i;
+    return of;
+  }();
+  auto sum = hn::Zero(d);
+  for (std::size_t i = 0; i < 32; i += hn::Lanes(d)) {
+    const auto bit = hn::Load(d, bits.data() + i);
+    const auto has = hn::Eq(hn::And(hn::Set(d, x), bit), bit);
+    sum = hn::Xor(sum, hn::IfThenElseZero(has, hn::LoadU(d, map.data() + i)));
+  }
+  alignas(64) std::uint32_t parts[16] = {};
+  hn::Store(sum, d, parts);
+  std::uint64_t pairs[8];
+  std::memcpy(pairs, parts, sizeof pairs);
+  const std::uint64_t both = ((pairs[0] ^ pairs[1]) ^ (pairs[2] ^ pairs[3])) ^
+                             ((pairs[4] ^ pairs[5]) ^ (pairs[6] ^ pairs[7]));
+  return static_cast<std::uint32_t>(both ^ both >> 32);
+}
+
+// Both registers, `steps` later.
+inline void Jump(std::size_t steps, std::uint32_t& s1, std::uint32_t& s2) {
+  namespace detail = prbs_detail;
+  constexpr std::size_t far = std::size_t{1} << 4 * detail::digits;
+  if (steps >= far) {
+    s1 = detail::jump(detail::x1_steps, s1, steps / far * far);
+    s2 = detail::jump(detail::x2_steps, s2, steps / far * far);
+  }
+  for (std::size_t k = 0; k < detail::digits; ++k) {
+    const std::size_t digit = steps >> 4 * k & 15;
+    if (digit == 0) continue;
+    s1 = Apply(detail::x1_digits[k][digit], s1);
+    s2 = Apply(detail::x2_digits[k][digit], s2);
+  }
+}
+
+// The first words of both registers, bit i of s being x(n + i). Squared once, the recurrences look
+// back twice as far, and from 62 elements on so many words can be made without a step for each of
+// their parts:
+//
+//   x1(n + 62) = x1(n + 6) + x1(n),   x2(n + 62) = x2(n + 6) + x2(n + 4) + x2(n + 2) + x2(n)
+inline void SeedWords(Order order, std::uint64_t s1, std::uint64_t s2, std::size_t count,
+                      std::uint32_t* x1, std::uint32_t* x2) {
+  constexpr std::uint64_t low28 = (std::uint64_t{1} << 28) - 1;
+  // 31 elements, 28 more, and the 5 that then fill the word.
+  s1 |= ((s1 ^ s1 >> 3) & low28) << 31;
+  s1 |= (s1 >> 28 ^ s1 >> 31) << 59;
+  s2 |= ((s2 ^ s2 >> 1 ^ s2 >> 2 ^ s2 >> 3) & low28) << 31;
+  s2 |= (s2 >> 28 ^ s2 >> 29 ^ s2 >> 30 ^ s2 >> 31) << 59;
   for (std::size_t i = 0; i < count; ++i) {
-    s |= (feedback(s) & top28) >> 31;
-    s |= (feedback(s << 28) & top5) >> 59;
-    const std::uint32_t word = static_cast<std::uint32_t>(s >> 32);
-    words[i] = order == Order::most_significant_first
-                   ? __builtin_bswap32(word)
-                   : static_cast<std::uint32_t>(ReverseBits(word) >> 32);
-    s = (s << 32) & top31;
+    x1[i] = static_cast<std::uint32_t>(s1);
+    x2[i] = static_cast<std::uint32_t>(s2);
+    s1 = s1 >> 32 | (s1 >> 2 ^ s1 >> 8) << 32;
+    s2 = s2 >> 32 | (s2 >> 2 ^ s2 >> 4 ^ s2 >> 6 ^ s2 >> 8) << 32;
+  }
+  if (order == Order::least_significant_first) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    x1[i] = ReverseBitsOfBytes(x1[i]);
+    x2[i] = ReverseBitsOfBytes(x2[i]);
   }
 }
 
@@ -59,19 +105,9 @@ struct Stream {
 
   Stream(std::uint32_t c_init, std::size_t first, std::size_t bytes,
          Order order = Order::most_significant_first) {
-    namespace detail = prbs_detail;
-    std::uint32_t s1 = detail::x1_at_nc;
-    std::uint32_t s2 = detail::apply(detail::x2_to_nc, c_init);
-    if (first != 0) {
-      s1 = detail::jump(detail::x1_steps, s1, first);
-      s2 = detail::jump(detail::x2_steps, s2, first);
-    }
-    const std::size_t count = std::min(history, (bytes + 3) / 4);
-    SeedWords(
-        order, ReverseBits(s1), [](std::uint64_t s) { return s ^ (s << 3); }, count, x1);
-    SeedWords(
-        order, ReverseBits(s2), [](std::uint64_t s) { return s ^ (s << 1) ^ (s << 2) ^ (s << 3); },
-        count, x2);
+    std::uint32_t s1 = 1, s2 = c_init;
+    Jump(first + prbs_detail::nc, s1, s2);
+    SeedWords(order, s1, s2, std::min(history, (bytes + 3) / 4), x1, x2);
   }
 
   // Makes the next bytes (at most chunk_bytes; less only for the last chunk) of the sequence in c.

@@ -46,13 +46,29 @@ constexpr std::uint32_t jump(const StepMaps& maps, std::uint32_t x, std::size_t 
   return x;
 }
 
-inline constexpr std::uint32_t x1_at_nc = jump(x1_steps, 1, 1600);
+inline constexpr std::size_t nc = 1600;
 
-constexpr StepMap make_x2_to_nc() {
-  StepMap map{};
-  for (int j = 0; j < 31; ++j) map[j] = jump(x2_steps, 1u << j, 1600);
-  return map;
+// Four binary digits of the number of steps at a time: the maps of v 16^k steps for v = 1, ..., 15
+// and the digits that sequences of a slot have. Columns are padded for vectors.
+inline constexpr int digits = 6;
+using PaddedMap = std::array<std::uint32_t, 32>;
+using DigitMaps = std::array<std::array<PaddedMap, 16>, digits>;
+
+constexpr DigitMaps make_digit_maps(const StepMaps& steps) {
+  DigitMaps maps{};
+  for (int k = 0; k < digits; ++k)
+    for (int v = 1; v < 16; ++v) {
+      const int rest = v & (v - 1);  // without the lowest 1
+      const StepMap& lowest = steps[4 * k + ((v & 1) != 0   ? 0
+                                             : (v & 2) != 0 ? 1
+                                             : (v & 4) != 0 ? 2
+                                                            : 3)];
+      for (int j = 0; j < 31; ++j)
+        maps[k][v][j] = rest == 0 ? lowest[j] : apply(lowest, maps[k][rest][j]);
+    }
+  return maps;
 }
-inline constexpr StepMap x2_to_nc = make_x2_to_nc();
+inline constexpr DigitMaps x1_digits = make_digit_maps(x1_steps);
+inline constexpr DigitMaps x2_digits = make_digit_maps(x2_steps);
 
 }  // namespace noroshi::nr::prbs_detail

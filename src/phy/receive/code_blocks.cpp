@@ -21,7 +21,7 @@ void decode_block(const ReceiveGroup& group, std::size_t s, int block,
   const Stream& stream = group.streams[s];
   group.state.scratch[worker].iterations[s] +=
       fec::sch_decode_block(stream.decode, block, soft_bits, group.state.sch[worker]);
-  stream.block_soft[block] = nullptr;
+  stream.blocks[block] = {stream.slot, nullptr};
 }
 
 // The symbols' soft bits have this much room before them, for a block that began in those before.
@@ -141,7 +141,7 @@ void decode_parts(const ReceiveGroup& group, View<const int, 1> symbols,
         const std::size_t next = fec::sch_block_begin(stream.decode, block + 1);
         const View<const SoftBit, 1> soft_bits(&from.soft_bits[begin - from.bit], next - begin);
         if (wait()) {
-          stream.block_soft[block] = soft_bits.data();
+          stream.blocks[block] = {stream.slot, soft_bits.data()};
         } else {
           decode_block(group, s, block, soft_bits, worker);
         }
@@ -173,7 +173,7 @@ void decode_symbols(const ReceiveGroup& group, std::size_t s, int first_symbol, 
     const SoftBit* const from = pass ? at(begin) : stream.soft_bits.data() + begin;
     // An idle worker found no piece to take, so this one's memory will not be needed again.
     if (ends && walk.idle != nullptr && walk.idle->load(std::memory_order_relaxed) > 0) {
-      stream.block_soft[block] = from;
+      stream.blocks[block] = {stream.slot, from};
     } else {
       decode_block(group, s, block, {from, next - begin}, worker);
     }
@@ -187,19 +187,32 @@ void decode_symbols(const ReceiveGroup& group, std::size_t s, int first_symbol, 
   }
 }
 
+// Each worker begins with blocks of its own, the same in every slot: what it reads and writes of
+// the HARQ buffer and the transport block is then mostly in its own caches.
 CodewordResult decode_rest(const ReceiveGroup& group, std::size_t s) {
   const Stream& stream = group.streams[s];
   assert(stream.has_blocks);
   const int blocks = stream.decode.segmentation.code_blocks;
-  std::atomic<int> next = 0;
   const int shares = stream.decode.shareable ? group.shares() : 1;
+  struct alignas(64) Own {
+    std::atomic<int> taken = 0;
+  };
+  std::array<Own, receive_shares_max> own;
   group.options.workers.for_each(shares, [&](int share) {
-    for (int block; (block = next.fetch_add(1, std::memory_order_relaxed)) < blocks;) {
-      const SoftBit* const soft_bits = stream.block_soft[block];
-      if (soft_bits == nullptr) continue;
-      const std::size_t size = fec::sch_block_begin(stream.decode, block + 1) -
-                               fec::sch_block_begin(stream.decode, block);
-      decode_block(group, s, block, {soft_bits, size}, static_cast<std::size_t>(share));
+    for (int turn = 0; turn < shares; ++turn) {
+      const int from = (share + turn) % shares;
+      const int first = blocks * from / shares, count = blocks * (from + 1) / shares - first;
+      std::atomic<int>& taken = own[static_cast<std::size_t>(from)].taken;
+      for (int i; (i = taken.fetch_add(1, std::memory_order_relaxed)) < count;) {
+        const int block = first + i;
+        const BlockPlace& place = stream.blocks[block];
+        const std::size_t begin = fec::sch_block_begin(stream.decode, block);
+        const std::size_t size = fec::sch_block_begin(stream.decode, block + 1) - begin;
+        const SoftBit* const soft_bits =
+            place.slot == stream.slot ? place.soft_bits : stream.soft_bits.data() + begin;
+        if (soft_bits != nullptr)
+          decode_block(group, s, block, {soft_bits, size}, static_cast<std::size_t>(share));
+      }
     }
   });
   int iterations = 0;

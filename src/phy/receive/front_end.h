@@ -28,8 +28,8 @@ inline constexpr int receive_shares_max = 16;  // of workers
 inline constexpr std::size_t chunk_blocks = 8;
 inline constexpr int symbols_together = 2;  // whose soft bits are made at a time
 
-// Memory of one worker.
-struct ReceiveScratch {
+// Memory of one worker, in cache lines of its own: others write theirs at the same time.
+struct alignas(64) ReceiveScratch {
   explicit ReceiveScratch(int rb_count) : dft(rb_count) {}
 
   LineVector<cf32> rows;         // [antenna, subcarrier]: an allocation with gaps, closed
@@ -50,6 +50,13 @@ struct ReceiveScratch {
   std::array<int, nr::layers_max> iterations{};  // of LDPC, by stream
 };
 
+// Where the soft bits of a code block lie that has not been decoded with its symbols, on a cache
+// line of its own: workers write neighbours at the same time.
+struct alignas(64) BlockPlace {
+  std::uint64_t slot = 0;  // of ReceiveWorkspace::State::slots; an older one: in Stream::soft_bits
+  const SoftBit* soft_bits = nullptr;  // null: decoded
+};
+
 struct ReceiveWorkspace::State {
   State(const nr::Carrier& carrier, int layers, int antennas, int workers);
 
@@ -63,7 +70,8 @@ struct ReceiveWorkspace::State {
   LineVector<float> weights;               // [block, antenna, layer, re / im, subcarrier]
   LineVector<float> noise;                 // 1 / noise, stream after stream, [subcarrier, layer]
   LineVector<SoftBit> soft_bits;           // codeword after codeword
-  std::vector<const SoftBit*> block_soft;  // of every code block, codeword after codeword
+  std::uint64_t slots = 0;                 // received so far
+  std::vector<BlockPlace> blocks;          // of every code block, codeword after codeword
   std::vector<nr::DataElements> elements;  // of each handset
   std::vector<ReceiveScratch> scratch;     // of each worker
   std::vector<fec::SchWorkspace> sch;      // of each worker
@@ -86,11 +94,11 @@ struct Stream {
   std::uint32_t c_init = 0;
   View<SoftBit, 1> soft_bits;  // those that do not just pass through (code_blocks.h)
   std::array<std::size_t, nr::symbols_per_slot + 1> first_bit{};  // of each symbol
-  // All of the soft bits are a transport block's: its decoding, and where the soft bits of every
-  // block lie until it is through; then null.
+  // All of the soft bits are a transport block's: its decoding, and where its code blocks lie.
   bool has_blocks = false;
   fec::SchDecode decode;
-  const SoftBit** block_soft = nullptr;
+  BlockPlace* blocks = nullptr;
+  std::uint64_t slot = 0;  // see BlockPlace
 };
 
 struct ReceiveGroup {

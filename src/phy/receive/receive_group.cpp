@@ -8,7 +8,6 @@ namespace noroshi::phy {
 namespace {
 
 // Of one codeword: with base graph 2 and its longest blocks (TS 38.212 5.2.2).
-constexpr std::size_t code_blocks_max = fec::sch_tb_bits_max / (3840 - 24) + 1;
 
 constexpr std::size_t whole_lines(std::size_t bytes) {
   return (bytes + cache_line_bytes - 1) / cache_line_bytes * cache_line_bytes;
@@ -47,7 +46,7 @@ ReceiveWorkspace::State::State(const nr::Carrier& carrier, int layers, int anten
       soft_bits(static_cast<std::size_t>(nr::symbols_per_slot * layers) * plane * 10),
       elements(static_cast<std::size_t>(layers)),
       sch(static_cast<std::size_t>(workers)) {
-  block_soft.resize(static_cast<std::size_t>(layers) * code_blocks_max);
+  blocks.resize(static_cast<std::size_t>(layers * fec::sch_code_blocks_max));
   assert(workers >= 1);
   scratch.reserve(static_cast<std::size_t>(workers));
   for (int i = 0; i < workers; ++i) {
@@ -81,6 +80,7 @@ ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
                                 const ReceiveOptions& options, ReceiveWorkspace::State& state) {
   ReceiveGroup group{carrier, slot, receptions, grid, options, state};
   std::size_t soft_bits = 0, blocks = 0;
+  ++state.slots;
   for (ReceiveScratch& scratch : state.scratch) scratch.iterations = {};
   for (std::size_t handset = 0; handset < receptions.size(); ++handset) {
     const nr::SharedChannel& channel = *receptions[handset].channel;
@@ -104,19 +104,15 @@ ReceiveGroup make_receive_group(const nr::Carrier& carrier, int slot,
       stream.soft_bits = View<SoftBit, 1>(state.soft_bits.data() + soft_bits, size);
       soft_bits += size;
       begin_blocks(receptions[handset], options.decode, stream);
-      stream.block_soft = state.block_soft.data() + blocks;
-      if (stream.has_blocks) {
-        const int count = stream.decode.segmentation.code_blocks;
-        for (int block = 0; block < count; ++block)
-          stream.block_soft[block] =
-              stream.soft_bits.data() + fec::sch_block_begin(stream.decode, block);
-        blocks += static_cast<std::size_t>(count);
-      }
+      stream.blocks = state.blocks.data() + blocks;
+      stream.slot = state.slots;
+      if (stream.has_blocks)
+        blocks += static_cast<std::size_t>(stream.decode.segmentation.code_blocks);
       group.layers += stream.layers;
     }
   }
   assert(group.layers <= state.layers_max && soft_bits <= state.soft_bits.size());
-  assert(blocks <= state.block_soft.size());
+  assert(blocks <= state.blocks.size());
   return group;
 }
 
