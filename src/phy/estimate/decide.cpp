@@ -1,6 +1,7 @@
 // The scalar decisions of the channel estimate: a few dozen operations a slot, in double.
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <numbers>
@@ -9,11 +10,6 @@
 #include "phy/estimate/estimate.h"
 
 namespace noroshi::phy {
-
-std::array<int, 2> Comb::lags() const {
-  if (kind.type == 2) return {4, 8};
-  return {kind.pair ? 4 : 3, 12};
-}
 
 CombList make_combs(const EstimateInput& input) {
   CombList list;
@@ -81,6 +77,27 @@ double delay_cycles(const Comb& comb, const SlopeSums& sums) {
   const double rest = std::arg(sums.far * std::polar(1.0, turn * coarse * span));
   if (coherence < 0.5 || std::abs(rest) > 2) return coarse;
   return coarse - rest / (turn * span);
+}
+
+// Up to eight a run, of about equal length in units of eight blocks, whose pilots are whole
+// vectors.
+StretchList cut_stretches(const Allocation& allocation) {
+  constexpr int unit = 8, most = 8;
+  StretchList list;
+  int place = 0;
+  for (const RbRun& run : allocation) {
+    const int units = run.count / unit;
+    const int parts = std::min<int>(
+        most, static_cast<int>(std::bit_floor(static_cast<unsigned>(std::max(1, units / 4)))));
+    for (int i = 0; i < parts; ++i) {
+      const int first = units * i / parts * unit;
+      const int end = i + 1 == parts ? run.count : units * (i + 1) / parts * unit;
+      assert(end - first <= stretch_rbs_max);
+      list.stretch[static_cast<std::size_t>(list.count++)] = {run, place, first, end - first};
+    }
+    place += run.count;
+  }
+  return list;
 }
 
 SmootherChoice choose_smoother(const EstimateInput& input, const Comb& comb, const PilotSums& sums,

@@ -84,7 +84,10 @@ struct Comb {
   int delta = 0;                        // first subcarrier
   int w_t = 1;                          // sign of the second of double symbols
   std::array<int, 2> layer = {-1, -1};  // with w_f = 1, 1 and with w_f = 1, -1
-  std::array<int, 2> lags() const;      // mid, far: see PilotSums
+  std::array<int, 2> lags() const {     // mid, far: see PilotSums
+    if (kind.type == 2) return {4, 8};
+    return {kind.pair ? 4 : 3, 12};
+  }
   int lag() const { return kind.type == 1 && !kind.pair ? 1 : 2; }
   int layers() const { return (layer[0] >= 0 ? 1 : 0) + (layer[1] >= 0 ? 1 : 0); }
   bool flipped() const { return layer[0] < 0; }  // the only port has w_f = 1, -1
@@ -104,9 +107,26 @@ struct PilotTimes {
 };
 PilotTimes pilot_times(const EstimateInput& input);
 
+// A stretch of a run's blocks. Sums over neighbouring pilots are taken inside stretches, so that
+// workers can share the subcarriers, and the sums do not depend on how many they are.
+struct Stretch {
+  RbRun run;
+  int place = 0;  // of the run's first block in the allocation
+  int first = 0;  // block, from the run's first
+  int count = 0;
+};
+inline constexpr int stretch_rbs_max = 72;
+struct StretchList {
+  int count = 0;
+  std::array<Stretch, (nr::rb_max + 1) / 2 + nr::rb_max / 32> stretch{};
+  const Stretch* begin() const { return stretch.data(); }
+  const Stretch* end() const { return stretch.data() + count; }
+};
+StretchList cut_stretches(const Allocation& allocation);
+
 // Sums over least-squares pilots of one comb without the delay's slope, over all antennas and
 // times. near: real part of conj(z(m)) z(m+lag); mid, far: |z(m+lag) - z(m)|^2 for the two longer
-// lags; pairs inside a run. Two ports on a comb change sign against each other from pilot to
+// lags; pairs inside a stretch. Two ports on a comb change sign against each other from pilot to
 // pilot, so lags are even there.
 struct PilotSums {
   double power = 0, near = 0, mid = 0, far = 0;
@@ -200,6 +220,14 @@ constexpr std::size_t subcarrier_blocks(std::size_t subcarriers) {
 }
 
 // Scratch and result for the carrier's largest allocation.
+// What one stretch adds to the sums; added up in order, whoever computed it.
+struct alignas(64) StretchSums {
+  std::array<SlopeSums, nr::layers_max> slope{};  // by comb
+  EstimateSums sums;
+  Residuals residuals;
+  std::array<std::complex<double>, nr::layers_max> port_slope{};  // by layer
+};
+
 struct EstimateWorkspace {
   EstimateWorkspace(int rb_max, int antennas_max, int layers_max);
 
@@ -208,11 +236,12 @@ struct EstimateWorkspace {
   int layers_max = 0;
   CombList combs;  // of the last estimate
   std::array<SmootherChoice, nr::layers_max> choices{};
-  LineVector<float> ls;       // [antenna, comb, time, re / im, pilot]; with keep_residuals: e
-  LineVector<float> mean;     // [antenna, comb, re / im, pilot]
-  LineVector<float> smooth;   // [antenna, layer, time, re / im, subcarrier]
-  LineVector<float> ramp;     // [comb, re / im, subcarrier]
-  LineVector<float> scratch;  // [antenna, 4 planes]
+  StretchList stretches;
+  std::vector<StretchSums> sums;  // by stretch
+  LineVector<float> ls;           // [antenna, comb, time, re / im, pilot]
+  LineVector<float> residuals;    // e of keep_residuals, likewise
+  LineVector<float> smooth;       // [antenna, layer, time, re / im, subcarrier]
+  LineVector<float> ramp;         // [comb, re / im, subcarrier], then on the comb's pilots
 };
 
 ChannelInfo estimate(const EstimateInput& input, EstimateWorkspace& workspace,

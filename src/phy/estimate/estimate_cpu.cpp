@@ -9,38 +9,29 @@
 #define HWY_TARGET_INCLUDE "phy/estimate/estimate_cpu.cpp"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
-#include "phy/estimate/estimate_rows-inl.h"
+#include "phy/estimate/estimate_smooth-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace noroshi::phy::HWY_NAMESPACE {
 namespace {
 
-// What one antenna adds to the sums; added up in order, whoever computed it.
-struct AntennaSums {
-  std::array<SlopeSums, nr::layers_max> slope{};  // by comb
-  EstimateSums sums;
-  Residuals residuals;
-  std::array<std::complex<double>, nr::layers_max> port_slope{};  // by layer
-};
+using cpu::StretchSums;
 
 struct Job {
   const EstimateInput& input;
   cpu::EstimateWorkspace& workspace;
   PilotTimes times;
-  std::array<AntennaSums, nr::receive_antennas_max> antenna;
 
   const CombList& combs() const { return workspace.combs; }
   std::size_t pilot_plane() const { return workspace.plane / 2; }
-  Planes ls(int a, int comb, int t) const {
-    float* base =
-        workspace.ls.data() +
-        static_cast<std::size_t>((a * workspace.layers_max + comb) * estimate_times_max + t) * 2 *
-            pilot_plane();
-    return {base, base + pilot_plane()};
+  Planes ls(int a, int comb, int t) const { return pilot_row(workspace.ls, a, comb, t); }
+  Planes residuals(int a, int comb, int t) const {
+    return pilot_row(workspace.residuals, a, comb, t);
   }
-  Planes mean(int a, int comb) const {
-    float* base = workspace.mean.data() +
-                  static_cast<std::size_t>(a * workspace.layers_max + comb) * 2 * pilot_plane();
+  Planes pilot_row(LineVector<float>& rows, int a, int comb, int t) const {
+    float* base = rows.data() + static_cast<std::size_t>(
+                                    (a * workspace.layers_max + comb) * estimate_times_max + t) *
+                                    2 * pilot_plane();
     return {base, base + pilot_plane()};
   }
   Planes smooth(int a, int layer, int reference) const {
@@ -60,216 +51,240 @@ struct Job {
                   2 * workspace.plane;
     return {base, base + pilot_plane()};
   }
-  float* scratch(int a, int index) const {
-    return workspace.scratch.data() + static_cast<std::size_t>(a * 4 + index) * workspace.plane;
-  }
-  std::size_t pilots(const Comb& comb) const {
-    return static_cast<std::size_t>(comb.kind.pilots_per_rb() * input.allocation->rb_count);
-  }
+  int antennas() const { return static_cast<int>(input.grid.extent(0)); }
 };
 
-// Calls visit(run, its first pilot of the comb, its pilots).
-template <class Visit>
-void each_run(const Job& job, const Comb& comb, Visit visit) {
-  std::size_t first = 0;
-  for (const RbRun& run : *job.input.allocation) {
-    const std::size_t count = static_cast<std::size_t>(comb.kind.pilots_per_rb() * run.count);
-    visit(run, first, count);
-    first += count;
-  }
+std::size_t pilots_of(const Comb& comb, int rbs) {
+  return static_cast<std::size_t>(comb.kind.pilots_per_rb() * rbs);
 }
 
-// Least squares of one antenna on a comb.
-SlopeSums least_squares_rows(const Job& job, int a, int c) {
+// Both combs of type 1 lie on the same pilots; others, and double symbols, go one by one.
+bool combs_together(const Job& job) {
+  const CombList& combs = job.combs();
+  return combs.count == 2 && combs.comb[0].kind.type == 1 && !job.input.double_symbol &&
+         combs.comb[0].delta == 0 && combs.comb[1].delta == 1;
+}
+
+// Least squares of one antenna and time on combs c, c + 1, ... into ls and `own`.
+void least_squares_of(const Job& job, const Stretch& s, int a, int c, int combs, int t,
+                      Local* own) {
   const EstimateInput& input = job.input;
   const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+  const std::size_t first = pilots_of(comb, s.place + s.first), count = pilots_of(comb, s.count);
   const int step = input.double_symbol ? 2 : 1;
-  SlopeSums slope;
-  for (int t = 0; t < job.times.count; ++t)
-    each_run(job, comb, [&](const RbRun& run, std::size_t first, std::size_t count) {
-      const Planes z = job.ls(a, c, t) + first;
-      for (int i = 0; i < step; ++i) {
-        const int symbol = input.symbols.symbol[static_cast<std::size_t>(t * step + i)];
-        const cf32* row = &input.grid(a, symbol, 12 * run.first);
-        const cf32* pilots = &input.pilots(t * step + i, first);
-        const float scale =
-            static_cast<float>(i == 0 ? 1 : comb.w_t) / input.amplitude / static_cast<float>(step);
-        const Alternating factor(scale, comb.flipped() ? -scale : scale);
-        if (comb.kind.type == 1) {
-          least_squares<2>(row, comb.delta, pilots, count, factor, i == 1, z);
-        } else {
-          cf32* packed = reinterpret_cast<cf32*>(job.scratch(a, 0));
-          for (std::size_t m = 0; m < count; m += 2)
-            std::memcpy(packed + m, row + comb.delta + 3 * m, 2 * sizeof(cf32));
-          least_squares<1>(packed, 0, pilots, count, factor, i == 1, z);
-        }
-      }
-      const std::size_t near = static_cast<std::size_t>(comb.lag());
-      const std::size_t far = static_cast<std::size_t>(comb.lags()[1]);
-      slope.near += product_sum(z, z + near, count - near);
-      slope.near_count += static_cast<double>(count - near);
-      if (count <= far) return;
-      slope.far += product_sum(z, z + far, count - far);
-      slope.far_count += static_cast<double>(count - far);
-    });
-  return slope;
+  for (int i = 0; i < step; ++i) {
+    const int symbol = input.symbols.symbol[static_cast<std::size_t>(t * step + i)];
+    const cf32* const row = &input.grid(a, symbol, 12 * (s.run.first + s.first));
+    const cf32* const pilots = &input.pilots(t * step + i, first);
+    const auto target = [&](int of) {
+      const Comb& it = job.combs().comb[static_cast<std::size_t>(of)];
+      const float scale =
+          static_cast<float>(i == 0 ? 1 : it.w_t) / input.amplitude / static_cast<float>(step);
+      return CombTarget{Alternating(scale, it.flipped() ? -scale : scale), job.ls(a, of, t) + first,
+                        own[of - c].planes()};
+    };
+    if (combs == 2) {
+      const CombTarget to[2] = {target(c), target(c + 1)};
+      least_squares<2, 0, 2>(row, pilots, count, false, to);
+      continue;
+    }
+    const CombTarget to = target(c);
+    if (comb.kind.type == 2) {
+      cf32 packed[Local::pilots_max];
+      for (std::size_t m = 0; m < count; m += 2)
+        std::memcpy(static_cast<void*>(packed + m), row + comb.delta + 3 * m, 2 * sizeof(cf32));
+      least_squares<1, 0, 1>(packed, pilots, count, i == 1, &to);
+    } else if (comb.delta == 0) {
+      least_squares<2, 0, 1>(row, pilots, count, i == 1, &to);
+    } else {
+      least_squares<2, 1, 1>(row, pilots, count, i == 1, &to);
+    }
+  }
+  for (int of = 0; of < combs; ++of) own[of].end(count);
 }
 
-// ramp(k) = exp(-j 2 pi delay k), k counted on the carrier: a table of a few blocks, turned.
-void make_ramp(const Job& job, int c, double delay) {
-  constexpr std::size_t table = 4 * nr::subcarriers_per_rb;  // whole vectors of every width
-  const D d;
-  const double step = -2 * std::numbers::pi * delay;
-  float table_re[table], table_im[table];
-  const auto product = [](std::complex<double> x, std::complex<double> y) {
-    return std::complex<double>(x.real() * y.real() - x.imag() * y.imag(),
-                                x.real() * y.imag() + x.imag() * y.real());
-  };
-  const std::complex<double> one_step = std::polar(1.0, step);
-  std::complex<double> now = 1;
-  for (std::size_t k = 0; k < table; ++k, now = product(now, one_step)) {
-    table_re[k] = static_cast<float>(now.real());
-    table_im[k] = static_cast<float>(now.imag());
-  }
-  const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
-  Planes ramp = job.ramp(c);
-  each_run(job, comb, [&](const RbRun& run, std::size_t first, std::size_t pilots) {
-    std::complex<double> outer = std::polar(1.0, step * nr::subcarriers_per_rb * run.first);
-    const std::size_t count = static_cast<std::size_t>(run.count) * nr::subcarriers_per_rb;
-    for (std::size_t k = 0; k < count; k += table, outer = product(outer, now)) {
-      const V x = hn::Set(d, static_cast<float>(outer.real()));
-      const V y = hn::Set(d, static_cast<float>(outer.imag()));
-      for (std::size_t i = 0; i < table; i += lane_count()) {  // the next run overwrites
-        const V p = hn::LoadU(d, table_re + i), q = hn::LoadU(d, table_im + i);
-        hn::StoreU(hn::NegMulAdd(q, y, hn::Mul(p, x)), d, ramp.re + k + i);
-        hn::StoreU(hn::MulAdd(p, y, hn::Mul(q, x)), d, ramp.im + k + i);
+// Least squares of a stretch, all antennas and times, and the sums for the delay.
+void least_squares_stretch(const Job& job, const Stretch& s, StretchSums& out) {
+  const int combs = combs_together(job) ? 2 : 1;
+  for (int c = 0; c < job.combs().count; c += combs) {
+    V sums[2][8];
+    for (auto& of_comb : sums)
+      for (V& sum : of_comb) sum = hn::Zero(D());
+    const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+    const std::size_t count = pilots_of(comb, s.count);
+    // What has just been stored is read a row later: loads across stores would wait for them.
+    Local own[2][2];
+    const int rows = job.antennas() * job.times.count;
+    for (int row = 0; row <= rows; ++row) {
+      if (row < rows)
+        least_squares_of(job, s, row / job.times.count, c, combs, row % job.times.count,
+                         own[row % 2]);
+      for (int of = 0; row > 0 && of < combs; ++of) {
+        const Comb& it = job.combs().comb[static_cast<std::size_t>(c + of)];
+        add_slopes(own[(row - 1) % 2][of].planes(), static_cast<std::size_t>(it.lag()),
+                   static_cast<std::size_t>(it.lags()[1]), count, sums[of]);
       }
     }
-    pick_pilots(comb, ramp.re, pilots, job.pilot_ramp(c).re + first);
-    pick_pilots(comb, ramp.im, pilots, job.pilot_ramp(c).im + first);
-    ramp = ramp + count;
-  });
+    const auto pairs = [&](int lag) {
+      const double of_row = std::max(0.0, static_cast<double>(count) - lag);
+      return of_row * job.antennas() * job.times.count;
+    };
+    for (int of = 0; of < combs; ++of) {
+      const Comb& it = job.combs().comb[static_cast<std::size_t>(c + of)];
+      out.slope[static_cast<std::size_t>(c + of)] = {
+          product_sum(sums[of]), product_sum(sums[of] + 4), pairs(it.lag()), pairs(it.lags()[1])};
+    }
+  }
+}
+
+// ramp(k) = exp(-j 2 pi delay k), k counted on the carrier: the table, turned.
+void make_ramp(const Job& job, const Stretch& s, int c, const RampTable& table) {
+  const D d;
+  const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+  const std::size_t first = pilots_of(comb, s.place + s.first), pilots = pilots_of(comb, s.count);
+  const std::size_t count = static_cast<std::size_t>(s.count) * nr::subcarriers_per_rb;
+  const Planes ramp =
+      job.ramp(c) + static_cast<std::size_t>(s.place + s.first) * nr::subcarriers_per_rb;
+  std::complex<double> outer =
+      std::polar(1.0, table.step * nr::subcarriers_per_rb * (s.run.first + s.first));
+  for (std::size_t k = 0; k < count; k += RampTable::size, outer = product(outer, table.next)) {
+    const V x = hn::Set(d, static_cast<float>(outer.real()));
+    const V y = hn::Set(d, static_cast<float>(outer.imag()));
+    for (std::size_t i = 0; i < std::min(RampTable::size, count - k); i += lane_count()) {
+      const V p = hn::LoadU(d, table.re + i), q = hn::LoadU(d, table.im + i);
+      store_first(hn::NegMulAdd(q, y, hn::Mul(p, x)), count - k - i, ramp.re + k + i);
+      store_first(hn::MulAdd(p, y, hn::Mul(q, x)), count - k - i, ramp.im + k + i);
+    }
+  }
+  pick_pilots(comb, ramp.re, pilots, job.pilot_ramp(c).re + first);
+  pick_pilots(comb, ramp.im, pilots, job.pilot_ramp(c).im + first);
+}
+
+void add_pilot_sums_of(const Comb& comb, Planes z, std::size_t count, V* sums) {
+  if (comb.kind.type == 2) return add_pilot_sums<2, 4, 8>(z, count, sums);
+  if (comb.kind.pair) return add_pilot_sums<2, 4, 12>(z, count, sums);
+  add_pilot_sums<1, 3, 12>(z, count, sums);
 }
 
 template <int times>
-void add_time_sums(const Comb& comb, const Planes* z, std::size_t pilots, EstimateSums& sums) {
-  TimeSums both[2];
-  if (comb.kind.pair) {
-    run_time_sums<times, true>(z, pilots, both);
-  } else {
-    run_time_sums<times, false>(z, pilots, both + (comb.flipped() ? 1 : 0));
-  }
-  for (std::size_t i = 0; i < 2; ++i)
-    if (comb.layer[i] >= 0) sums.time[static_cast<std::size_t>(comb.layer[i])].add(both[i]);
+void add_time_sums_of(const Comb& comb, Local* z, std::size_t pilots, V* sums) {
+  if (comb.kind.pair) return add_time_sums<times, true>(z, pilots, sums);
+  add_time_sums<times, false>(z, pilots, sums + (comb.flipped() ? time_sums_of_port : 0));
 }
 
 // Takes the ramp away and adds up what the decisions need.
-void measure_rows(const Job& job, int a, int c, EstimateSums& sums) {
+void measure_stretch(const Job& job, const Stretch& s, int c, StretchSums& out) {
   const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
-  each_run(job, comb, [&](const RbRun&, std::size_t first, std::size_t count) {
-    Planes z[estimate_times_max];
-    for (int t = 0; t < job.times.count; ++t) {
-      z[t] = job.ls(a, c, t) + first;
-      remove_ramp(z[t], job.pilot_ramp(c).re + first, job.pilot_ramp(c).im + first, count);
-      sums.pilots[static_cast<std::size_t>(c)].add(run_sums(comb, z[t], count));
+  const std::size_t first = pilots_of(comb, s.place + s.first), count = pilots_of(comb, s.count);
+  const int times = job.times.count;
+  V pilots[5], time[2 * time_sums_of_port];
+  for (V& sum : pilots) sum = hn::Zero(D());
+  for (V& sum : time) sum = hn::Zero(D());
+  Local z[estimate_times_max];
+  for (int a = 0; a < job.antennas(); ++a) {
+    for (int t = 0; t < times; ++t) {
+      remove_ramp(job.ls(a, c, t) + first, job.pilot_ramp(c) + first, count, z[t].planes());
+      z[t].end(count);
     }
-    switch (job.times.count) {
+    for (int t = 0; t < times; ++t) add_pilot_sums_of(comb, z[t].planes(), count, pilots);
+    switch (times) {
       case 1:
-        return add_time_sums<1>(comb, z, count, sums);
+        add_time_sums_of<1>(comb, z, count, time);
+        break;
       case 2:
-        return add_time_sums<2>(comb, z, count, sums);
+        add_time_sums_of<2>(comb, z, count, time);
+        break;
       case 3:
-        return add_time_sums<3>(comb, z, count, sums);
+        add_time_sums_of<3>(comb, z, count, time);
+        break;
       default:
-        return add_time_sums<4>(comb, z, count, sums);
+        add_time_sums_of<4>(comb, z, count, time);
     }
-  });
-}
-
-// A channel that stands still: the mean of all times, turned back to symbol 0.
-double average_times(const Job& job, int a, int c, double turn) {
-  std::complex<float> back[estimate_times_max];
-  Planes x[estimate_times_max];
-  for (int t = 0; t < job.times.count; ++t) {
-    back[t] =
-        std::complex<float>(std::polar(1.0, -turn * job.times.at[static_cast<std::size_t>(t)]));
-    x[t] = job.ls(a, c, t);
   }
-  return average_rows(back, x, job.times.count,
-                      job.pilots(job.combs().comb[static_cast<std::size_t>(c)]),
-                      job.input.keep_residuals, job.mean(a, c));
+  const auto pairs = [&](int lag) {
+    return std::max(0.0, static_cast<double>(count) - lag) * job.antennas() * times;
+  };
+  const int near = comb.lag(), mid = comb.lags()[0], far = comb.lags()[1];
+  out.sums.pilots[static_cast<std::size_t>(c)] = {
+      sum_of(pilots[0]), sum_of(pilots[1]), sum_of(pilots[2]), sum_of(pilots[3]), sum_of(pilots[4]),
+      pairs(0),          pairs(near),       pairs(mid),        pairs(far),        pairs(2 * near)};
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (comb.layer[i] < 0) continue;
+    TimeSums& to = out.sums.time[static_cast<std::size_t>(comb.layer[i])];
+    to = {};
+    for (std::size_t t = 0; t < static_cast<std::size_t>(times); ++t) {
+      const V* const of = time + i * time_sums_of_port + 3 * t;
+      to.power[t] = sum_of(of[0]);
+      to.turn[t] = {sum_of(of[1]), sum_of(of[2])};
+    }
+    to.count = static_cast<double>(count - time_window + 1) * job.antennas();
+  }
 }
 
-// Smooths one row of pilots; returns the sum of what is left on the pilots. With keep_residuals
-// that is what becomes of z.
+// Smooths a stretch of a comb, all antennas. back: turns each time back to symbol 0, where the mean
+// of all is smoothed.
 template <bool pair>
-double smooth_row(const Job& job, int a, int c, Planes z, int reference) {
-  const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
-  const SmootherChoice choice = job.workspace.choices[static_cast<std::size_t>(c)];
-  const int layers[2] = {comb.flipped() ? comb.layer[1] : comb.layer[0], comb.layer[1]};
-  Planes h[2] = {job.smooth(a, layers[0], reference), {}};
-  if constexpr (pair) h[1] = job.smooth(a, layers[1], reference);
-  double residual = 0;
-  each_run(job, comb, [&](const RbRun& run, std::size_t first, std::size_t count) {
-    const Smoother::Filter& filter =
-        smoother().filter(comb.kind, choice.spread_class, choice.snr_class, run.count);
-    for (int part = 0; part < 2; ++part) {
-      float* x = (part == 0 ? z.re : z.im) + first;
-      float* out[2] = {part == 0 ? h[0].re : h[0].im, part == 0 ? h[1].re : h[1].im};
-      smooth_run<pair>(filter, comb.delta, run.count, x, out);
-      float* on[2] = {job.scratch(a, 0), job.scratch(a, 1)};
-      for (int i = 0; i < (pair ? 2 : 1); ++i) pick_pilots(comb, out[i], count, on[i]);
-      residual +=
-          residual_sum<pair>(x, on[0], on[1], count, job.input.keep_residuals ? x : nullptr);
-    }
-    const std::size_t subcarriers = static_cast<std::size_t>(12 * run.count);
-    h[0] = h[0] + subcarriers;
-    if constexpr (pair) h[1] = h[1] + subcarriers;
-  });
-  return residual;
-}
-
-void smooth_rows(Job& job, int a, const ChannelInfo& info) {
-  AntennaSums& sums = job.antenna[static_cast<std::size_t>(a)];
-  for (int c = 0; c < job.combs().count; ++c) {
-    const std::size_t i = static_cast<std::size_t>(c);
-    const bool averaged = info.references == 1 && job.times.count > 1;
-    if (averaged)
-      sums.residuals.scatter[i] =
-          average_times(job, a, c, static_cast<double>(info.layer[0].doppler_turn));
-    for (int r = 0; r < info.references; ++r) {
-      const Planes z = averaged ? job.mean(a, c) : job.ls(a, c, r);
-      sums.residuals.residual[i] += job.combs().comb[i].kind.pair
-                                        ? smooth_row<true>(job, a, c, z, r)
-                                        : smooth_row<false>(job, a, c, z, r);
-    }
-    if (!averaged || !job.input.keep_residuals) continue;
-    for (int t = 0; t < job.times.count; ++t) {
-      add_row(job.mean(a, c).re, job.pilots(job.combs().comb[i]), job.ls(a, c, t).re);
-      add_row(job.mean(a, c).im, job.pilots(job.combs().comb[i]), job.ls(a, c, t).im);
+void smooth_comb(const Job& job, const Stretch& s, int c, const ChannelInfo& info,
+                 const std::complex<float>* back, StretchSums& out) {
+  const std::size_t i = static_cast<std::size_t>(c);
+  const Comb& comb = job.combs().comb[i];
+  const SmootherChoice choice = job.workspace.choices[i];
+  const Smoother::Filter& filter =
+      smoother().filter(comb.kind, choice.spread_class, choice.snr_class, s.run.count);
+  const int first = SmoothJob::window_begin(filter, comb, s);
+  const int end = SmoothJob::window_end(filter, comb, s);
+  const std::size_t begin = pilots_of(comb, s.first), count = pilots_of(comb, s.count);
+  const std::size_t before = begin - static_cast<std::size_t>(first);  // pilots of windows alone
+  const std::size_t row = pilots_of(comb, s.place) + static_cast<std::size_t>(first);
+  const bool averaged = info.references == 1 && job.times.count > 1;
+  const bool keep = job.input.keep_residuals;
+  V slopes[2][4];
+  for (auto& port : slopes)
+    for (V& sum : port) sum = hn::Zero(D());
+  Local mean[2], left, rest[2][estimate_times_max];
+  double residual = 0, scatter = 0;
+  const int rows = job.antennas() * info.references;
+  const auto ls = [&](int a, int t) { return job.ls(a, c, t) + row; };
+  const auto average = [&](int a) {
+    Planes x[estimate_times_max];
+    for (int t = 0; t < job.times.count; ++t) x[t] = ls(a, t);
+    scatter += average_rows(back, x, job.times.count, static_cast<std::size_t>(end - first), before,
+                            before + count, mean[a % 2].planes(), keep ? rest[a % 2] : nullptr);
+  };
+  const auto smooth_of = [&](int port, int n) {
+    const int layer = comb.layer[comb.flipped() ? 1 : port];
+    return job.smooth(n / info.references, layer, n % info.references) +
+           static_cast<std::size_t>(12 * (s.place + s.first));
+  };
+  // What has just been stored is read a row later: loads across stores would wait for them.
+  if (averaged) average(0);
+  for (int n = 0; n < rows; ++n) {
+    const int a = n / info.references, r = n % info.references;
+    if (averaged && n + 1 < rows) average(n + 1);
+    SmoothJob smooth{filter, comb, s, averaged ? mean[a % 2].planes() : ls(a, r), first, {}, {}};
+    for (int port = 0; port < (pair ? 2 : 1); ++port) smooth.out[port] = smooth_of(port, n);
+    if (keep) smooth.left[0] = left.re, smooth.left[1] = left.im;
+    residual += smooth_stretch<pair>(smooth);
+    for (int port = 0; pair && n > 0 && port < 2; ++port)
+      add_port_slopes(smooth_of(port, n - 1), static_cast<std::size_t>(12 * s.count), slopes[port]);
+    if (!keep) continue;
+    for (int t = averaged ? 0 : r; t < (averaged ? job.times.count : r + 1); ++t) {
+      const Planes to = job.residuals(a, c, t) + (row + before);
+      put_sum(left.re, averaged ? rest[a % 2][t].re : nullptr, count, to.re);
+      put_sum(left.im, averaged ? rest[a % 2][t].im : nullptr, count, to.im);
     }
   }
+  for (int port = 0; pair && port < 2; ++port)
+    add_port_slopes(smooth_of(port, rows - 1), static_cast<std::size_t>(12 * s.count),
+                    slopes[port]);
+  out.residuals.residual[i] = residual;
+  out.residuals.scatter[i] = scatter;
+  if constexpr (pair)
+    for (std::size_t port = 0; port < 2; ++port)
+      out.port_slope[static_cast<std::size_t>(comb.layer[port])] = product_sum(slopes[port]);
 }
 
-// The slope that the estimates of ports which share a comb keep.
-void port_slopes(Job& job, int a, const ChannelInfo& info) {
-  AntennaSums& sums = job.antenna[static_cast<std::size_t>(a)];
-  for (const Comb& comb : job.combs()) {
-    if (!comb.kind.pair) continue;
-    for (const int layer : comb.layer)
-      for (int r = 0; r < info.references; ++r) {
-        Planes h = job.smooth(a, layer, r);
-        for (const RbRun& run : *job.input.allocation) {
-          const std::size_t count = static_cast<std::size_t>(12 * run.count);
-          sums.port_slope[static_cast<std::size_t>(layer)] +=
-              product_sum(h, h + port_delay_lag, count - port_delay_lag);
-          h = h + count;
-        }
-      }
-  }
-}
-
-void choose_smoothers(Job& job, const EstimateSums& sums, int averaged,
+void choose_smoothers(const Job& job, const EstimateSums& sums, int averaged,
                       std::array<SmootherGains, nr::layers_max>& gains) {
   for (std::size_t c = 0; c < static_cast<std::size_t>(job.combs().count); ++c) {
     SmootherChoice& choice = job.workspace.choices[c];
@@ -278,17 +293,32 @@ void choose_smoothers(Job& job, const EstimateSums& sums, int averaged,
   }
 }
 
-void find_delays(Job& job, const Workers& workers, ChannelInfo& info) {
-  workers.for_each(job.combs().count, [&](int c) {
-    const Comb& comb = job.combs().comb[static_cast<std::size_t>(c)];
+std::array<double, nr::layers_max> find_delays(const Job& job) {  // by comb
+  std::array<double, nr::layers_max> delays{};
+  for (std::size_t c = 0; c < static_cast<std::size_t>(job.combs().count); ++c) {
     SlopeSums slope;
-    for (int a = 0; a < info.antennas; ++a)
-      slope.add(job.antenna[static_cast<std::size_t>(a)].slope[static_cast<std::size_t>(c)]);
-    const double delay = delay_cycles(comb, slope);
-    make_ramp(job, c, delay);
-    for (const int layer : comb.layer)
-      if (layer >= 0)
-        info.layer[static_cast<std::size_t>(layer)].delay_cycles = static_cast<float>(delay);
+    for (int i = 0; i < job.workspace.stretches.count; ++i)
+      slope.add(job.workspace.sums[static_cast<std::size_t>(i)].slope[c]);
+    delays[c] = delay_cycles(job.combs().comb[c], slope);
+  }
+  return delays;
+}
+
+// Calls visit(stretch, its sums) for every stretch, with what make_visit() gives each worker; those
+// have neighbours, always the same.
+template <class MakeVisit>
+void each_stretch(const Job& job, const Workers& workers, const MakeVisit& make_visit) {
+  const StretchList& list = job.workspace.stretches;
+  const int shares = std::clamp(workers.count, 1, list.count);
+  const int blocks = job.input.allocation->rb_count;
+  workers.for_each(shares, [&](int share) {
+    const auto visit = make_visit();
+    const int begin = blocks * share / shares, end = blocks * (share + 1) / shares;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(list.count); ++i) {
+      const Stretch& s = list.stretch[i];
+      const int middle = s.place + s.first + s.count / 2;
+      if (middle >= begin && middle < end) visit(s, job.workspace.sums[i]);
+    }
   });
 }
 
@@ -297,52 +327,76 @@ void find_delays(Job& job, const Workers& workers, ChannelInfo& info) {
 ChannelInfo estimate(const EstimateInput& input, cpu::EstimateWorkspace& workspace,
                      const Workers& workers) {
   workspace.combs = make_combs(input);
-  Job job{input, workspace, pilot_times(input), {}};
+  workspace.stretches = cut_stretches(*input.allocation);
+  const Job job{input, workspace, pilot_times(input)};
   const int combs = workspace.combs.count;
   ChannelInfo info;
   info.antennas = static_cast<int>(input.grid.extent(0));
   info.layers = input.layers;
 
-  workers.for_each(info.antennas, [&](int a) {
-    for (int c = 0; c < combs; ++c)
-      job.antenna[static_cast<std::size_t>(a)].slope[static_cast<std::size_t>(c)] =
-          least_squares_rows(job, a, c);
+  each_stretch(job, workers, [&] {
+    return [&](const Stretch& s, StretchSums& out) { least_squares_stretch(job, s, out); };
   });
-  find_delays(job, workers, info);
-
-  workers.for_each(info.antennas, [&](int a) {
-    for (int c = 0; c < combs; ++c)
-      measure_rows(job, a, c, job.antenna[static_cast<std::size_t>(a)].sums);
+  const std::array<double, nr::layers_max> delays = find_delays(job);
+  each_stretch(job, workers, [&] {
+    std::array<RampTable, nr::layers_max> tables;
+    for (std::size_t c = 0; c < static_cast<std::size_t>(combs); ++c)
+      make_table(delays[c], tables[c]);
+    return [&job, combs, tables](const Stretch& s, StretchSums& out) {
+      for (int c = 0; c < combs; ++c) {
+        make_ramp(job, s, c, tables[static_cast<std::size_t>(c)]);
+        measure_stretch(job, s, c, out);
+      }
+    };
   });
+  const View<const StretchSums, 1> parts(workspace.sums.data(), workspace.stretches.count);
   EstimateSums sums;
-  for (int a = 0; a < info.antennas; ++a)
-    for (std::size_t i = 0; i < nr::layers_max; ++i) {
-      sums.pilots[i].add(job.antenna[static_cast<std::size_t>(a)].sums.pilots[i]);
-      sums.time[i].add(job.antenna[static_cast<std::size_t>(a)].sums.time[i]);
+  for (const StretchSums& part : parts)
+    for (std::size_t c = 0; c < static_cast<std::size_t>(combs); ++c) {
+      sums.pilots[c].add(part.sums.pilots[c]);
+      for (const int layer : workspace.combs.comb[c].layer)
+        if (layer >= 0)
+          sums.time[static_cast<std::size_t>(layer)].add(
+              part.sums.time[static_cast<std::size_t>(layer)]);
     }
   std::array<SmootherGains, nr::layers_max> gains;
   choose_smoothers(job, sums, 1, gains);
   decide_time(input, workspace.combs, sums, gains, info);
   if (info.references == 1) choose_smoothers(job, sums, job.times.count, gains);
+  std::complex<float> back[estimate_times_max];
+  for (std::size_t t = 0; t < static_cast<std::size_t>(job.times.count); ++t)
+    back[t] = std::complex<float>(
+        std::polar(1.0, -static_cast<double>(info.layer[0].doppler_turn) * job.times.at[t]));
 
-  workers.for_each(info.antennas, [&](int a) {
-    smooth_rows(job, a, info);
-    port_slopes(job, a, info);
+  each_stretch(job, workers, [&] {
+    return [&](const Stretch& s, StretchSums& out) {
+      for (int c = 0; c < combs; ++c)
+        workspace.combs.comb[static_cast<std::size_t>(c)].kind.pair
+            ? smooth_comb<true>(job, s, c, info, back, out)
+            : smooth_comb<false>(job, s, c, info, back, out);
+    };
   });
   Residuals residuals;
   std::array<std::complex<double>, nr::layers_max> slopes{};
-  for (int a = 0; a < info.antennas; ++a) {
-    const AntennaSums& from = job.antenna[static_cast<std::size_t>(a)];
-    for (std::size_t i = 0; i < nr::layers_max; ++i) {
-      residuals.residual[i] += from.residuals.residual[i];
-      residuals.scatter[i] += from.residuals.scatter[i];
-      slopes[i] += from.port_slope[i];
+  for (const StretchSums& part : parts)
+    for (std::size_t c = 0; c < static_cast<std::size_t>(combs); ++c) {
+      const Comb& comb = workspace.combs.comb[c];
+      residuals.residual[c] += part.residuals.residual[c];
+      residuals.scatter[c] += part.residuals.scatter[c];
+      if (!comb.kind.pair) continue;
+      for (const int layer : comb.layer)
+        slopes[static_cast<std::size_t>(layer)] += part.port_slope[static_cast<std::size_t>(layer)];
     }
-  }
   finish(input, workspace.combs, sums, gains, residuals, info);
-  for (std::size_t i = 0; i < static_cast<std::size_t>(input.layers); ++i)
-    info.layer[i].delay_cycles -=
-        static_cast<float>(std::arg(slopes[i]) / (2 * std::numbers::pi * port_delay_lag));
+  for (std::size_t c = 0; c < static_cast<std::size_t>(combs); ++c)
+    for (const int of : workspace.combs.comb[c].layer) {
+      if (of < 0) continue;
+      const std::size_t layer = static_cast<std::size_t>(of);
+      // The delay that was taken away, and what slope the ports of a comb kept of their own.
+      info.layer[layer].delay_cycles = static_cast<float>(delays[c]);
+      info.layer[layer].delay_cycles -=
+          static_cast<float>(std::arg(slopes[layer]) / (2 * std::numbers::pi * port_delay_lag));
+    }
   return info;
 }
 
@@ -398,11 +452,11 @@ EstimateWorkspace::EstimateWorkspace(int rb_max, int antennas, int layers)
     : plane((static_cast<std::size_t>(rb_max) * 12 + 127) / 128 * 128 + 128 + 32),
       antennas_max(antennas),
       layers_max(layers),
+      sums(StretchList{}.stretch.size()),
       ls(static_cast<std::size_t>(antennas * layers * estimate_times_max) * plane),
-      mean(static_cast<std::size_t>(antennas * layers) * plane),
+      residuals(ls.size()),
       smooth(static_cast<std::size_t>(antennas * layers * estimate_times_max) * 2 * plane),
-      ramp(static_cast<std::size_t>(layers) * 3 * plane),
-      scratch(static_cast<std::size_t>(antennas) * 4 * plane) {
+      ramp(static_cast<std::size_t>(layers) * 3 * plane) {
   smoother();  // built here, outside the slot
 }
 

@@ -14,21 +14,19 @@ using Row = std::vector<cf64>;
 
 double sign(std::size_t m) { return m % 2 == 0 ? 1 : -1; }
 
-// Calls visit(first pilot, pilots) of each run.
+// Calls visit(first pilot, pilots) of each stretch.
 template <class Visit>
-void each_run(const Allocation& allocation, const Comb& comb, Visit visit) {
-  std::size_t first = 0;
-  for (const RbRun& run : allocation) {
-    const std::size_t pilots = static_cast<std::size_t>(comb.kind.pilots_per_rb() * run.count);
-    visit(first, pilots);
-    first += pilots;
-  }
+void each_stretch(const Allocation& allocation, const Comb& comb, Visit visit) {
+  const std::size_t per_rb = static_cast<std::size_t>(comb.kind.pilots_per_rb());
+  for (const Stretch& stretch : cut_stretches(allocation))
+    visit(per_rb * static_cast<std::size_t>(stretch.place + stretch.first),
+          per_rb * static_cast<std::size_t>(stretch.count));
 }
 
 cf64 lag_sum(const Row& z, const Allocation& allocation, const Comb& comb, std::size_t lag,
              double& count) {
   cf64 sum = 0;
-  each_run(allocation, comb, [&](std::size_t first, std::size_t pilots) {
+  each_stretch(allocation, comb, [&](std::size_t first, std::size_t pilots) {
     for (std::size_t m = first; m + lag < first + pilots; ++m, ++count)
       sum += std::conj(z[m]) * z[m + lag];
   });
@@ -38,7 +36,7 @@ cf64 lag_sum(const Row& z, const Allocation& allocation, const Comb& comb, std::
 double difference_sum(const Row& z, const Allocation& allocation, const Comb& comb, std::size_t lag,
                       double& count) {
   double sum = 0;
-  each_run(allocation, comb, [&](std::size_t first, std::size_t pilots) {
+  each_stretch(allocation, comb, [&](std::size_t first, std::size_t pilots) {
     for (std::size_t m = first; m + lag < first + pilots; ++m, ++count)
       sum += std::norm(z[m + lag] - z[m]);
   });
@@ -48,7 +46,7 @@ double difference_sum(const Row& z, const Allocation& allocation, const Comb& co
 double curvature_sum(const Row& z, const Allocation& allocation, const Comb& comb, double& count) {
   const std::size_t lag = static_cast<std::size_t>(comb.lag());
   double sum = 0;
-  each_run(allocation, comb, [&](std::size_t first, std::size_t pilots) {
+  each_stretch(allocation, comb, [&](std::size_t first, std::size_t pilots) {
     for (std::size_t m = first + lag; m + lag < first + pilots; ++m, ++count)
       sum += std::norm(z[m] - 0.5 * (z[m - lag] + z[m + lag]));
   });
@@ -139,7 +137,7 @@ TimeSums time_sums(const std::vector<Row>& rows, const Allocation& allocation, c
            static_cast<double>(time_window);
   };
   for (std::size_t t = 0; t < rows.size(); ++t)
-    each_run(allocation, comb, [&](std::size_t first, std::size_t pilots) {
+    each_stretch(allocation, comb, [&](std::size_t first, std::size_t pilots) {
       for (std::size_t m = first; m + time_window <= first + pilots; ++m) {
         if (t == 0) ++sums.count;
         sums.power[t] += std::norm(window(rows[t], m));
@@ -251,12 +249,12 @@ void Estimator::port_delays(ChannelInfo& info) const {
       cf64 slope = 0;
       for (std::size_t a = 0; a < antennas; ++a)
         for (const Row& row : h[a][static_cast<std::size_t>(layer)]) {
-          std::size_t first = 0;
-          for (const RbRun& run : allocation) {
-            const std::size_t count = static_cast<std::size_t>(12 * run.count);
+          for (const Stretch& stretch : cut_stretches(allocation)) {
+            const std::size_t first =
+                static_cast<std::size_t>(12 * (stretch.place + stretch.first));
+            const std::size_t count = static_cast<std::size_t>(12 * stretch.count);
             for (std::size_t k = first; k + port_delay_lag < first + count; ++k)
               slope += std::conj(row[k]) * row[k + port_delay_lag];
-            first += count;
           }
         }
       info.layer[static_cast<std::size_t>(layer)].delay_cycles -=

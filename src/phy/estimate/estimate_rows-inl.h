@@ -1,7 +1,7 @@
-// What the channel estimate does to rows of pilots and subcarriers, for the current Highway target.
+// What the channel estimate does to pilots before it smooths them, for the current Highway target.
 //
-// A row may be read, and where it is written, a vector beyond its end: what lies there is never
-// used.
+// Rows are shared: of each a worker writes its stretches only, and not a vector beyond. What it has
+// to itself (Local) may be read and written beyond the end.
 
 #if defined(NOROSHI_PHY_ESTIMATE_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NOROSHI_PHY_ESTIMATE_ROWS_INL_H_
@@ -13,6 +13,7 @@
 #include <complex>
 #include <cstddef>
 #include <cstring>
+#include <numbers>
 
 #include <hwy/highway.h>
 #include "phy/estimate/estimate.h"
@@ -34,22 +35,68 @@ struct Planes {
   Planes operator+(std::size_t offset) const { return {re + offset, im + offset}; }
 };
 
+// A stretch's pilots, and as many more as windows reach on both sides, in the nearest cache.
+struct Local {
+  static constexpr std::size_t pilots_max = 6 * stretch_rbs_max + Smoother::taps_max;
+  static constexpr std::size_t padding = 64;
+  alignas(64) float re[pilots_max + padding];
+  alignas(64) float im[pilots_max + padding];
+  Planes planes() { return {re, im}; }
+  // What is read beyond so many pilots is 0.
+  void end(std::size_t pilots) {
+    std::memset(re + pilots, 0, padding * sizeof(float));
+    std::memset(im + pilots, 0, padding * sizeof(float));
+  }
+};
+
+// The first `count` lanes.
+HWY_INLINE void store_first(V v, std::size_t count, float* to) {
+  if (count >= lane_count()) return hn::StoreU(v, D(), to);
+  alignas(64) float lanes[16];
+  hn::Store(v, D(), lanes);
+  std::memcpy(to, lanes, count * sizeof(float));
+}
+
 // Lanes m, m + 1, ... of the row even, odd, even, ...
 class Alternating {
  public:
-  Alternating(float even, float odd) {
-    for (std::size_t i = 0; i <= 16; ++i) pattern_[i] = i % 2 == 0 ? even : odd;
-  }
-  V at(std::size_t m) const { return hn::LoadU(D(), pattern_ + m % 2); }
+  Alternating(float even, float odd) : Alternating(hn::Set(D(), even), hn::Set(D(), odd)) {}
+  V at(std::size_t m) const { return of_[m % 2]; }
 
  private:
-  float pattern_[17 + 15] = {};
+#if HWY_TARGET == HWY_SCALAR
+  Alternating(V even, V odd) : of_{even, odd} {}
+#else
+  Alternating(V even, V odd) : of_{hn::OddEven(odd, even), hn::OddEven(even, odd)} {}
+#endif
+  V of_[2];  // from even m on, from odd
 };
 
-// z (+)= y conj(r) scale(m), y on every subcarrier (stride 1) or every second one from delta on.
-template <int stride>
-HWY_INLINE void least_squares(const cf32* received, int delta, const cf32* pilots,
-                              std::size_t count, const Alternating& scale, bool add, Planes z) {
+// y of two combs: of the even subcarriers of 2 * lane_count() of them, and of the odd ones.
+HWY_INLINE void load_combs(const float* y, V* re, V* im) {
+  const D d;
+#if HWY_TARGET == HWY_SCALAR
+  hn::LoadInterleaved4(d, y, re[0], im[0], re[1], im[1]);
+#else
+  V re_low, im_low, re_high, im_high;
+  hn::LoadInterleaved2(d, y, re_low, im_low);
+  hn::LoadInterleaved2(d, y + 2 * lane_count(), re_high, im_high);
+  re[0] = hn::ConcatEven(d, re_high, re_low), re[1] = hn::ConcatOdd(d, re_high, re_low);
+  im[0] = hn::ConcatEven(d, im_high, im_low), im[1] = hn::ConcatOdd(d, im_high, im_low);
+#endif
+}
+
+// One comb's pilots: where they go in the shared row and in the worker's own memory.
+struct CombTarget {
+  Alternating scale;
+  Planes row;
+  Planes own;
+};
+
+// z (+)= y conj(r) scale(m) of the combs on subcarriers first_comb, ... of every `stride`.
+template <int stride, int first_comb, int combs>
+HWY_INLINE void least_squares(const cf32* received, const cf32* pilots, std::size_t count, bool add,
+                              const CombTarget* to) {
   const D d;
   const float* y = reinterpret_cast<const float*>(received);
   const float* r = reinterpret_cast<const float*>(pilots);
@@ -57,32 +104,34 @@ HWY_INLINE void least_squares(const cf32* received, int delta, const cf32* pilot
   for (; m + lane_count() <= count; m += lane_count()) {
     V re[2], im[2], p, q;
     if constexpr (stride == 2) {
-      hn::LoadInterleaved4(d, y + 4 * m, re[0], im[0], re[1], im[1]);
+      load_combs(y + 4 * m, re, im);
     } else {
       hn::LoadInterleaved2(d, y + 2 * m, re[0], im[0]);
-      re[1] = re[0], im[1] = im[0];
     }
     hn::LoadInterleaved2(d, r + 2 * m, p, q);
-    const V factor = scale.at(m);
-    const V a = hn::Mul(delta == 1 ? re[1] : re[0], factor);
-    const V b = hn::Mul(delta == 1 ? im[1] : im[0], factor);
-    V u = hn::MulAdd(a, p, hn::Mul(b, q)), v = hn::NegMulAdd(a, q, hn::Mul(b, p));
-    if (add) {
-      u = hn::Add(u, hn::LoadU(d, z.re + m));
-      v = hn::Add(v, hn::LoadU(d, z.im + m));
+    HWY_UNROLL(8)
+    for (int c = 0; c < combs; ++c) {
+      const V factor = to[c].scale.at(m);
+      const V a = hn::Mul(re[first_comb + c], factor), b = hn::Mul(im[first_comb + c], factor);
+      V u = hn::MulAdd(a, p, hn::Mul(b, q)), v = hn::NegMulAdd(a, q, hn::Mul(b, p));
+      if (add) {
+        u = hn::Add(u, hn::LoadU(d, to[c].own.re + m));
+        v = hn::Add(v, hn::LoadU(d, to[c].own.im + m));
+      }
+      hn::StoreU(u, d, to[c].row.re + m), hn::StoreU(u, d, to[c].own.re + m);
+      hn::StoreU(v, d, to[c].row.im + m), hn::StoreU(v, d, to[c].own.im + m);
     }
-    hn::StoreU(u, d, z.re + m);
-    hn::StoreU(v, d, z.im + m);
   }
-  for (; m < count; ++m) {
-    const cf32 value = received[stride * m + static_cast<std::size_t>(stride == 2 ? delta : 0)];
-    const float factor = hn::GetLane(scale.at(m));
-    const float a = value.real() * factor, b = value.imag() * factor;
-    const float u = a * pilots[m].real() + b * pilots[m].imag();
-    const float v = b * pilots[m].real() - a * pilots[m].imag();
-    z.re[m] = add ? z.re[m] + u : u;
-    z.im[m] = add ? z.im[m] + v : v;
-  }
+  for (; m < count; ++m)
+    for (int c = 0; c < combs; ++c) {
+      const cf32 value = received[stride * m + static_cast<std::size_t>(first_comb + c)];
+      const float factor = hn::GetLane(to[c].scale.at(m));
+      const float a = value.real() * factor, b = value.imag() * factor;
+      const float u = a * pilots[m].real() + b * pilots[m].imag();
+      const float v = b * pilots[m].real() - a * pilots[m].imag();
+      to[c].row.re[m] = to[c].own.re[m] = add ? to[c].own.re[m] + u : u;
+      to[c].row.im[m] = to[c].own.im[m] = add ? to[c].own.im[m] + v : v;
+    }
 }
 
 // out[m] = x[k(m)] for the comb's pilots of a run that begins at x[0].
@@ -102,68 +151,122 @@ HWY_INLINE void pick_pilots(const Comb& comb, const float* x, std::size_t count,
   for (; m < count; ++m) out[m] = x[2 * m];
 }
 
-// sum conj(x) y
-HWY_INLINE std::complex<double> product_sum(Planes x, Planes y, std::size_t count) {
-  const D d;
-  V re[2] = {hn::Zero(d), hn::Zero(d)}, im[2] = {hn::Zero(d), hn::Zero(d)};
-  std::size_t m = 0;
-  for (; m + lane_count() <= count; m += lane_count()) {
-    const V a = hn::LoadU(d, x.re + m), b = hn::LoadU(d, x.im + m);
-    const V p = hn::LoadU(d, y.re + m), q = hn::LoadU(d, y.im + m);
-    re[0] = hn::MulAdd(a, p, re[0]);
-    re[1] = hn::MulAdd(b, q, re[1]);
-    im[0] = hn::MulAdd(a, q, im[0]);
-    im[1] = hn::NegMulAdd(b, p, im[1]);
-  }
-  double tail_re = 0, tail_im = 0;
-  for (; m < count; ++m) {
-    tail_re += static_cast<double>(x.re[m] * y.re[m] + x.im[m] * y.im[m]);
-    tail_im += static_cast<double>(x.re[m] * y.im[m] - x.im[m] * y.re[m]);
-  }
-  return {tail_re + sum_of(hn::Add(re[0], re[1])), tail_im + sum_of(hn::Add(im[0], im[1]))};
+// A vector that is used twice. The compiler would rather read it twice, most often across two cache
+// lines each time: an eighth of the whole estimate (`noroshi bench estimate`).
+HWY_INLINE V loaded(const float* from) {
+  V x = hn::LoadU(D(), from);
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  __asm__("" : "+v"(x.raw));
+#endif
+  return x;
 }
 
-// z(m) *= conj(ramp(m))
-HWY_INLINE void remove_ramp(Planes z, const float* ramp_re, const float* ramp_im,
-                            std::size_t count) {
+// Adds conj(x(m)) x(m + lag), in four sums whose first two are the real part.
+HWY_INLINE void add_products(Planes x, std::size_t lag, std::size_t m, V* sums) {
   const D d;
-  std::size_t m = 0;
-  for (; m + lane_count() <= count; m += lane_count()) {
-    const V c = hn::LoadU(d, ramp_re + m), s = hn::LoadU(d, ramp_im + m);
-    const V a = hn::LoadU(d, z.re + m), b = hn::LoadU(d, z.im + m);
-    hn::StoreU(hn::MulAdd(a, c, hn::Mul(b, s)), d, z.re + m);
-    hn::StoreU(hn::NegMulAdd(a, s, hn::Mul(b, c)), d, z.im + m);
+  const V a = hn::LoadU(d, x.re + m), b = hn::LoadU(d, x.im + m);
+  const V p = loaded(x.re + m + lag), q = loaded(x.im + m + lag);
+  sums[0] = hn::MulAdd(a, p, sums[0]);
+  sums[1] = hn::MulAdd(b, q, sums[1]);
+  sums[2] = hn::MulAdd(a, q, sums[2]);
+  sums[3] = hn::NegMulAdd(b, p, sums[3]);
+}
+HWY_INLINE std::complex<double> product_sum(const V* sums) {
+  return {sum_of(hn::Add(sums[0], sums[1])), sum_of(hn::Add(sums[2], sums[3]))};
+}
+
+// Both lags of SlopeSums, over `count` pilots: near's four sums, then far's. x: local, its end
+// padded.
+HWY_INLINE void add_slopes(Planes x, std::size_t near, std::size_t far, std::size_t count,
+                           V* sums) {
+  V local[8];
+  HWY_UNROLL(8)
+  for (int i = 0; i < 8; ++i) local[i] = sums[i];
+  for (std::size_t m = 0; m < count; m += lane_count()) {
+    add_products(x, near, m, local);
+    add_products(x, far, m, local + 4);
   }
-  for (; m < count; ++m) {
-    const float a = z.re[m], b = z.im[m];
-    z.re[m] = a * ramp_re[m] + b * ramp_im[m];
-    z.im[m] = b * ramp_re[m] - a * ramp_im[m];
+  HWY_UNROLL(8)
+  for (int i = 0; i < 8; ++i) sums[i] = local[i];
+}
+
+// The slopes that ports on one comb keep, of `count` subcarriers from h on.
+HWY_INLINE void add_port_slopes(Planes h, std::size_t count, V* sums) {
+  count -= port_delay_lag;
+  V local[4] = {sums[0], sums[1], sums[2], sums[3]};
+  std::size_t k = 0;
+  for (; k + lane_count() <= count; k += lane_count()) add_products(h, port_delay_lag, k, local);
+  if (k < count) {
+    alignas(64) float end[2][32] = {};  // what has no partner meets a 0
+    const std::size_t rest = (count - k + port_delay_lag) * sizeof(float);
+    std::memcpy(end[0], h.re + k, rest);
+    std::memcpy(end[1], h.im + k, rest);
+    add_products({end[0], end[1]}, port_delay_lag, 0, local);
+  }
+  HWY_UNROLL(8)
+  for (int i = 0; i < 4; ++i) sums[i] = local[i];
+}
+
+// exp(-j 2 pi delay k) of the first subcarriers.
+struct RampTable {
+  static constexpr std::size_t size = 4 * nr::subcarriers_per_rb;  // whole vectors of every width
+  double step = 0;
+  std::complex<double> next;  // of subcarrier `size`
+  alignas(64) float re[size], im[size];
+};
+
+std::complex<double> product(std::complex<double> x, std::complex<double> y) {
+  return {x.real() * y.real() - x.imag() * y.imag(), x.real() * y.imag() + x.imag() * y.real()};
+}
+
+void make_table(double delay, RampTable& table) {
+  table.step = -2 * std::numbers::pi * delay;
+  const std::complex<double> one_step = std::polar(1.0, table.step);
+  table.next = 1;
+  for (std::size_t k = 0; k < RampTable::size; ++k, table.next = product(table.next, one_step)) {
+    table.re[k] = static_cast<float>(table.next.real());
+    table.im[k] = static_cast<float>(table.next.imag());
   }
 }
 
-// PilotSums of one run.
-HWY_INLINE PilotSums run_sums(const Comb& comb, Planes z, std::size_t count) {
+// row(m) *= conj(ramp(m)), into own too.
+HWY_INLINE void remove_ramp(Planes row, Planes ramp, std::size_t count, Planes own) {
   const D d;
-  const std::size_t near = static_cast<std::size_t>(comb.lag());
-  const std::size_t mid = static_cast<std::size_t>(comb.lags()[0]);
-  const std::size_t far = static_cast<std::size_t>(comb.lags()[1]);
+  std::size_t m = 0;
+  for (; m + lane_count() <= count; m += lane_count()) {
+    const V c = hn::LoadU(d, ramp.re + m), s = hn::LoadU(d, ramp.im + m);
+    const V a = hn::LoadU(d, row.re + m), b = hn::LoadU(d, row.im + m);
+    const V u = hn::MulAdd(a, c, hn::Mul(b, s)), v = hn::NegMulAdd(a, s, hn::Mul(b, c));
+    hn::StoreU(u, d, row.re + m), hn::StoreU(u, d, own.re + m);
+    hn::StoreU(v, d, row.im + m), hn::StoreU(v, d, own.im + m);
+  }
+  for (; m < count; ++m) {
+    const float a = row.re[m], b = row.im[m];
+    row.re[m] = own.re[m] = a * ramp.re[m] + b * ramp.im[m];
+    row.im[m] = own.im[m] = b * ramp.re[m] - a * ramp.im[m];
+  }
+}
+
+// Adds to power, near, mid, far, curvature of PilotSums. z: local, its end padded.
+template <std::size_t near, std::size_t mid, std::size_t far>
+HWY_INLINE void add_pilot_sums(Planes z, std::size_t count, V* out) {
+  const D d;
   const V half = hn::Set(d, 0.5f), zero = hn::Zero(d);
-  V sums[5] = {zero, zero, zero, zero, zero};
-  const auto difference = [&](std::size_t m, std::size_t lag, V re, V im) {
-    const V p = hn::Sub(hn::LoadU(d, z.re + m + lag), re);
-    const V q = hn::Sub(hn::LoadU(d, z.im + m + lag), im);
-    return hn::MulAdd(p, p, hn::Mul(q, q));
+  V sums[5] = {out[0], out[1], out[2], out[3], out[4]};
+  const auto square = [](V p, V q) { return hn::MulAdd(p, p, hn::Mul(q, q)); };
+  const auto difference = [&](std::size_t at, V re, V im) {
+    return square(hn::Sub(hn::LoadU(d, z.re + at), re), hn::Sub(hn::LoadU(d, z.im + at), im));
   };
   const auto step = [&](std::size_t m, auto keep) {
     const V re = hn::LoadU(d, z.re + m), im = hn::LoadU(d, z.im + m);
-    sums[0] = hn::Add(sums[0], keep(0, hn::MulAdd(re, re, hn::Mul(im, im))));
+    sums[0] = hn::Add(sums[0], keep(0, square(re, im)));
     const V a = hn::LoadU(d, z.re + m + near), b = hn::LoadU(d, z.im + m + near);
     sums[1] = hn::Add(sums[1], keep(near, hn::MulAdd(re, a, hn::Mul(im, b))));
-    sums[2] = hn::Add(sums[2], keep(mid, difference(m, mid, re, im)));
-    sums[3] = hn::Add(sums[3], keep(far, difference(m, far, re, im)));
+    sums[2] = hn::Add(sums[2], keep(mid, difference(m + mid, re, im)));
+    sums[3] = hn::Add(sums[3], keep(far, difference(m + far, re, im)));
     const V p = hn::NegMulAdd(half, hn::Add(re, hn::LoadU(d, z.re + m + 2 * near)), a);
     const V q = hn::NegMulAdd(half, hn::Add(im, hn::LoadU(d, z.im + m + 2 * near)), b);
-    sums[4] = hn::Add(sums[4], keep(2 * near, hn::MulAdd(p, p, hn::Mul(q, q))));
+    sums[4] = hn::Add(sums[4], keep(2 * near, square(p, q)));
   };
   std::size_t m = 0;
   for (; m + lane_count() + far <= count; m += lane_count())
@@ -172,34 +275,41 @@ HWY_INLINE PilotSums run_sums(const Comb& comb, Planes z, std::size_t count) {
     step(m, [&](std::size_t lag, V v) {
       return m + lag >= count ? zero : hn::IfThenElseZero(hn::FirstN(d, count - lag - m), v);
     });
-  const auto pairs = [&](std::size_t lag) {
-    return count > lag ? static_cast<double>(count - lag) : 0.0;
-  };
-  PilotSums out;
-  out.power = sum_of(sums[0]), out.power_count = pairs(0);
-  out.near = sum_of(sums[1]), out.near_count = pairs(near);
-  out.mid = sum_of(sums[2]), out.mid_count = pairs(mid);
-  out.far = sum_of(sums[3]), out.far_count = pairs(far);
-  out.curvature = sum_of(sums[4]), out.curvature_count = pairs(2 * near);
-  return out;
+  HWY_UNROLL(8)
+  for (std::size_t i = 0; i < 5; ++i) out[i] = sums[i];
 }
 
-// TimeSums of one run; of both ports of a pair. z: by time.
+// Vectors of the sums below: power, and both parts of turn.
+inline constexpr std::size_t time_sums_of_port = 3 * estimate_times_max;
+
+// Adds to the sums of TimeSums; of both ports of a pair. z: by time, local.
 template <int times, bool pair>
-HWY_INLINE void run_time_sums(const Planes* z, std::size_t pilots, TimeSums* out) {
+HWY_INLINE void add_time_sums(Local* z, std::size_t pilots, V* out) {
   static_assert(time_window == 4);
   constexpr int ports = pair ? 2 : 1;
   const D d;
   const std::size_t count = pilots - time_window + 1;
-  const V quarter = hn::Set(d, 0.25f), zero = hn::Zero(d);
+  const V quarter = hn::Set(d, 0.25f);
   V power[ports][times], turn_re[ports][times], turn_im[ports][times];
-  for (int i = 0; i < ports; ++i)
-    for (int t = 0; t < times; ++t) power[i][t] = turn_re[i][t] = turn_im[i][t] = zero;
+  const auto each = [&](auto visit) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < ports; ++i) {
+      HWY_UNROLL(8)
+      for (int t = 0; t < times; ++t) {
+        V* const of = out + static_cast<std::size_t>(i) * time_sums_of_port + 3 * t;
+        visit(of[0], power[i][t]), visit(of[1], turn_re[i][t]), visit(of[2], turn_im[i][t]);
+      }
+    }
+  };
+  each([](V& from, V& to) { to = from; });
   for (std::size_t m = 0; m < count; m += lane_count()) {
     V last_re[ports], last_im[ports];
-    for (int i = 0; i < ports; ++i) last_re[i] = last_im[i] = zero;
+    HWY_UNROLL(8)
+    for (int i = 0; i < ports; ++i) last_re[i] = last_im[i] = hn::Zero(d);
+    HWY_UNROLL(8)
     for (int t = 0; t < times; ++t) {
       V s[2][ports];
+      HWY_UNROLL(8)
       for (int part = 0; part < 2; ++part) {
         const float* x = (part == 0 ? z[t].re : z[t].im) + m;
         V even = hn::Mul(quarter, hn::Add(hn::LoadU(d, x), hn::LoadU(d, x + 2)));
@@ -211,6 +321,7 @@ HWY_INLINE void run_time_sums(const Planes* z, std::size_t pilots, TimeSums* out
         s[part][0] = hn::Add(even, odd);
         if constexpr (pair) s[part][1] = hn::Sub(even, odd);
       }
+      HWY_UNROLL(8)
       for (int i = 0; i < ports; ++i) {
         const V re = s[0][i], im = s[1][i];
         power[i][t] = hn::MulAdd(re, re, hn::MulAdd(im, im, power[i][t]));
@@ -224,24 +335,19 @@ HWY_INLINE void run_time_sums(const Planes* z, std::size_t pilots, TimeSums* out
       }
     }
   }
-  for (int i = 0; i < ports; ++i) {
-    for (std::size_t t = 0; t < times; ++t) {
-      out[i].power[t] += sum_of(power[i][t]);
-      if (t + 1 < times)
-        out[i].turn[t] += std::complex<double>(sum_of(turn_re[i][t]), sum_of(turn_im[i][t]));
-    }
-    out[i].count += static_cast<double>(count);
-  }
+  each([](V& from, V& to) { from = to; });
 }
 
-// out = the mean of all x[t] back[t]; returns the sum of |x[t] back[t] - mean|^2. keep: x[t]
-// becomes x[t] back[t] - mean.
+// out(m) = the mean of all x[t](m) back[t] of pilots 0, ..., count - 1. Returns the sum over pilots
+// first, ..., end - 1 of |x[t] back[t] - mean|^2, which go to rest[t] where that is not null, from
+// its start on.
 HWY_INLINE double average_rows(const std::complex<float>* back, const Planes* x, int rows,
-                               std::size_t count, bool keep, Planes out) {
+                               std::size_t count, std::size_t first, std::size_t end, Planes out,
+                               Local* rest) {
   const D d;
   const V scale = hn::Set(d, 1.0f / static_cast<float>(rows));
   V scatter = hn::Zero(d);
-  for (std::size_t m = 0; m < count; m += lane_count()) {
+  const auto step = [&](std::size_t m, auto keep) {
     V re[estimate_times_max], im[estimate_times_max];
     V mean_re = hn::Zero(d), mean_im = hn::Zero(d);
     for (int i = 0; i < rows; ++i) {
@@ -252,181 +358,37 @@ HWY_INLINE double average_rows(const std::complex<float>* back, const Planes* x,
       mean_re = hn::MulAdd(re[i], scale, mean_re);
       mean_im = hn::MulAdd(im[i], scale, mean_im);
     }
-    V part = hn::Zero(d);
-    for (int i = 0; i < rows; ++i) {
-      const V p = hn::Sub(re[i], mean_re), q = hn::Sub(im[i], mean_im);
-      part = hn::MulAdd(p, p, hn::MulAdd(q, q, part));
-      if (!keep) continue;
-      hn::StoreU(p, d, x[i].re + m);
-      hn::StoreU(q, d, x[i].im + m);
-    }
-    if (m + lane_count() > count) part = hn::IfThenElseZero(hn::FirstN(d, count - m), part);
-    scatter = hn::Add(scatter, part);
+    keep(re, im, mean_re, mean_im);
     hn::StoreU(mean_re, d, out.re + m);
     hn::StoreU(mean_im, d, out.im + m);
-  }
+  };
+  const auto around = [](const V*, const V*, V, V) {};
+  // The pilots before the stretch and after it in vectors of their own, some of them twice.
+  for (std::size_t m = 0; m < first; m += lane_count()) step(m, around);
+  for (std::size_t m = end; m < count; m += lane_count()) step(m, around);
+  for (std::size_t m = first; m < end; m += lane_count())
+    step(m, [&](const V* re, const V* im, V mean_re, V mean_im) {
+      V part = hn::Zero(d);
+      for (int i = 0; i < rows; ++i) {
+        const V p = hn::Sub(re[i], mean_re), q = hn::Sub(im[i], mean_im);
+        part = hn::MulAdd(p, p, hn::MulAdd(q, q, part));
+        if (rest == nullptr) continue;
+        hn::StoreU(p, d, rest[i].re + m - first);
+        hn::StoreU(q, d, rest[i].im + m - first);
+      }
+      if (m + lane_count() > end) part = hn::IfThenElseZero(hn::FirstN(d, end - m), part);
+      scatter = hn::Add(scatter, part);
+    });
   return sum_of(scatter);
 }
 
-// x += y
-HWY_INLINE void add_row(const float* y, std::size_t count, float* x) {
+// out = x + y; y may be null.
+HWY_INLINE void put_sum(const float* x, const float* y, std::size_t count, float* out) {
   const D d;
-  for (std::size_t m = 0; m < count; m += lane_count())
-    hn::StoreU(hn::Add(hn::LoadU(d, x + m), hn::LoadU(d, y + m)), d, x + m);
-}
-
-// ---- smoothing: out[0], and of a pair out[1], the port with the signs c(m) = 1, -1, ... ----
-// With E and O the sums over even and odd pilots of a window that starts at pilot s, the ports are
-// E + O and c(s) (E - O).
-
-// Rows [row, row + rows) of one window, into out[0 .. rows).
-template <bool pair>
-HWY_INLINE void smooth_window(const Smoother::Filter& filter, int row, int rows, float second_sign,
-                              const float* x, float* const* out) {
-  const D d;
-  const std::size_t count = static_cast<std::size_t>(rows);
-  const float* weight = filter.weight.data() + row;
-  for (std::size_t k = 0; k < count; k += lane_count()) {
-    V even = hn::Zero(d), odd = hn::Zero(d);
-    for (int j = 0; j < filter.taps; j += 2) {  // a block has an even number of pilots
-      const float* w = weight + static_cast<std::size_t>(j) * Smoother::row_stride + k;
-      even = hn::MulAdd(hn::LoadU(d, w), hn::Set(d, x[j]), even);
-      odd = hn::MulAdd(hn::LoadU(d, w + Smoother::row_stride), hn::Set(d, x[j + 1]), odd);
-    }
-    hn::StoreU(hn::Add(even, odd), d, out[0] + k);
-    if constexpr (pair)
-      hn::StoreU(hn::Mul(hn::Set(d, second_sign), hn::Sub(even, odd)), d, out[1] + k);
-  }
-}
-
-// Type 1, the middle rows for pilots m = 0 .. count-1 whose windows start at x[m]: two outputs
-// each. Eight sums at once: as many as the multipliers have in flight.
-HWY_INLINE void smooth_middle(const Smoother::Filter& filter, int row, const float* x,
-                              std::size_t count, float* out) {
-  const D d;
-  const float* weight = filter.weight.data() + row;
-  constexpr std::size_t stride = Smoother::row_stride;
-  const std::size_t taps = static_cast<std::size_t>(filter.taps), lanes = lane_count();
-  std::size_t m = 0;
-  for (; m + 4 * lanes <= count; m += 4 * lanes) {
-    V a0 = hn::Zero(d), a1 = hn::Zero(d), a2 = hn::Zero(d), a3 = hn::Zero(d);
-    V b0 = hn::Zero(d), b1 = hn::Zero(d), b2 = hn::Zero(d), b3 = hn::Zero(d);
-    for (std::size_t j = 0; j < taps; ++j) {
-      const V u = hn::Set(d, weight[j * stride]), v = hn::Set(d, weight[j * stride + 1]);
-      const V x0 = hn::LoadU(d, x + m + j), x1 = hn::LoadU(d, x + m + j + lanes);
-      const V x2 = hn::LoadU(d, x + m + j + 2 * lanes), x3 = hn::LoadU(d, x + m + j + 3 * lanes);
-      a0 = hn::MulAdd(u, x0, a0), b0 = hn::MulAdd(v, x0, b0);
-      a1 = hn::MulAdd(u, x1, a1), b1 = hn::MulAdd(v, x1, b1);
-      a2 = hn::MulAdd(u, x2, a2), b2 = hn::MulAdd(v, x2, b2);
-      a3 = hn::MulAdd(u, x3, a3), b3 = hn::MulAdd(v, x3, b3);
-    }
-    hn::StoreInterleaved2(a0, b0, d, out + 2 * m);
-    hn::StoreInterleaved2(a1, b1, d, out + 2 * (m + lanes));
-    hn::StoreInterleaved2(a2, b2, d, out + 2 * (m + 2 * lanes));
-    hn::StoreInterleaved2(a3, b3, d, out + 2 * (m + 3 * lanes));
-  }
-  for (; m < count; m += lanes) {
-    V a = hn::Zero(d), b = hn::Zero(d);
-    for (std::size_t j = 0; j < taps; ++j) {
-      const V value = hn::LoadU(d, x + m + j);
-      a = hn::MulAdd(hn::Set(d, weight[j * stride]), value, a);
-      b = hn::MulAdd(hn::Set(d, weight[j * stride + 1]), value, b);
-    }
-    hn::StoreInterleaved2(a, b, d, out + 2 * m);
-  }
-}
-
-// The same for a pair; the first window starts at an even (second_sign = 1) or odd pilot of the
-// run.
-HWY_INLINE void smooth_middle_pair(const Smoother::Filter& filter, int row, float second_sign,
-                                   const float* x, std::size_t count, float* const* out) {
-  const D d;
-  const float* weight = filter.weight.data() + row;
-  constexpr std::size_t stride = Smoother::row_stride;
-  const std::size_t taps = static_cast<std::size_t>(filter.taps), lanes = lane_count();
-  const Alternating sign(second_sign, -second_sign);
-  for (std::size_t m = 0; m < count; m += 2 * lanes) {
-    V even[2][2], odd[2][2];  // [vector][output]
-    for (int i = 0; i < 2; ++i)
-      for (int o = 0; o < 2; ++o) even[i][o] = odd[i][o] = hn::Zero(d);
-    for (std::size_t j = 0; j < taps; j += 2) {
-      const float* w = weight + j * stride;
-      const V u = hn::Set(d, w[0]), v = hn::Set(d, w[1]);
-      const V p = hn::Set(d, w[stride]), q = hn::Set(d, w[stride + 1]);
-      for (std::size_t i = 0; i < 2; ++i) {
-        const V x0 = hn::LoadU(d, x + m + i * lanes + j);
-        const V x1 = hn::LoadU(d, x + m + i * lanes + j + 1);
-        even[i][0] = hn::MulAdd(u, x0, even[i][0]);
-        even[i][1] = hn::MulAdd(v, x0, even[i][1]);
-        odd[i][0] = hn::MulAdd(p, x1, odd[i][0]);
-        odd[i][1] = hn::MulAdd(q, x1, odd[i][1]);
-      }
-    }
-    for (std::size_t i = 0; i < 2; ++i) {
-      const std::size_t at = 2 * (m + i * lanes);
-      const V c = sign.at(m + i * lanes);
-      hn::StoreInterleaved2(hn::Add(even[i][0], odd[i][0]), hn::Add(even[i][1], odd[i][1]), d,
-                            out[0] + at);
-      hn::StoreInterleaved2(hn::Mul(c, hn::Sub(even[i][0], odd[i][0])),
-                            hn::Mul(c, hn::Sub(even[i][1], odd[i][1])), d, out[1] + at);
-    }
-  }
-}
-
-// One plane of a run of blocks. Outputs are written in ascending order, each overrun is
-// overwritten.
-template <bool pair>
-HWY_INLINE void smooth_run(const Smoother::Filter& filter, int delta, int rbs, const float* x,
-                           float* const* out) {
-  const CombKind kind = filter.kind;
-  const int taps = filter.taps, per_rb = kind.pilots_per_rb();
-  const int first_row = kind.lead() - delta;
-  const auto at = [&](int k) {
-    return std::array<float*, 2>{out[0] + k, pair ? out[1] + k : nullptr};
-  };
-  if (per_rb * rbs == taps) {
-    return smooth_window<pair>(filter, first_row, 12 * rbs, 1, x, out);
-  }
-  if (kind.type == 2) {
-    for (int rb = 0; rb < rbs; ++rb) {
-      const SmootherRow row = smoother_row(kind, taps, rbs, delta, 12 * rb);
-      smooth_window<pair>(filter, row.p + kind.lead(), 12, 1, x + row.window_start,
-                          at(12 * rb).data());
-    }
-    return;
-  }
-  const int centre = taps / 2 - (delta == 0 ? 1 : 0);
-  const int pilots = per_rb * rbs, middle = pilots - taps + 1;
-  smooth_window<pair>(filter, first_row, 2 * centre, 1, x, out);
-  if constexpr (pair) {
-    smooth_middle_pair(filter, first_row + 2 * centre, 1, x, static_cast<std::size_t>(middle),
-                       at(2 * centre).data());
-  } else {
-    smooth_middle(filter, first_row + 2 * centre, x, static_cast<std::size_t>(middle),
-                  out[0] + 2 * centre);
-  }
-  // The last window starts at pilot pilots - taps, which is even.
-  smooth_window<pair>(filter, first_row + 2 * centre + 2, 2 * (taps - centre - 1), 1,
-                      x + (pilots - taps), at(2 * (centre + middle)).data());
-}
-
-// sum |z(m) - h0(m) - c(m) h1(m)|^2 of one plane; `rest` keeps the differences where it is not
-// null, exactly `count` of them: another run may follow.
-template <bool pair>
-HWY_INLINE double residual_sum(const float* z, const float* h0, const float* h1, std::size_t count,
-                               float* rest) {
-  const D d;
-  const Alternating sign(1, -1);
-  V sum = hn::Zero(d);
   for (std::size_t m = 0; m < count; m += lane_count()) {
-    V left = hn::Sub(hn::LoadU(d, z + m), hn::LoadU(d, h0 + m));
-    if constexpr (pair) left = hn::NegMulAdd(sign.at(m), hn::LoadU(d, h1 + m), left);
-    const auto counts = hn::FirstN(d, count - m);
-    if (m + lane_count() > count) left = hn::IfThenElseZero(counts, left);
-    sum = hn::MulAdd(left, left, sum);
-    if (rest != nullptr) hn::BlendedStore(left, counts, d, rest + m);
+    const V value = hn::LoadU(d, x + m);
+    store_first(y == nullptr ? value : hn::Add(value, hn::LoadU(d, y + m)), count - m, out + m);
   }
-  return sum_of(sum);
 }
 
 }  // namespace

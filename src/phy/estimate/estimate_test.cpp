@@ -177,8 +177,8 @@ void compare_residuals(const Scene& scene, const ChannelInfo& info,
                        const cpu::EstimateWorkspace& workspace,
                        const ref::ChannelEstimate& expected) {
   const int times = pilot_times(scene.input).count;
-  const View<const float, 5> kept(workspace.ls.data(), workspace.antennas_max, workspace.layers_max,
-                                  estimate_times_max, 2, workspace.plane / 2);
+  const View<const float, 5> kept(workspace.residuals.data(), workspace.antennas_max,
+                                  workspace.layers_max, estimate_times_max, 2, workspace.plane / 2);
   const int pilots = expected.combs.comb[0].kind.pilots_per_rb() * scene.allocation.rb_count;
   double power = 0;
   std::size_t i = 0;
@@ -217,6 +217,8 @@ TEST(Estimate, CpuEqualsRefOnEveryTarget) {
       allocate(scene.channel, static_cast<int>(prng.below(20)),
                1 + static_cast<int>(prng.below(9)));
       if (round % 2 == 0) allocate(scene.channel, 60, 1 + static_cast<int>(prng.below(20)));
+      // A run of several stretches.
+      if (round % 10 == 3) allocate(scene.channel, 90, 64 + static_cast<int>(prng.below(122)));
       std::vector<std::vector<Paths>> paths(1 + prng.below(round % 8 == 0 ? 8 : 2));
       for (auto& antenna : paths)
         for (std::size_t i = 0; i < scene.ports.size(); ++i)

@@ -28,7 +28,7 @@ View<const float, 2> measure_interference(const EstimateInput& input, const Chan
   const std::size_t antennas = static_cast<std::size_t>(channel.antennas);
   const View<float, 2> inverse(state.inverse_covariance.data(), antennas * antennas,
                                cpu::covariance_blocks(blocks) + 1);
-  const View<const float, 5> residuals(estimate.ls.data(), estimate.antennas_max,
+  const View<const float, 5> residuals(estimate.residuals.data(), estimate.antennas_max,
                                        estimate.layers_max, estimate_times_max, 2,
                                        estimate.plane / 2);
   cpu::inverse_noise_covariance(covariance, residuals, state.covariance, workers, inverse);
