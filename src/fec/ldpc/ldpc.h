@@ -52,8 +52,9 @@ struct LdpcDecodeConfig {
   int min_sum_scale_x16 = 0;  // 16 * the factor of normalised min-sum, 8..16; 0: LdpcMinSum's rule
   bool early_stop = true;     // when all parities hold and, if given, `accept` agrees
 
-  // Asked with the information bits (packed, fillers included) when all parities hold; false goes
-  // on. Null: parity is enough.
+  // Asked with the information bits (packed, fillers included) when the parities of the core's rows
+  // hold (where the decision is all zeros, all parities); false goes on. Null: all parities are
+  // enough.
   bool (*accept)(const std::uint8_t* bits_packed, void* context) = nullptr;
   void* accept_context = nullptr;
 };
@@ -65,8 +66,10 @@ Result<void> check(const LdpcDecodeConfig& config, std::size_t llr_size);
 
 struct LdpcDecodeResult {
   int iterations = 0;
-  bool parity_ok = false;  // all parities that touch a received bit hold in the decision
-  bool accepted = false;   // parity_ok and `accept`, if given, agreed (asked with early_stop only)
+  // All parities that touch a received bit hold in the decision; with `accept` and early_stop those
+  // that `accept` is asked at.
+  bool parity_ok = false;
+  bool accepted = false;  // parity_ok and `accept`, if given, agreed (asked with early_stop only)
 };
 
 // Scratch for one decoder at a time, about 250 KiB; also remembers the last code's tables, so one

@@ -49,7 +49,7 @@ void plan_parities(const State& state, const LdpcGraph& graph, const std::size_t
   const auto size = static_cast<std::size_t>(state.zc);
   const std::size_t vectors = vectors_of(state);
   for (int step = 0; step < state.rows; ++step) {
-    const int row = ldpc_scheduled_row(step);
+    const int row = state.schedule.row[step];
     const auto degree = static_cast<std::size_t>(state.degree[row]);
     for (std::size_t i = 0; i < degree; ++i) {
       const std::size_t e = graph.row_begin[row] + i;
@@ -77,6 +77,7 @@ void plan(State& state, int base_graph, int zc, int rows) {
   state.rows = rows;
   state.vector_bytes = static_cast<int>(lanes);
   state.narrow = narrow;
+  state.schedule = ldpc_schedule(base_graph, rows);
   const LdpcGraph graph = ldpc_graph(base_graph, zc);
   const auto size = static_cast<std::size_t>(zc);
   const std::size_t vectors = vectors_of(state);
@@ -91,7 +92,7 @@ void plan(State& state, int base_graph, int zc, int rows) {
   std::fill_n(state.rotation, ldpc_core_columns_max, std::uint16_t{0});
   std::fill_n(state.visits_odd, ldpc_core_columns_max, std::uint8_t{0});
   for (int step = 0; step < rows; ++step) {
-    const int row = ldpc_scheduled_row(step);
+    const int row = state.schedule.row[step];
     const int extension = row >= ldpc_core_rows;
     state.degree[row] =
         static_cast<std::uint8_t>(graph.row_begin[row + 1] - graph.row_begin[row] - extension);
@@ -111,7 +112,7 @@ void plan(State& state, int base_graph, int zc, int rows) {
     std::uint16_t* read = state.read_offset[odd];
     std::uint16_t* write = state.write_offset[odd];
     for (int step = 0; step < rows; ++step) {
-      const int row = ldpc_scheduled_row(step);
+      const int row = state.schedule.row[step];
       const int degree = state.degree[row];
       for (int i = 0; i < degree; ++i) {
         const int e = graph.row_begin[row] + i;
@@ -145,20 +146,21 @@ void iterate(State& state, int iteration, const Scaling& scaling) {
                state.periodic,
                state.posterior,
                state.message,
-               state.extension_llr,
-               state.extension_posterior};
+               nullptr,
+               nullptr};
   for (int step = 0; step < state.rows; ++step) {
-    const int row = ldpc_scheduled_row(step);
+    const int row = state.schedule.row[step];
     const bool extension = row >= ldpc_core_rows;
     const auto degree = static_cast<std::size_t>(state.degree[row]);
+    if (extension) {
+      const std::size_t own = static_cast<std::size_t>(row - ldpc_core_rows) * vectors * lanes;
+      walk.extension_llr = state.extension_llr + own;
+      walk.extension_posterior = state.extension_posterior + own;
+    }
     update_row<Kind>(state.degree[row], extension, walk);
     walk.read += degree * vectors;
     walk.write += degree;
     walk.message += degree * vectors * lanes;
-    if (extension) {
-      walk.extension_llr += vectors * lanes;
-      walk.extension_posterior += vectors * lanes;
-    }
   }
 }
 
@@ -355,18 +357,20 @@ bool row_holds(int degree, const ParityWalk& walk) {
   }
 }
 
-bool parities_hold(const State& state, int iterations) {
+bool parities_hold(const State& state, int iterations, LdpcParities parities) {
   const std::size_t odd = static_cast<std::size_t>(iterations) & 1;
   const std::size_t vectors = vectors_of(state);
   ParityWalk walk{state, state.parity_offset[odd], state.write_offset[odd], nullptr};
   for (int step = 0; step < state.rows; ++step) {
-    const int row = ldpc_scheduled_row(step);
+    const int row = state.schedule.row[step];
     const int degree = state.degree[row];
-    if (row >= ldpc_core_rows)
-      walk.own = state.extension_posterior +
-                 static_cast<std::size_t>(row - ldpc_core_rows) * vectors * lanes;
-    bool holds = false;
-    if constexpr (has_permute) {
+    const bool extension = row >= ldpc_core_rows;
+    walk.own = extension ? state.extension_posterior +
+                               static_cast<std::size_t>(row - ldpc_core_rows) * vectors * lanes
+                         : nullptr;
+    bool holds = true;
+    if (extension && parities == LdpcParities::core) {
+    } else if constexpr (has_permute) {
       holds = state.narrow ? row_holds<true>(degree, walk) : row_holds<false>(degree, walk);
     } else {
       holds = row_holds<false>(degree, walk);
@@ -438,6 +442,10 @@ void store_decisions(State& state, const LdpcDecodeConfig& config, const LdpcGra
   if (!direct) std::memcpy(bits, packed, bytes_for_bits(information));
 }
 
+bool all_zero(View<const std::uint8_t, 1> bits) {
+  return std::all_of(bits.begin(), bits.end(), [](std::uint8_t byte) { return byte == 0; });
+}
+
 LdpcDecodeResult decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> llr,
                         View<std::uint8_t, 1> bits, State& state) {
   const LdpcGraph graph = ldpc_graph(config.base_graph, config.zc);
@@ -445,15 +453,22 @@ LdpcDecodeResult decode(const LdpcDecodeConfig& config, View<const SoftBit, 1> l
        ldpc_rows_needed(config.base_graph, config.zc, static_cast<int>(llr.size())));
   load_soft_bits(state, config, llr, graph);
   const Scaling scaling(ldpc_min_sum(config, state.rows));
+  const LdpcParities parities = ldpc_parities(config);
+  const std::size_t information_bytes =
+      bytes_for_bits(static_cast<std::size_t>(ldpc_information_bits(config.base_graph, config.zc)));
   LdpcDecodeResult result;
   while (result.iterations < config.iterations_max && !result.accepted) {
     iterate(state, result.iterations, scaling);
     ++result.iterations;
     const bool last = result.iterations == config.iterations_max;
     if (!config.early_stop && !last) continue;
-    result.parity_ok = parities_hold(state, result.iterations);
+    result.parity_ok = parities_hold(state, result.iterations, parities);
     if (!result.parity_ok && !last) continue;
     store_decisions(state, config, graph, result.iterations, bits.data());
+    if (parities == LdpcParities::core && result.parity_ok &&
+        all_zero(bits.subview(0, information_bytes))) {
+      result.parity_ok = parities_hold(state, result.iterations, LdpcParities::all);
+    }
     result.accepted =
         result.parity_ok && config.early_stop &&
         (config.accept == nullptr || config.accept(bits.data(), config.accept_context));

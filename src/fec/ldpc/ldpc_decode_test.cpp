@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -122,6 +123,78 @@ TEST(LdpcDecode, IsTheSameWithEveryRuleOfMinSum) {
         for (auto& soft_bit : llr) soft_bit = static_cast<SoftBit>(20 * prng.normal());
         expect_the_same(config, llr, workspace);
       }
+    }
+  }
+}
+
+// Each row once, and the first step already tells something about a column that was not sent.
+TEST(LdpcSchedule, HasEachRowOnceAndBeginsWhereSomethingIsLearned) {
+  for (int base_graph : {1, 2}) {
+    const LdpcGraph graph = ldpc_graph(base_graph, 2);
+    for (int rows = ldpc_core_rows; rows <= graph.rows; ++rows) {
+      SCOPED_TRACE(testing::Message() << "base graph " << base_graph << " rows " << rows);
+      const LdpcSchedule schedule = ldpc_schedule(base_graph, rows);
+      std::vector<int> times(static_cast<std::size_t>(rows), 0);
+      for (int step = 0; step < rows; ++step) {
+        ASSERT_LT(schedule.row[step], rows);
+        ++times[schedule.row[step]];
+      }
+      EXPECT_EQ(times, std::vector<int>(times.size(), 1));
+      // Columns 0 and 1 are known in turn: each step that has an unknown one has one alone, until
+      // both are known.
+      bool known[2] = {};
+      int learned = 0;
+      for (int step = 0; step < rows; ++step) {
+        const int row = schedule.row[step];
+        int unknown = -1, count = 0;
+        for (int e = graph.row_begin[row]; e < graph.row_begin[row + 1]; ++e) {
+          if (graph.column[e] >= 2 || known[graph.column[e]]) continue;
+          unknown = graph.column[e];
+          ++count;
+        }
+        EXPECT_LT(count, 2) << "step " << step << " learns nothing";
+        if (count == 1) known[unknown] = true;
+        learned += count == 1;
+      }
+      EXPECT_EQ(learned, 2);
+    }
+  }
+}
+
+struct Asked {
+  int times = 0;
+};
+bool yes(const std::uint8_t* /*bits*/, void* context) {
+  ++static_cast<Asked*>(context)->times;
+  return true;
+}
+
+// Parities of extension columns alone, so that the information bits are not known at once: zeros
+// fulfil the core's rows and any CRC, but not the parities received.
+TEST(LdpcDecode, TakesZerosForADecisionOnlyIfAllParitiesHold) {
+  constexpr std::uint64_t seed = 25;
+  Prng prng(seed);
+  LdpcWorkspace workspace;
+  for (const auto decoder : {&cpu::ldpc_decode, &ref::ldpc_decode}) {
+    for (const bool zeros_sent : {false, true}) {
+      LdpcDecodeConfig config;
+      config.base_graph = 2;
+      config.zc = 36;
+      config.iterations_max = 3;
+      const int count = 30 * config.zc;
+      Bits bits = random_bits(10 * config.zc, 0, prng);
+      if (zeros_sent) bits.assign(bits.size(), 0);
+      auto llr = soft_bits(encode(2, config.zc, bits, count), count, 20, 0.1, prng);
+      // Nothing but the columns of rows 4 to 21.
+      std::fill_n(llr.begin(), 12 * config.zc, SoftBit{0});
+      Asked asked;
+      config.accept = yes;
+      config.accept_context = &asked;
+      Bits decoded(bits.size(), 0xff);
+      const LdpcDecodeResult result = decoder(config, llr, decoded, workspace);
+      EXPECT_EQ(result.accepted, decoded == bits) << "seed " << seed << " zeros " << zeros_sent;
+      EXPECT_EQ(asked.times > 0, result.accepted);
+      EXPECT_TRUE(result.accepted || !zeros_sent);
     }
   }
 }

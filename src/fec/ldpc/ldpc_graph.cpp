@@ -45,6 +45,39 @@ constexpr std::array<std::uint16_t, sizes> make_sizes() {
 }
 constexpr auto size_list = make_sizes();
 
+// Up to this many rows no extension row has just one of the columns that are never sent; then these
+// orders hold, of both base graphs.
+constexpr int first_single_extension = 6;
+constexpr int few_rows[2][6] = {{1, 4, 5, 0, 2, 3}, {1, 3, 4, 5, 2, 0}};
+
+template <std::size_t edges, std::size_t rows>
+constexpr LdpcSchedule make_schedule(const Tables<edges, rows>& tables,
+                                     const int (&core)[ldpc_core_rows]) {
+  // Columns 0 and 1 come first in a row.
+  const auto unsent = [&](std::size_t row) {
+    int count = 0;
+    for (std::size_t e = tables.row_begin[row]; e < tables.row_begin[row + 1]; ++e)
+      count += tables.column[e] < 2;
+    return count;
+  };
+  LdpcSchedule schedule;
+  std::size_t step = 0;
+  for (const bool both : {false, true}) {
+    for (int degree = 1; degree <= ldpc_row_degree_max; ++degree) {
+      for (std::size_t row = rows; row-- > ldpc_core_rows;) {
+        if ((unsent(row) == 2) == both &&
+            tables.row_begin[row + 1] - tables.row_begin[row] == degree)
+          schedule.row[step++] = static_cast<std::uint8_t>(row);
+      }
+    }
+  }
+  for (const int row : core) schedule.row[step++] = static_cast<std::uint8_t>(row);
+  return schedule;
+}
+
+constexpr LdpcSchedule schedule_1 = make_schedule(tables_1, {3, 2, 1, 0});
+constexpr LdpcSchedule schedule_2 = make_schedule(tables_2, {1, 0, 2, 3});
+
 // Index into the table of sizes, or -1.
 int size_index(int zc) {
   const auto* at = std::lower_bound(size_list.begin(), size_list.end(), zc);
@@ -78,6 +111,22 @@ LdpcGraph ldpc_graph(int base_graph, int zc) {
 int ldpc_rows_needed(int base_graph, int zc, int codeword_bits) {
   const int columns = 2 + (codeword_bits + zc - 1) / zc;
   return std::max(ldpc_core_rows, columns - ldpc_information_columns(base_graph));
+}
+
+LdpcSchedule ldpc_schedule(int base_graph, int rows) {
+  assert(base_graph == 1 || base_graph == 2);
+  assert(rows >= ldpc_core_rows && rows <= ldpc_rows_max);
+  LdpcSchedule schedule;
+  int step = 0;
+  if (rows <= first_single_extension) {
+    for (const int row : few_rows[base_graph - 1])
+      if (row < rows) schedule.row[step++] = static_cast<std::uint8_t>(row);
+    return schedule;
+  }
+  const LdpcSchedule& all = base_graph == 1 ? schedule_1 : schedule_2;
+  for (const std::uint8_t row : all.row)
+    if (row < rows) schedule.row[step++] = row;
+  return schedule;
 }
 
 LdpcMinSum ldpc_min_sum(const LdpcDecodeConfig& config, int rows) {

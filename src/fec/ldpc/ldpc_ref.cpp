@@ -136,8 +136,9 @@ double mean_magnitude(View<const SoftBit, 1> llr) {
   return sum == 0 ? 1 : sum / count;
 }
 
-bool parities_hold(const Decoder& decoder) {
-  for (int row = 0; row < decoder.rows; ++row) {
+bool parities_hold(const Decoder& decoder, LdpcParities parities) {
+  const int rows = parities == LdpcParities::core ? ldpc_core_rows : decoder.rows;
+  for (int row = 0; row < rows; ++row) {
     for (std::size_t l = 0; l < decoder.zc; ++l) {
       bool odd = false;
       for (int e = decoder.graph.row_begin[row]; e < decoder.graph.row_begin[row + 1]; ++e) {
@@ -176,20 +177,27 @@ LdpcDecodeResult ldpc_decode(const LdpcDecodeConfig& config, View<const SoftBit,
       decoder.posterior.begin() + static_cast<std::ptrdiff_t>(information) - config.filler_bits,
       config.filler_bits, 1e9);
 
+  const LdpcSchedule schedule = ldpc_schedule(config.base_graph, decoder.rows);
+  const LdpcParities parities = ldpc_parities(config);
   LdpcDecodeResult result;
   while (result.iterations < config.iterations_max && !result.accepted) {
     for (int step = 0; step < decoder.rows; ++step) {
-      const int row = ldpc_scheduled_row(step);
+      const int row = schedule.row[step];
       for (std::size_t l = 0; l < decoder.zc; ++l) update_check(decoder, row, l);
     }
     ++result.iterations;
     const bool last = result.iterations == config.iterations_max;
     if (!config.early_stop && !last) continue;
-    result.parity_ok = parities_hold(decoder);
+    result.parity_ok = parities_hold(decoder, parities);
     if (!result.parity_ok && !last) continue;
     std::fill_n(bits.data(), bytes_for_bits(information), std::uint8_t{0});
     for (std::size_t i = 0; i < information - static_cast<std::size_t>(config.filler_bits); ++i) {
       set_bit(bits.data(), i, decoder.posterior[i] < 0);
+    }
+    if (parities == LdpcParities::core && result.parity_ok &&
+        std::all_of(bits.begin(), bits.begin() + bytes_for_bits(information),
+                    [](std::uint8_t byte) { return byte == 0; })) {
+      result.parity_ok = parities_hold(decoder, LdpcParities::all);
     }
     result.accepted =
         result.parity_ok && config.early_stop &&

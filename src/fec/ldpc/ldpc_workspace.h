@@ -19,6 +19,7 @@ struct LdpcWorkspace::State {
   int rows = 0;
   int vector_bytes = 0;
   bool narrow = false;  // a column is one vector, not repeated, in one bank; offsets are rotations
+  LdpcSchedule schedule{};
 
   // Offsets in bytes into `posterior`, for even and odd iterations; a column's bank alternates with
   // every row that visits it. Extension edges are not in the plan.
