@@ -100,11 +100,11 @@ HWY_INLINE Bytes scaled_magnitude(Bytes a, const Scaling& scaling) {
   const auto whole = hn::BitCast(u, a);
   const auto less =
       hn::SaturatedSub(whole, hn::Set(u, static_cast<std::uint8_t>(scaling.rule.offset)));
-  if (HWY_LIKELY(factor_x16 == 10 || factor_x16 == 14)) {
-    // a - ceil(3 a / 8), a - ceil(a / 8): averages round up.
+  if (HWY_LIKELY(factor_x16 == 10 || factor_x16 == 12 || factor_x16 == 14)) {
+    // a - ceil(3 a / 8), a - ceil(a / 4), a - ceil(a / 8): averages round up.
     auto part = hn::AverageRound(whole, hn::Zero(u));
     part = hn::AverageRound(part, factor_x16 == 10 ? whole : hn::Zero(u));
-    part = hn::AverageRound(part, hn::Zero(u));
+    if (factor_x16 != 12) part = hn::AverageRound(part, hn::Zero(u));
     return hn::BitCast(Tag(), hn::Max(less, hn::Sub(whole, part)));
   }
   const auto factor = hn::Set(u16, static_cast<std::uint16_t>(factor_x16));

@@ -368,14 +368,15 @@ bool parities_hold(const State& state, int iterations, LdpcParities parities) {
     walk.own = extension ? state.extension_posterior +
                                static_cast<std::size_t>(row - ldpc_core_rows) * vectors * lanes
                          : nullptr;
-    bool holds = true;
-    if (extension && parities == LdpcParities::core) {
-    } else if constexpr (has_permute) {
-      holds = state.narrow ? row_holds<true>(degree, walk) : row_holds<false>(degree, walk);
-    } else {
-      holds = row_holds<false>(degree, walk);
+    if (!extension || parities == LdpcParities::all) {
+      bool holds = false;
+      if constexpr (has_permute) {
+        holds = state.narrow ? row_holds<true>(degree, walk) : row_holds<false>(degree, walk);
+      } else {
+        holds = row_holds<false>(degree, walk);
+      }
+      if (!holds) return false;
     }
-    if (!holds) return false;
     walk.offset += static_cast<std::size_t>(degree) * vectors;
     walk.column += degree;
   }

@@ -137,13 +137,17 @@ LdpcMinSum ldpc_min_sum(const LdpcDecodeConfig& config, int rows) {
   constexpr struct {
     int received_percent_end;
     int offset[4];
-  } offsets[] = {
-      {185, {2, 2, 2, 1}}, {235, {3, 3, 2, 2}}, {360, {4, 3, 2, 2}}, {9999, {5, 4, 3, 3}}};
+  } offsets[] = {{150, {2, 2, 1, 1}},
+                 {185, {2, 2, 2, 1}},
+                 {235, {3, 3, 2, 2}},
+                 {360, {4, 3, 2, 2}},
+                 {9999, {5, 4, 3, 3}}};
   const int information = ldpc_information_columns(config.base_graph);
   const int received_percent = 100 * (information + rows - 2) / information;
   const int order = std::clamp(config.bits_per_symbol / 2 - 1, 0, 3);
   for (const auto& range : offsets)
-    if (received_percent < range.received_percent_end) return {10, range.offset[order]};
+    if (received_percent < range.received_percent_end)
+      return {order < 2 ? 10 : 12, range.offset[order]};
   assert(false);
   return {};
 }

@@ -71,6 +71,7 @@ struct LdpcMinSum {
 // posterior sums up to 30 messages and must not live at its limit of 127.
 constexpr int ldpc_mean_magnitude(int rows) {
   if (rows <= ldpc_core_rows) return 40;
+  if (rows <= ldpc_rows_few) return 30;
   return rows <= 20 ? 22 : std::max(15, 22 - (rows - 20) * 7 / 20);
 }
 

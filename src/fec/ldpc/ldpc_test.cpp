@@ -164,7 +164,7 @@ TEST(LdpcDecode, LosesLittleAgainstDoublePrecision) {
   }
 }
 
-// Every factor of min-sum decodes; 10 and 14 have a path of their own.
+// Every factor of min-sum decodes; 10, 12 and 14 have a path of their own.
 TEST(LdpcDecode, WorksWithEveryMinSumFactor) {
   Prng prng(16);
   LdpcWorkspace workspace;
