@@ -220,7 +220,7 @@ TEST(LdpcMinSum, CorrectsLargeMessagesByAnOffsetAtMost) {
           continue;
         }
         EXPECT_GE(rule.offset, before);  // the lower the rate, the finer the steps
-        EXPECT_LE(rule.offset, 5);
+        EXPECT_LE(rule.offset, 6);
         before = rule.offset;
       }
       EXPECT_GT(before, 0);

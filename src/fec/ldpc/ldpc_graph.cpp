@@ -132,22 +132,24 @@ LdpcSchedule ldpc_schedule(int base_graph, int rows) {
 LdpcMinSum ldpc_min_sum(const LdpcDecodeConfig& config, int rows) {
   if (config.min_sum_scale_x16 != 0) return {config.min_sum_scale_x16, ldpc_message_max};
   if (rows <= ldpc_rows_few) return {14, ldpc_message_max};
-  // By 1 / code rate and bits a symbol, 2 or less, 4, 6, 8 or more, as block errors came out least
+  // By 1 / code rate, and bits a symbol: 2 or less with either base graph, which differ in the
+  // scale that they have at one rate; 4, 6, 8 or more. As block errors came out least
   // (docs/measurements/ldpc-floor.md).
   constexpr struct {
     int received_percent_end;
-    int offset[4];
-  } offsets[] = {{150, {2, 2, 1, 1}},
-                 {185, {2, 2, 2, 1}},
-                 {235, {3, 3, 2, 2}},
-                 {360, {4, 3, 2, 2}},
-                 {9999, {5, 4, 3, 3}}};
+    int qpsk[2];
+    int higher[3];
+  } offsets[] = {{150, {2, 3}, {2, 1, 1}}, {160, {2, 3}, {2, 2, 1}}, {185, {3, 3}, {2, 2, 1}},
+                 {235, {4, 4}, {3, 2, 2}}, {360, {4, 5}, {3, 2, 2}}, {9999, {5, 6}, {4, 3, 3}}};
   const int information = ldpc_information_columns(config.base_graph);
   const int received_percent = 100 * (information + rows - 2) / information;
-  const int order = std::clamp(config.bits_per_symbol / 2 - 1, 0, 3);
-  for (const auto& range : offsets)
-    if (received_percent < range.received_percent_end)
-      return {order < 2 ? 10 : 12, range.offset[order]};
+  const int bits = config.bits_per_symbol;
+  const int factor_x16 = bits <= 4 ? 10 : 12;
+  for (const auto& range : offsets) {
+    if (received_percent >= range.received_percent_end) continue;
+    if (bits <= 2) return {factor_x16, range.qpsk[config.base_graph - 1]};
+    return {factor_x16, range.higher[std::min(bits, 8) / 2 - 2]};
+  }
   assert(false);
   return {};
 }
