@@ -62,6 +62,14 @@ void expect_the_same(const LdpcDecodeConfig& config, const std::vector<SoftBit>&
   });
 }
 
+struct Asked {
+  int times = 0;
+};
+bool yes(const std::uint8_t* /*bits*/, void* context) {
+  ++static_cast<Asked*>(context)->times;
+  return true;
+}
+
 // All instruction sets give the same bits, iterations and verdict, also where decoding fails.
 TEST(LdpcDecode, IsTheSameWithEveryInstructionSet) {
   Prng prng(17);
@@ -75,6 +83,14 @@ TEST(LdpcDecode, IsTheSameWithEveryInstructionSet) {
     for (double more_noise : {0.7, 1.0, 1.3}) {
       const auto llr = soft_bits(codeword, link.count, 20, link.sigma * more_noise, prng);
       expect_the_same(config, llr, workspace);
+      // Asked as soon as the core's parities hold, so never later.
+      Asked asked;
+      LdpcDecodeConfig with_judge = config;
+      with_judge.accept = yes;
+      with_judge.accept_context = &asked;
+      expect_the_same(with_judge, llr, workspace);
+      EXPECT_LE(decode(with_judge, llr, workspace).result.iterations,
+                decode(config, llr, workspace).result.iterations);
     }
   }
 }
@@ -159,14 +175,6 @@ TEST(LdpcSchedule, HasEachRowOnceAndBeginsWhereSomethingIsLearned) {
       EXPECT_EQ(learned, 2);
     }
   }
-}
-
-struct Asked {
-  int times = 0;
-};
-bool yes(const std::uint8_t* /*bits*/, void* context) {
-  ++static_cast<Asked*>(context)->times;
-  return true;
 }
 
 // Parities of extension columns alone, so that the information bits are not known at once: zeros
