@@ -26,9 +26,9 @@ constexpr int zc = 64;
 constexpr int points = 5;
 // Code rates 0.33, 0.67 and 0.9, and base graph 2 with just its core and with all of it. At 0.9
 // base graph 2 misses a column of its core.
-constexpr Curve curves[] = {{1, 66, -0.5, 0.1}, {1, 33, 3.4, 0.15}, {1, 24, 6.7, 0.2},
+constexpr Curve curves[] = {{1, 66, -0.7, 0.1}, {1, 33, 3.4, 0.15}, {1, 24, 6.7, 0.2},
                             {2, 30, -0.4, 0.2}, {2, 15, 3.4, 0.25}, {2, 12, 5.7, 0.25},
-                            {2, 11, 7.4, 0.25}, {2, 50, -2.9, 0.15}};
+                            {2, 11, 7.4, 0.25}, {2, 50, -3.2, 0.15}};
 
 using Decoder = LdpcDecodeResult (*)(const LdpcDecodeConfig&, View<const SoftBit, 1>,
                                      View<std::uint8_t, 1>, LdpcWorkspace&);

@@ -48,7 +48,7 @@ constexpr auto size_list = make_sizes();
 // Up to this many rows no extension row has just one of the columns that are never sent; then these
 // orders hold, of both base graphs.
 constexpr int first_single_extension = 6;
-constexpr int few_rows[2][6] = {{1, 4, 5, 0, 2, 3}, {1, 3, 4, 5, 2, 0}};
+constexpr int few_rows[2][6] = {{1, 4, 5, 0, 2, 3}, {1, 3, 4, 5, 0, 2}};
 
 template <std::size_t edges, std::size_t rows>
 constexpr LdpcSchedule make_schedule(const Tables<edges, rows>& tables,
