@@ -283,7 +283,7 @@ void add_fleet_commands(CLI::App& app, int& exit_code) {
   auto* place = app.add_subcommand(
       "place", "run a model on sites that have its file; another content rolls out site by site");
   add_ask_options(*place, *ask);
-  fleet::ModelSpec& model = command->model;
+  fleet::ModelWish& model = command->model;
   place->add_option("model", model.name, "as the sites' files are named")->required();
   place->add_option("--hash", model.content_hash, "SHA-256 of the file, where sites' files differ");
   place->add_option("--copies", model.copies_min, "at least, each on another site");
@@ -291,9 +291,11 @@ void add_fleet_commands(CLI::App& app, int& exit_code) {
   place->add_option("--requests-per-copy", model.requests_per_copy,
                     "in flight, above which another copy is wanted");
   place->add_option("--memory-bytes", model.memory_bytes, "of a copy; 0: as the sites say");
-  place->add_option("--region", model.regions, "only there");
-  place->add_option("--prefecture", model.prefectures, "only there");
-  place->add_option("--label", model.labels, "only on sites that have all of these");
+  place->add_option("--region", model.regions, "only there; any: wherever");
+  place->add_option("--prefecture", model.prefectures, "only there; any: wherever");
+  place->add_option("--label", model.labels, "only on sites that have all of these; any: on all");
+  place->add_flag("--force", model.force, "also where no known site is so: for ones to come");
+  place->footer("What is not named stays as it is when the model is placed already.");
   place->callback([ask, command, &exit_code] {
     command->kind = CommandKind::place;
     exit_code = fleet::command_fleet(*ask, *command);

@@ -1,8 +1,10 @@
 #include "fleet/command.h"
 
 #include <algorithm>
+#include <set>
 
 #include "fleet/json_fields.h"
+#include "fleet/placement.h"
 
 namespace noroshi::fleet {
 namespace {
@@ -39,29 +41,149 @@ Result<ModelFile> file_of(const std::string& model, const std::string& hash,
   return found;
 }
 
-Result<std::vector<KvWrite>> place_writes(ModelSpec spec, const Planner& planner) {
-  const std::string key = key_word(spec.name);
+// Names that others wrote, as many as a person reads.
+std::string listed(const auto& names) {
+  constexpr std::size_t names_max = 50;
+  std::string out;
+  std::size_t count = 0;
+  for (const std::string& name : names) {
+    if (count++ < names_max) out += (out.empty() ? "" : ", ") + shown(name);
+  }
+  if (count > names_max) out += " and " + std::to_string(count - names_max) + " more";
+  return out.empty() ? "none" : out;
+}
+
+// A constraint and what the known sites offer for it.
+struct Constraint {
+  const char* name;
+  const std::optional<std::vector<std::string>>& wished;
+  std::vector<std::string>& of_model;
+  std::set<std::string> known = {};
+};
+
+// Takes what was wished. Errors: a name that no known site has, names that no site has together.
+Result<void> take_constraints(const ModelWish& wish, ModelSpec& spec, const Planner& planner) {
+  Constraint constraints[] = {{"region", wish.regions, spec.regions},
+                              {"prefecture", wish.prefectures, spec.prefectures},
+                              {"label", wish.labels, spec.labels}};
+  for (const auto& [name, facts] : planner.facts()) {
+    constraints[0].known.insert(facts.value->region);
+    if (!facts.value->prefecture.empty()) constraints[1].known.insert(facts.value->prefecture);
+    constraints[2].known.insert(facts.value->labels.begin(), facts.value->labels.end());
+  }
+  bool named = false;
+  for (const Constraint& one : constraints) {
+    if (!one.wished) continue;
+    named = true;
+    one.of_model = *one.wished;
+    if (one.of_model == std::vector<std::string>{any_place}) one.of_model.clear();
+    for (const std::string& text : one.of_model) {
+      const std::string what = "model '" + spec.name + "': " + one.name + " '" + shown(text) + "' ";
+      if (text == any_place) return Error{what + "lifts the constraint: name no other beside it"};
+      if (wish.force || one.known.count(text) > 0) continue;
+      return Error{what + "is no known site's (known: " + listed(one.known) +
+                   "); --force places it for sites that come later"};
+    }
+  }
+  if (!named || wish.force) return {};
+  const bool possible = std::ranges::any_of(planner.facts(), [&](const auto& site) {
+    return is_where(spec, site.second.value->region, site.second.value->prefecture,
+                    site.second.value->labels);
+  });
+  if (possible) return {};
+  std::string all;
+  for (const Constraint& one : constraints) {
+    if (one.of_model.empty()) continue;
+    all += (all.empty() ? "" : "; ") + std::string(one.name) + " " + listed(one.of_model);
+  }
+  return Error{"model '" + spec.name + "': no known site fulfils all of: " + all +
+               " (--force places it for sites that come later; 'any' lifts a constraint)"};
+}
+
+// The model as it is to be: what was wished over what is.
+Result<ModelSpec> wished_model(const ModelWish& wish, const ModelSpec* now,
+                               const Planner& planner) {
+  ModelSpec spec = now != nullptr ? *now : ModelSpec{.name = wish.name};
+  if (!wish.content_hash.empty()) spec.content_hash = wish.content_hash;
   const Result<ModelFile> file = file_of(spec.name, spec.content_hash, planner);
   if (!file) return file.error();
   spec.content_hash = file->content_hash;
+  const bool same_content = now != nullptr && now->content_hash == spec.content_hash;
+  if (wish.memory_bytes || !same_content) spec.memory_bytes = wish.memory_bytes.value_or(0);
   if (spec.memory_bytes == 0) spec.memory_bytes = file->memory_bytes;
-  const auto known = planner.models().find(key);
-  std::uint64_t revision = 0;
-  spec.previous_hash.clear();
-  if (known != planner.models().end()) {
-    revision = known->second.revision;
-    const ModelSpec& now = known->second.value;
-    if (!now.previous_hash.empty() && now.content_hash != spec.content_hash) {
-      return Error{"model '" + spec.name + "': a roll-out of " + now.content_hash.substr(0, 12) +
-                   "... is under way; wait for its end"};
-    }
-    spec.previous_hash =
-        now.content_hash != spec.content_hash ? now.content_hash : now.previous_hash;
+  spec.copies_min = wish.copies_min.value_or(spec.copies_min);
+  spec.copies_max = wish.copies_max.value_or(spec.copies_max);
+  spec.requests_per_copy = wish.requests_per_copy.value_or(spec.requests_per_copy);
+  if (spec.copies_max < spec.copies_min) {
+    return Error{"model '" + spec.name + "': copies_max is " + std::to_string(spec.copies_max) +
+                 (wish.copies_max ? "" : " since it was placed") + ", less than copies_min " +
+                 std::to_string(spec.copies_min) +
+                 (wish.copies_min ? "" : ", which it was placed with")};
   }
-  return std::vector<KvWrite>{{fleet_bucket, "model." + key, model_text(spec), revision,
-                               "place " + spec.name + " with content " +
-                                   spec.content_hash.substr(0, 12) + ", " +
-                                   std::to_string(spec.copies_min) + " copies at least"}};
+  if (const auto taken = take_constraints(wish, spec, planner); !taken) return taken.error();
+  if (now == nullptr || same_content) return spec;
+  if (!now->previous_hash.empty()) {
+    return Error{"model '" + spec.name + "': a roll-out of " + now->content_hash.substr(0, 12) +
+                 "... is under way; wait for its end"};
+  }
+  spec.previous_hash = now->content_hash;
+  return spec;
+}
+
+Result<std::vector<KvWrite>> place_writes(const ModelWish& wish, const Planner& planner) {
+  const std::string key = key_word(wish.name);
+  const auto known = planner.models().find(key);
+  const bool placed = known != planner.models().end();
+  const Result<ModelSpec> spec =
+      wished_model(wish, placed ? &known->second.value : nullptr, planner);
+  if (!spec) return spec.error();
+  return std::vector<KvWrite>{
+      {fleet_bucket, "model." + key, model_text(*spec), placed ? known->second.revision : 0,
+       "place " + spec->name + " with content " + spec->content_hash.substr(0, 12) + ", " +
+           std::to_string(spec->copies_min) + " copies at least, " + where_text(*spec)}};
+}
+
+std::string wish_text(const ModelWish& wish) {
+  boost::json::object out{{"v", 1}, {"name", wish.name}};
+  if (!wish.content_hash.empty()) out["content_hash"] = wish.content_hash;
+  const auto add = [&](const char* key, const auto& value) {
+    if (value) out[key] = boost::json::value_from(*value);
+  };
+  add("memory_bytes", wish.memory_bytes);
+  add("copies_min", wish.copies_min);
+  add("copies_max", wish.copies_max);
+  add("requests_per_copy", wish.requests_per_copy);
+  add("regions", wish.regions);
+  add("prefectures", wish.prefectures);
+  add("labels", wish.labels);
+  if (wish.force) out["force"] = true;
+  return boost::json::serialize(out);
+}
+
+// A model's document in which fields may be missing: the checks are the model's own.
+Result<ModelWish> parse_wish(std::string_view bytes) {
+  const auto document = parse_document(bytes, 200 << 10);
+  if (!document) return Error{"model: " + document.error().message};
+  const auto has = [&](const char* key) { return document->if_contains(key) != nullptr; };
+  boost::json::object whole = *document;
+  // Alone a least or a most is right or wrong by what the model has: place_writes() looks.
+  if (has("copies_min") != has("copies_max")) {
+    whole[has("copies_min") ? "copies_max" : "copies_min"] = has("copies_min") ? 1'000'000 : 0;
+  }
+  const Result<ModelSpec> spec = parse_model(boost::json::serialize(whole));
+  if (!spec) return spec.error();
+  ModelWish wish{.name = spec->name, .content_hash = spec->content_hash};
+  if (has("memory_bytes")) wish.memory_bytes = spec->memory_bytes;
+  if (has("copies_min")) wish.copies_min = spec->copies_min;
+  if (has("copies_max")) wish.copies_max = spec->copies_max;
+  if (has("requests_per_copy")) wish.requests_per_copy = spec->requests_per_copy;
+  if (has("regions")) wish.regions = spec->regions;
+  if (has("prefectures")) wish.prefectures = spec->prefectures;
+  if (has("labels")) wish.labels = spec->labels;
+  std::optional<Error> error;
+  JsonFields(*document, "model", error).boolean("force", wish.force);
+  if (error) return *std::move(error);
+  return wish;
 }
 
 }  // namespace
@@ -84,7 +206,7 @@ const char* name_of(CommandKind kind) {
 std::string command_text(const Command& command) {
   boost::json::object out{
       {"v", 1}, {"command", name_of(command.kind)}, {"by", command.by}, {"site", command.site}};
-  if (!command.model.name.empty()) out["model"] = model_text(command.model);
+  if (!command.model.name.empty()) out["model"] = wish_text(command.model);
   return boost::json::serialize(out);
 }
 
@@ -109,9 +231,9 @@ Result<Command> parse_command(std::string_view bytes) {
   std::string model;
   fields.text("model", model, 200 << 10);
   if (!error && !model.empty()) {
-    const Result<ModelSpec> spec = parse_model(model);
-    if (!spec) return spec.error();
-    command.model = *spec;
+    const Result<ModelWish> wish = parse_wish(model);
+    if (!wish) return wish.error();
+    command.model = *wish;
   }
   const bool of_model = command.kind == CommandKind::place || command.kind == CommandKind::remove;
   if (of_model && command.model.name.empty()) fields.fail("model", "is missing");

@@ -4,6 +4,7 @@
 // on noroshi.control.command, who answers {"v": 1, "ok": ..., "message": ...}. Who may publish
 // there is the server's business (keys.h). Pure.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,13 +19,29 @@ inline constexpr const char* status_subject = "noroshi.control.status";
 
 enum class CommandKind : std::uint8_t { drain, undrain, place, remove, forget };
 
+// How a model is to be placed. What is not named stays as it is with a model that is placed
+// already, and is as in ModelSpec with a new one.
+struct ModelWish {
+  std::string name = {};
+  // Not named and new: the one that all sites' files have.
+  std::string content_hash = {};
+  std::optional<std::uint64_t> memory_bytes = {};  // 0 or not named: as the file with the content
+  std::optional<int> copies_min = {};
+  std::optional<int> copies_max = {};
+  std::optional<double> requests_per_copy = {};
+  // Constraints; "any" alone lifts one.
+  std::optional<std::vector<std::string>> regions = {};
+  std::optional<std::vector<std::string>> prefectures = {};
+  std::optional<std::vector<std::string>> labels = {};
+  bool force = false;  // also where no site that is known fulfils them
+};
+inline constexpr const char* any_place = "any";
+
 struct Command {
   CommandKind kind = CommandKind::drain;
   std::string by = {};    // as the asker calls himself, for the log
   std::string site = {};  // drain, undrain, forget
-  // place: the model, with content_hash empty: the one that all sites' files have. remove: its
-  // name.
-  ModelSpec model = {};
+  ModelWish model = {};   // place; remove: its name
 };
 
 const char* name_of(CommandKind kind);
@@ -38,7 +55,8 @@ struct CommandAnswer {
 std::string answer_text(const CommandAnswer& answer);
 Result<CommandAnswer> parse_answer(std::string_view bytes);
 
-// The writes that carry it out. Errors: no such site or model, sites whose files differ.
+// The writes that carry it out. Errors: no such site or model, sites whose files differ, a
+// constraint that no known site fulfils.
 Result<std::vector<KvWrite>> writes_of(const Command& command, const Planner& planner);
 
 }  // namespace noroshi::fleet

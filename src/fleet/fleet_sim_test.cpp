@@ -13,6 +13,7 @@
 #include "fleet/control.h"
 #include "fleet/feed.h"
 #include "fleet/memory_bus.h"
+#include "fleet/status.h"
 
 namespace noroshi::fleet {
 namespace {
@@ -303,6 +304,65 @@ TEST_F(FleetSim, PlacesDrainsAndUndrains) {
   EXPECT_EQ(running(hash_a), 2);
   EXPECT_FALSE(ask({.kind = CommandKind::drain, .by = "test", .site = "nowhere"}).ok);
   EXPECT_FALSE(ask({.kind = CommandKind::forget, .by = "test", .site = name}).ok) << "alive";
+}
+
+// A mistyped region took a model off every site; a second `place` lifted what the first had said.
+TEST_F(FleetSim, APlaceThatNoSiteFulfilsIsRefusedAndWhatItDoesNotNameStays) {
+  Command sovereign = placing(hash_a, 1);
+  sovereign.model.regions = {{"west"}};
+  ASSERT_TRUE(ask(sovereign).ok);
+  run_ms(4000);
+  const auto where = [&](const char* region) {
+    int copies = 0;
+    for (auto& [name, site] : sites) {
+      if (name[0] == region[0]) copies += site->models.empty() ? 0 : 1;
+    }
+    return copies;
+  };
+  ASSERT_EQ(where("b"), 1);
+  const auto refused = [&](auto change, const char* words) {
+    Command command{.kind = CommandKind::place, .by = "test"};
+    command.model.name = "m";
+    change(command.model);
+    const CommandAnswer answer = ask(command);
+    EXPECT_FALSE(answer.ok) << words;
+    EXPECT_NE(answer.message.find(words), std::string::npos) << answer.message;
+  };
+  refused(
+      [](ModelWish& m) {
+        m.regions = {{"west", "mars"}};
+      },
+      "region 'mars' is no known site's (known: east, west)");
+  refused([](ModelWish& m) { m.prefectures = {{"east"}}; },
+          "prefecture 'east' is no known site's (known: east-p, west-p)");
+  refused([](ModelWish& m) { m.labels = {{"sovereign"}}; }, "(known: none)");
+  refused([](ModelWish& m) { m.prefectures = {{"east-p"}}; },
+          "no known site fulfils all of: region west; prefecture east-p");
+  refused([](ModelWish& m) { m.regions = {{"any", "west"}}; }, "region 'any' lifts");
+  refused([](ModelWish& m) { m.copies_max = 0; }, "copies_max is 0, less than copies_min 1");
+  run_ms(3000);
+  EXPECT_EQ(where("b"), 1) << "what was refused changes nothing";
+  // More copies: still only in the west, still the same content.
+  Command more{.kind = CommandKind::place, .by = "test"};
+  more.model = {.name = "m", .copies_min = 3};
+  ASSERT_TRUE(ask(more).ok);
+  run_ms(4000);
+  EXPECT_EQ(where("b"), 2);
+  EXPECT_EQ(where("a"), 0);
+  EXPECT_EQ(running(hash_a), 2);
+  const std::string status = controls[0]->control->status_text();
+  EXPECT_NE(status.find("\"where\":\"region west\""), std::string::npos) << status;
+  EXPECT_NE(status_table("models", status)->find("region west"), std::string::npos);
+  Command lift{.kind = CommandKind::place, .by = "test"};
+  lift.model = {.name = "m", .regions = {{"any"}}};
+  ASSERT_TRUE(ask(lift).ok);
+  run_ms(4000);
+  EXPECT_EQ(running(hash_a), 3) << "at least three, as was said before";
+  Command later{.kind = CommandKind::place, .by = "test"};
+  later.model = {.name = "m", .regions = {{"mars"}}, .force = true};
+  ASSERT_TRUE(ask(later).ok);
+  run_ms(4000);
+  EXPECT_EQ(running(hash_a), 0);
 }
 
 // A gateway that has asked nobody yet goes by what the sites say of themselves, near and far; a

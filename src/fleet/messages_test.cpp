@@ -272,8 +272,28 @@ TEST(Desired, EveryDocumentComesBackAsItWas) {
   EXPECT_FALSE(*parse_drain(drain_text(false)));
   const LeaderKey key{.holder = "c1-77", .term = 5, .renewals = 9};
   EXPECT_EQ(leader_text(*parse_leader(leader_text(key))), leader_text(key));
-  const Command command{.kind = CommandKind::place, .by = "me", .model = spec};
-  EXPECT_EQ(command_text(*parse_command(command_text(command))), command_text(command));
+  const ModelWish wishes[] = {
+      {.name = "a"},
+      {.name = "a/b:c", .copies_min = 7},
+      {.name = "b", .copies_max = 0, .regions = std::vector<std::string>{}, .force = true},
+      {.name = "c",
+       .content_hash = any_hash(prng),
+       .memory_bytes = prng(),
+       .copies_min = 2,
+       .copies_max = 9,
+       .requests_per_copy = 3.5,
+       .regions = {{"tokyo"}},
+       .prefectures = {{"chiba", "kanagawa"}},
+       .labels = {{"sovereign"}}}};
+  for (const ModelWish& wish : wishes) {
+    const Command command{.kind = CommandKind::place, .by = "me", .model = wish};
+    const auto again = parse_command(command_text(command));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(command_text(*again), command_text(command));
+    EXPECT_EQ(again->model.copies_min, wish.copies_min);
+    EXPECT_EQ(again->model.copies_max, wish.copies_max);
+    EXPECT_EQ(again->model.regions, wish.regions);
+  }
 }
 
 TEST(Desired, RefusesWithFieldAndValue) {

@@ -154,18 +154,43 @@ Shortfall shortfall_of(const ModelSpec& model, int wanted, int placed, const Wor
           .why = text.empty() ? "there are no more sites" : text};
 }
 
+std::string where_not(const ModelSpec& model, const std::string& region,
+                      const std::string& prefecture, const std::vector<std::string>& labels) {
+  if (!model.regions.empty() && !has(model.regions, region)) return "another region";
+  if (!model.prefectures.empty() && !has(model.prefectures, prefecture)) {
+    return "another prefecture";
+  }
+  for (const std::string& label : model.labels) {
+    if (!has(labels, label)) return "without label '" + label + "'";
+  }
+  return {};
+}
+
 }  // namespace
+
+bool is_where(const ModelSpec& model, const std::string& region, const std::string& prefecture,
+              const std::vector<std::string>& labels) {
+  return where_not(model, region, prefecture, labels).empty();
+}
+
+std::string where_text(const ModelSpec& model) {
+  std::string out;
+  for (const auto& [what, names] : {std::pair{"region ", &model.regions},
+                                    {"prefecture ", &model.prefectures},
+                                    {"label ", &model.labels}}) {
+    for (std::size_t i = 0; i < names->size(); ++i) {
+      out += i > 0 ? "," : (out.empty() ? "" : "; ") + std::string(what);
+      out += (*names)[i];
+    }
+  }
+  return out.empty() ? "anywhere" : out;
+}
 
 std::string why_not(const ModelSpec& model, const PlacementSite& site) {
   if (!site.alive) return "lost";
   if (site.draining) return "draining";
-  if (!model.regions.empty() && !has(model.regions, site.region)) return "another region";
-  if (!model.prefectures.empty() && !has(model.prefectures, site.prefecture)) {
-    return "another prefecture";
-  }
-  for (const std::string& label : model.labels) {
-    if (!has(site.labels, label)) return "without label '" + label + "'";
-  }
+  std::string elsewhere = where_not(model, site.region, site.prefecture, site.labels);
+  if (!elsewhere.empty()) return elsewhere;
   bool other_content = false;
   for (const ModelFile& file : site.files) {
     if (file.name != model.name) continue;

@@ -56,4 +56,10 @@ Placement place(const std::vector<ModelSpec>& models, const std::vector<Placemen
 // Why the site cannot have a copy; empty: it can, as far as memory allows.
 std::string why_not(const ModelSpec& model, const PlacementSite& site);
 
+// Whether the model's constraints allow a site there.
+bool is_where(const ModelSpec& model, const std::string& region, const std::string& prefecture,
+              const std::vector<std::string>& labels);
+// The constraints in words: "region east; label sovereign"; "anywhere" without any.
+std::string where_text(const ModelSpec& model);
+
 }  // namespace noroshi::fleet

@@ -73,7 +73,13 @@ json::object model_object(const std::string& key, const Planner& planner) {
                    {"content_hash", spec.content_hash},
                    {"copies", copies},
                    {"copies_min", spec.copies_min},
-                   {"copies_max", spec.copies_max}};
+                   {"copies_max", spec.copies_max},
+                   {"requests_per_copy", spec.requests_per_copy},
+                   {"memory_bytes", spec.memory_bytes},
+                   {"regions", json::value_from(spec.regions)},
+                   {"prefectures", json::value_from(spec.prefectures)},
+                   {"labels", json::value_from(spec.labels)},
+                   {"where", where_text(spec)}};
   if (!fetching.empty()) out["fetching"] = fetching;
   for (const Shortfall& shortfall : planner.shortfalls()) {
     if (shortfall.model == spec.name) out["shortfall"] = shortfall.why;
@@ -159,15 +165,16 @@ std::string sites_table(const json::array& sites) {
 }
 
 std::string models_table(const json::array& models) {
-  std::vector<Row> rows = {
-      {"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "ROLL-OUT", "FILE ON ITS WAY", "WHY NOT MORE"}};
+  std::vector<Row> rows = {{"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "WHERE", "ROLL-OUT",
+                            "FILE ON ITS WAY", "WHY NOT MORE"}};
   for (const json::value& value : models) {
     if (!value.is_object()) continue;
     const json::object& model = value.as_object();
     rows.push_back({text_of(model, "name"), text_of(model, "content_hash").substr(0, 12),
                     text_of(model, "copies"), text_of(model, "copies_min"),
-                    text_of(model, "copies_max"), text_of(model, "rollout"),
-                    text_of(model, "fetching"), text_of(model, "shortfall")});
+                    text_of(model, "copies_max"), text_of(model, "where"),
+                    text_of(model, "rollout"), text_of(model, "fetching"),
+                    text_of(model, "shortfall")});
   }
   return table(rows);
 }
