@@ -35,6 +35,11 @@ Result<void> Agent::start() {
                               [this](const Message& message) { heard_beat(message); });
   if (!beats) return beats.error();
   beats_ = *std::move(beats);
+  // A key that may not hear other regions' sites hears nothing here, and its own all the same.
+  auto namesakes = bus_.subscribe(beat_subject("*", facts.name), "",
+                                  [this](const Message& message) { heard_namesake(message); });
+  if (!namesakes) return namesakes.error();
+  namesakes_ = *std::move(namesakes);
   auto wanted = bus_.subscribe(wanted_subject(facts.region, facts.name), "",
                                [this](const Message&) { another_desired_ = true; });
   if (!wanted) return wanted.error();
@@ -56,11 +61,23 @@ void Agent::heard_beat(const Message& message) {
                               : static_cast<double>(clock_.now_ns() - started_ns_) / 1e9;
   const SiteFacts& facts = config_.facts;
   if (rival_of(facts.instance, uptime_s, *heard) != Rival::we_yield) return;
+  refuse_for(*heard);
+}
+
+void Agent::heard_namesake(const Message& message) {
+  const Result<SiteReport> heard = parse_report(message.subject, message.data);
+  const std::lock_guard lock(mutex_);
+  // Garbage in another region is no news of ours; our own region's is heard_beat()'s.
+  if (!heard || heard->site.region == config_.facts.region) return;
+  if (status_.state == AgentState::listening) refuse_for(*heard);
+}
+
+void Agent::refuse_for(const SiteReport& heard) {
   status_.state = AgentState::refused;
-  status_.refusal = "fleet: a site named '" + facts.name + "' of region '" + facts.region +
-                    "' is there already, at " + heard->site.host + ":" +
-                    std::to_string(heard->site.tcp_port) + " for " +
-                    std::to_string(static_cast<long>(heard->uptime_s)) +
+  status_.refusal = "fleet: a site named '" + heard.site.name + "' of region '" +
+                    heard.site.region + "' is there already, at " + heard.site.host + ":" +
+                    std::to_string(heard.site.tcp_port) + " for " +
+                    std::to_string(static_cast<long>(heard.uptime_s)) +
                     " s: give this one another name (site.name)";
 }
 
@@ -96,9 +113,11 @@ void Agent::step() {
     report.site.draining = status_.desired.draining;
   }
   if (apply) apply_(*apply);
+  std::unique_ptr<Subscription> heard_enough;
   {
     const std::lock_guard lock(mutex_);
     if (status_.state == AgentState::refused || leaving_ || now_ns < next_beat_ns_) return;
+    if (status_.state == AgentState::listening) heard_enough = std::move(namesakes_);
     status_.state = AgentState::joined;
     report.site.name = config_.facts.name;
     report.site.region = config_.facts.region;
@@ -110,6 +129,7 @@ void Agent::step() {
     // A step that comes late moves the timetable: beats are never sent in a burst.
     next_beat_ns_ = std::max(next_beat_ns_ + beat_interval_ns, now_ns + beat_interval_ns / 2);
   }
+  heard_enough.reset();  // outside the lock, for it waits for its handler
   describe_(report);
   const Result<void> sent =
       bus_.publish(beat_subject(report.site.region, report.site.name), report_text(report));

@@ -3,8 +3,9 @@
 // A site's voice in the fleet: beats, says what the site is, and hears what it shall run. It
 // decides nothing about the radio, and nothing waits for it: without a bus the site serves on.
 //
-// It first listens a while on its own subject: a name that somebody else has is refused. Two that
-// meet later: the younger one falls silent.
+// It first listens a while for its own name, in every region: a name that somebody else has is
+// refused. Two of one region that meet later: the younger one falls silent. Nobody falls silent for
+// another region's beat: it is ignored there (planner.h), and its key is another's.
 
 #include <atomic>
 #include <cstdint>
@@ -70,14 +71,14 @@ class Agent {
 
  private:
   void heard_beat(const Message& message);
+  void heard_namesake(const Message& message);
+  void refuse_for(const SiteReport& heard);  // mutex_ is held
   void heard_desired(const KvEntry& entry);
 
   Bus& bus_;
   Clock& clock_;
   const std::function<void(SiteReport&)> describe_;
   const std::function<void(const DesiredSite&)> apply_;
-  std::unique_ptr<Subscription> beats_;
-  std::unique_ptr<Subscription> wanted_;
   std::atomic<bool> another_desired_{true};  // since it was read last, perhaps
   std::int64_t next_desired_ns_ = 0;         // of step_desired() alone, as the next
   std::uint64_t read_revision_ = 0;
@@ -91,6 +92,11 @@ class Agent {
   std::int64_t next_beat_ns_ = 0;
   std::uint64_t sequence_ = 0;  // under mutex_
   std::int64_t next_facts_ns_ = 0;
+
+  // Last: their handlers use the others.
+  std::unique_ptr<Subscription> beats_;
+  std::unique_ptr<Subscription> namesakes_;  // in other regions, as long as it listens
+  std::unique_ptr<Subscription> wanted_;
 };
 
 }  // namespace noroshi::fleet

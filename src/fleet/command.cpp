@@ -143,6 +143,39 @@ Result<std::vector<KvWrite>> place_writes(const ModelWish& wish, const Planner& 
            std::to_string(spec->copies_min) + " copies at least, " + where_text(*spec)}};
 }
 
+// All that the buckets hold of the name where nobody lives under it. A living site's own stays.
+Result<std::vector<KvWrite>> forget_writes(const std::string& site, const Planner& planner) {
+  const auto facts = planner.facts().find(site);
+  const Member* member = planner.membership().find(site);
+  const bool alive = member != nullptr && member->alive;
+  std::vector<std::string> regions = planner.claims(site);
+  if (!alive) {
+    regions.push_back(facts != planner.facts().end() ? facts->second.value->region
+                                                     : member->report.site.region);
+  } else if (member->heard_ns - member->rival_heard_ns <= lost_after_ns) {
+    // The stranger beats on.
+    std::erase(regions, member->rival_region);
+  }
+  if (regions.empty()) {
+    const bool rival = alive && !planner.claims(site).empty();
+    return Error{"site '" + site + "' is alive" +
+                 (rival ? ", and so is the one of region '" + member->rival_region +
+                              "' with its name: stop that one first"
+                        : ": drain it, stop it, then forget it")};
+  }
+  std::vector<KvWrite> writes;
+  for (const std::string& region : regions) {
+    const std::string why = "forget " + site + " of region " + region;
+    for (const char* kind : {"facts.", "desired."}) {
+      writes.push_back({region_bucket(region), kind + site, "", KvWrite::erase, why});
+    }
+  }
+  if (!alive) {
+    writes.push_back({fleet_bucket, "drain." + site, "", KvWrite::erase, "forget " + site});
+  }
+  return writes;
+}
+
 std::string wish_text(const ModelWish& wish) {
   boost::json::object out{{"v", 1}, {"name", wish.name}};
   if (!wish.content_hash.empty()) out["content_hash"] = wish.content_hash;
@@ -282,17 +315,7 @@ Result<std::vector<KvWrite>> writes_of(const Command& command, const Planner& pl
   if (facts == planner.facts().end() && member == nullptr) {
     return Error{"site '" + command.site + "': the fleet does not know it"};
   }
-  if (command.kind == CommandKind::forget) {
-    if (member != nullptr && member->alive) {
-      return Error{"site '" + command.site + "' is alive: drain it, stop it, then forget it"};
-    }
-    const std::string bucket = region_bucket(
-        facts != planner.facts().end() ? facts->second.value->region : member->report.site.region);
-    return std::vector<KvWrite>{
-        {bucket, "facts." + command.site, "", KvWrite::erase, "forget " + command.site},
-        {bucket, "desired." + command.site, "", KvWrite::erase, "forget " + command.site},
-        {fleet_bucket, "drain." + command.site, "", KvWrite::erase, "forget " + command.site}};
-  }
+  if (command.kind == CommandKind::forget) return forget_writes(command.site, planner);
   const bool draining = command.kind == CommandKind::drain;
   return std::vector<KvWrite>{{fleet_bucket, "drain." + command.site, drain_text(draining),
                                planner.drain_revision(command.site),

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "fleet/json_fields.h"
+
 namespace noroshi::fleet {
 namespace {
 
@@ -17,6 +19,13 @@ constexpr std::size_t commands_waiting_max = 64;
 constexpr int plans_dropped_max = 3;
 constexpr std::size_t regions_max = 4096;
 constexpr std::string_view peer_prefix = "noroshi.control.pulse.";
+
+// As far as a command that is refused says who asks.
+std::string asker_of(std::string_view bytes) {
+  const auto document = parse_document(bytes, 256 << 10);
+  const json::value* by = document ? document->if_contains("by") : nullptr;
+  return by != nullptr && by->is_string() ? shown(by->as_string()) : "";
+}
 
 }  // namespace
 
@@ -67,8 +76,10 @@ void Control::heard_beat(const Message& message) {
   if (!report) return refuse(report.error());
   ++counters_.beats;
   if (regions_.size() < regions_max) regions_.insert(report->site.region);
+  const std::string name = report->site.name;
   const Heard heard = planner_.membership().hear(*std::move(report), clock_.now_ns());
   if (heard == Heard::duplicate) ++counters_.duplicates;
+  if (heard == Heard::joined || heard == Heard::restarted) planner_.settle(name);
 }
 
 void Control::heard_peer(const Message& message) {
@@ -139,7 +150,12 @@ void Control::learn(const std::string& bucket, const KvEntry& entry) {
   if (bucket == fleet_bucket && entry.key == "leader") {
     return saw_leader(entry.revision, entry.erased ? "" : entry.value, clock_.now_ns());
   }
+  const std::size_t contested = planner_.contested();
   if (const Result<void> learnt = planner_.learn(bucket, entry); !learnt) refuse(learnt.error());
+  if (planner_.contested() > contested) {
+    log("key " + entry.key + " of " + bucket + ": the name is another region's site's", "",
+        "ignored");
+  }
 }
 
 void Control::saw_leader(std::uint64_t revision, const std::string& value, std::int64_t now_ns) {
@@ -303,7 +319,7 @@ void Control::heard_command(const Message& message) {
     return;
   }
   ++counters_.commands_refused;
-  log("a command", "", refusal);
+  log("a command", command ? command->by : asker_of(message.data), refusal);
   if (message.reply.empty()) return;
   const auto told = bus_.publish(message.reply, answer_text({.ok = false, .message = refusal}));
   static_cast<void>(told);  // the asker's time limit tells him
@@ -326,7 +342,8 @@ void Control::carry_out(const Command& command, const std::string& reply) {
     answer.message = answer.ok ? writes->front().why + ": done" : counters_.last_error;
     if (!answer.ok && answer.message.empty())
       answer.message = "somebody else wrote first; try again";
-    if (answer.ok && command.kind == CommandKind::forget) {
+    const Member* member = planner_.membership().find(command.site);
+    if (answer.ok && command.kind == CommandKind::forget && member != nullptr && !member->alive) {
       planner_.membership().forget(command.site);
     }
   }

@@ -281,6 +281,90 @@ TEST_F(FleetSim, ASecondSiteOfANameIsRefusedAndHarmsNothing) {
   EXPECT_EQ(gateways[0]->sites["a1"].instance, 1u);
 }
 
+// Facts were held by name over all regions' buckets: a second a1 in another region made the first
+// one deaf to the fleet, also when it was long gone.
+TEST_F(FleetSim, ANameOfAnotherRegionsSiteIsRefusedAndWhoeverTookItHarmsNothing) {
+  SimSite polite(network, "a1", "north", 99, 5 * ms);
+  for (int i = 0; i < 60; ++i) {
+    polite.clock.advance_ns(25 * ms);
+    polite.agent->step();
+    run_ms(25);
+  }
+  EXPECT_EQ(polite.agent->status().state, AgentState::refused);
+  EXPECT_NE(polite.agent->status().refusal.find("a site named 'a1' of region 'east' is there"),
+            std::string::npos)
+      << polite.agent->status().refusal;
+  // One that asks nobody: it beats and writes its facts in a region of its own.
+  ASSERT_TRUE(ask(placing(hash_a, 4)).ok);
+  run_ms(4000);
+  const auto evil = network.join("evil");
+  SiteReport lie;
+  lie.site = {.name = "a1", .instance = 98, .region = "north", .host = "h", .tcp_port = 1};
+  lie.uptime_s = 1e6;
+  const auto beat = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      ++lie.sequence;
+      network.send({"noroshi.north.a1.beat", "", report_text(lie)});
+      run_ms(200);
+    }
+  };
+  beat(5);
+  ASSERT_TRUE(evil->kv_put("noroshi-north", "facts.a1",
+                           facts_text({.name = "a1", .region = "north", .instance = 98}), 1));
+  beat(5);
+  EXPECT_EQ(sites["a1"]->agent->status().state, AgentState::joined);
+  EXPECT_EQ(running(hash_a), 4);
+  const auto lost_writes = [&] {
+    std::uint64_t count = 0;
+    for (auto& c : controls) count += c->control->counters().writes_lost;
+    return count;
+  };
+  const auto status = [&] { return controls[0]->control->status_text(); };
+  const std::uint64_t before = lost_writes();
+  Command drain{.kind = CommandKind::drain, .by = "test", .site = "a1"};
+  ASSERT_TRUE(ask(drain).ok);
+  beat(10);
+  EXPECT_TRUE(sites["a1"]->agent->status().desired.draining) << "it obeys, with the stranger there";
+  EXPECT_EQ(lost_writes(), before);
+  EXPECT_NE(status().find("\"names_contested\":1"), std::string::npos) << status();
+  EXPECT_NE(status_table("sites", status())->find("region north has its name too"),
+            std::string::npos);
+  const Command forget{.kind = CommandKind::forget, .by = "test", .site = "a1"};
+  beat(1);
+  run_ms(100);
+  lie.sequence += 1;
+  network.send({"noroshi.north.a1.beat", "", report_text(lie)});
+  const CommandAnswer both = ask(forget);
+  EXPECT_FALSE(both.ok);
+  EXPECT_NE(both.message.find("stop that one first"), std::string::npos) << both.message;
+  run_ms(2000);  // it is gone
+  drain.kind = CommandKind::undrain;
+  ASSERT_TRUE(ask(drain).ok);
+  run_ms(3000);
+  EXPECT_FALSE(sites["a1"]->agent->status().desired.draining);
+  const CommandAnswer forgot = ask(forget);
+  EXPECT_TRUE(forgot.ok) << forgot.message;
+  run_ms(2000);
+  EXPECT_NE(status().find("\"names_contested\":0"), std::string::npos);
+  EXPECT_EQ(running(hash_a), 4) << "only the stranger was forgotten";
+  EXPECT_FALSE(ask(forget).ok) << "alive";
+}
+
+// A site that moves house: the name goes with the one that lives.
+TEST_F(FleetSim, ASiteThatComesBackInAnotherRegionKeepsItsName) {
+  ASSERT_TRUE(ask(placing(hash_a, 4)).ok);
+  run_ms(4000);
+  sites.erase("a1");
+  run_ms(2000);
+  add("a1", "west", 77);
+  run_ms(6000);
+  EXPECT_EQ(sites["a1"]->agent->status().state, AgentState::joined);
+  EXPECT_EQ(running(hash_a), 4);
+  ASSERT_TRUE(ask({.kind = CommandKind::drain, .by = "test", .site = "a1"}).ok);
+  run_ms(3000);
+  EXPECT_TRUE(sites["a1"]->agent->status().desired.draining);
+}
+
 TEST_F(FleetSim, PlacesDrainsAndUndrains) {
   const CommandAnswer ambiguous = ask(placing("", 2));
   EXPECT_FALSE(ambiguous.ok);

@@ -20,6 +20,7 @@
 #include "fleet/bus.h"
 #include "fleet/desired.h"
 #include "fleet/nkey.h"
+#include "fleet/report.h"
 
 namespace noroshi::fleet {
 namespace {
@@ -222,12 +223,12 @@ NatsUser site_user(const std::string& region, const std::string& site,
   // Answers, to sites alone. Not the server's allow_responses: whoever hears his own asks gives
   // himself the right to any subject by naming it as the one to answer on.
   publish.push_back("_INBOX.site.>");
-  return {
-      .name = "site " + region + "." + site,
-      .public_key = public_key,
-      .publish = std::move(publish),
-      .subscribe = {"noroshi." + region + "." + site + ".>", "noroshi.file.*",
-                    "noroshi.context." + region + "." + site, inbox_of("site", public_key) + ".>"}};
+  return {.name = "site " + region + "." + site,
+          .public_key = public_key,
+          .publish = std::move(publish),
+          .subscribe = {"noroshi." + region + "." + site + ".>", beat_subject("*", site),
+                        "noroshi.file.*", "noroshi.context." + region + "." + site,
+                        inbox_of("site", public_key) + ".>"}};
 }
 
 NatsUser gateway_user(const std::string& name, const std::string& region,

@@ -15,6 +15,7 @@ Heard Membership::hear(SiteReport report, std::int64_t now_ns) {
   const bool same = member.report.site.instance == report.site.instance;
   if (!same && member.alive && now_ns - member.heard_ns <= lost_after_ns) {
     member.rival_instance = report.site.instance;
+    member.rival_region = report.site.region;
     member.rival_heard_ns = now_ns;
     return Heard::duplicate;
   }

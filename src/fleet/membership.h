@@ -54,6 +54,7 @@ struct Member {
   std::int64_t heard_ns = 0;
   bool alive = true;
   std::uint64_t rival_instance = 0;  // the last one refused; 0: none
+  std::string rival_region = {};
   std::int64_t rival_heard_ns = 0;
 };
 

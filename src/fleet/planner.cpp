@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace noroshi::fleet {
 namespace {
@@ -28,6 +29,11 @@ Result<void> take(std::map<std::string, Revised<Held>>& map, const std::string& 
     map[name] = {.value = std::make_shared<const T>(*std::move(value)), .revision = entry.revision};
   }
   return {};
+}
+
+std::string region_of(const std::string& bucket) {
+  const std::size_t prefix = region_bucket("").size();
+  return bucket.size() > prefix ? bucket.substr(prefix) : bucket;
 }
 
 const gateway::ModelAtSite* model_of(const SiteReport& report, const std::string& model) {
@@ -58,12 +64,75 @@ Result<void> Planner::learn(const std::string& bucket, const KvEntry& entry) {
                      "' of region '" + facts->region + "'"};
       }
     }
-    return take(facts_, *site, entry, parse_facts);
+    return learn_site(region_of(bucket), *site, true, entry);
   }
   if (const auto site = key_after(entry.key, "desired")) {
-    return take(desired_, *site, entry, parse_desired);
+    return learn_site(region_of(bucket), *site, false, entry);
   }
   return {};
+}
+
+Result<void> Planner::learn_site(const std::string& region, const std::string& site, bool of_facts,
+                                 const KvEntry& entry) {
+  const auto home = home_.find(site);
+  const bool at_home = home == home_.end() || home->second == region;
+  auto& facts = at_home ? facts_ : claims_[region].facts;
+  auto& desired = at_home ? desired_ : claims_[region].desired;
+  const Result<void> taken =
+      of_facts ? take(facts, site, entry, parse_facts) : take(desired, site, entry, parse_desired);
+  if (!taken) return taken;
+  if (home == home_.end() && !entry.erased) home_.emplace(site, region);
+  settle(site);
+  return {};
+}
+
+std::vector<std::string> Planner::claims(const std::string& site) const {
+  std::vector<std::string> regions;
+  for (const auto& [region, claims] : claims_) {
+    if (claims.facts.count(site) > 0) regions.push_back(region);
+  }
+  return regions;
+}
+
+std::size_t Planner::contested() const {
+  std::set<std::string> names;
+  for (const auto& [region, claims] : claims_) {
+    for (const auto& [name, facts] : claims.facts) names.insert(name);
+  }
+  return names.size();
+}
+
+void Planner::settle(const std::string& site) {
+  const auto home = home_.find(site);
+  if (home == home_.end()) return;
+  const std::vector<std::string> others = claims(site);
+  const bool known = facts_.count(site) > 0;
+  if (others.empty()) {
+    if (!known && desired_.count(site) == 0) home_.erase(home);
+    return;
+  }
+  const Member* member = membership_.find(site);
+  std::string next = known ? home->second : others.front();
+  if (member != nullptr && member->alive) {
+    const std::string& lives = member->report.site.region;
+    if (std::ranges::find(others, lives) != others.end()) next = lives;
+  }
+  if (next == home->second) return;
+  const auto move = [&](auto& from, auto& to) {
+    auto node = from.extract(site);
+    if (!node.empty()) to.insert(std::move(node));
+  };
+  move(facts_, claims_[home->second].facts);
+  move(desired_, claims_[home->second].desired);
+  move(claims_[next].facts, facts_);
+  move(claims_[next].desired, desired_);
+  home->second = next;
+}
+
+// Nothing while the one that is heard under the name is of another region.
+const Member* Planner::member_of(const std::string& site, const std::string& region) const {
+  const Member* member = membership_.find(site);
+  return member != nullptr && member->report.site.region == region ? member : nullptr;
 }
 
 bool Planner::drains(const std::string& site) const {
@@ -108,7 +177,8 @@ bool Planner::gather(PlanInput& input, std::size_t sites_max) const {
     site.facts = facts->second;
     site.draining = drains(name);
     if (desired != desired_.end() && desired->first == name) site.desired = desired->second;
-    if (member != members.end() && member->first == name) {
+    if (member != members.end() && member->first == name &&
+        member->second.report.site.region == facts->second.value->region) {
       site.alive = member->second.alive;
       site.lease_share_forecast = member->second.report.site.lease_share_forecast;
     }
@@ -141,7 +211,7 @@ std::vector<RolloutSite> Planner::rollout_sites(const Rollout& rollout) const {
   std::vector<RolloutSite> sites;
   for (const auto& [name, desired] : desired_) {
     const auto& models = desired.value->models;
-    const Member* member = membership_.find(name);
+    const Member* member = member_of(name, home_.at(name));
     if (member == nullptr || drains(name) ||
         std::ranges::find(models, rollout.model, &ModelFile::name) == models.end()) {
       continue;
@@ -215,12 +285,12 @@ std::optional<KvWrite> Planner::stands(const SiteChange& change, std::uint64_t t
   const SiteFacts& facts = *seen.facts.value;
   const auto facts_now = facts_.find(facts.name);
   const auto desired_now = desired_.find(facts.name);
-  const Member* member = membership_.find(facts.name);
+  const Member* member = member_of(facts.name, facts.region);
   const bool alive = member != nullptr && member->alive;
   const std::uint64_t revision = desired_now == desired_.end() ? 0 : desired_now->second.revision;
   if (facts_now == facts_.end() || facts_now->second.revision != seen.facts.revision ||
-      revision != seen.desired.revision || alive != seen.alive ||
-      drains(facts.name) != seen.draining) {
+      facts_now->second.value->region != facts.region || revision != seen.desired.revision ||
+      alive != seen.alive || drains(facts.name) != seen.draining) {
     return {};
   }
   DesiredSite next = change.next;

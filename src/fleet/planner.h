@@ -4,6 +4,10 @@
 // that: placement, roll-outs and drains become each site's desired state (plan.h). Pure: the same
 // news in the same order give the same writes; time is an argument. Whoever runs it (control.h)
 // carries news in and writes out.
+//
+// A name is one site's in the whole fleet. Where the buckets of several regions have facts of one
+// name, it is the region's whose site lives, else the one's that was known first; what the others
+// have is held aside, planned for by nobody, and takes its place when that one is gone.
 
 #include <cstdint>
 #include <map>
@@ -41,9 +45,15 @@ class Planner {
 
   // News from KV, of any bucket. Errors name key, field and value; the last good value stays.
   Result<void> learn(const std::string& bucket, const KvEntry& entry);
-  // News from the sites.
+  // News from the sites. After hear() said joined or restarted: settle().
   Membership& membership() { return membership_; }
   const Membership& membership() const { return membership_; }
+
+  // Whose the name is, when that may be another region's from now on.
+  void settle(const std::string& site);
+  // The regions that have facts of the name too, and whose it is not; and of how many names.
+  std::vector<std::string> claims(const std::string& site) const;
+  std::size_t contested() const;
 
   // Adds what is known of at most so many further sites. True: that was all.
   bool gather(PlanInput& input, std::size_t sites_max) const;
@@ -68,6 +78,14 @@ class Planner {
   std::uint64_t drain_revision(const std::string& site) const;  // 0: nobody has said
 
  private:
+  // What the bucket of a region has of names that are another region's.
+  struct Claims {
+    std::map<std::string, FactsHeld> facts;
+    std::map<std::string, DesiredHeld> desired;
+  };
+  Result<void> learn_site(const std::string& region, const std::string& site, bool of_facts,
+                          const KvEntry& entry);
+  const Member* member_of(const std::string& site, const std::string& region) const;
   std::vector<RolloutSite> rollout_sites(const Rollout& rollout) const;
 
   PlannerConfig config_;
@@ -77,6 +95,8 @@ class Planner {
   std::map<std::string, Revised<Rollout>> rollouts_;
   std::map<std::string, FactsHeld> facts_;
   std::map<std::string, DesiredHeld> desired_;
+  std::map<std::string, std::string> home_;  // site: the region whose facts and desired are above
+  std::map<std::string, Claims> claims_;     // by region
   std::map<std::string, RolloutWatch> watches_;
   std::map<std::string, double> demand_;  // requests in flight and queued, smoothed
   std::int64_t demand_at_ns_ = -1;

@@ -24,6 +24,15 @@ json::object site_object(const std::string& name, const Planner& planner, std::i
     out["memory_bytes"] = facts->second.value->memory_bytes;
   }
   const Member* member = planner.membership().find(name);
+  std::vector<std::string> claims = planner.claims(name);
+  // One that beats and has told nothing of itself yet.
+  const bool rival = member != nullptr && member->alive && !member->rival_region.empty() &&
+                     member->rival_region != member->report.site.region &&
+                     now_ns - member->rival_heard_ns <= lost_after_ns;
+  if (rival && std::ranges::find(claims, member->rival_region) == claims.end()) {
+    claims.push_back(member->rival_region);
+  }
+  if (!claims.empty()) out["name_claimed_by"] = json::value_from(claims);
   out["state"] = member == nullptr || !member->alive ? "lost"
                  : member->report.site.draining      ? "draining"
                  : member->report.site.ready         ? "ready"
@@ -150,16 +159,31 @@ std::string requests_of(const json::object& site) {
   return std::to_string(requests);
 }
 
+// What is wrong with it, and with its name.
+std::string fault_of(const json::object& site) {
+  std::string out = text_of(site, "fault");
+  if (out.empty() || out == "-") out.clear();
+  const json::value* claims = site.if_contains("name_claimed_by");
+  if (claims != nullptr && claims->is_array()) {
+    for (const json::value& region : claims->as_array()) {
+      if (!region.is_string()) continue;
+      out += (out.empty() ? "" : "; ") + std::string("region ") + shown(region.as_string()) +
+             " has its name too";
+    }
+  }
+  return out.empty() ? "-" : out;
+}
+
 std::string sites_table(const json::array& sites) {
   std::vector<Row> rows = {
       {"SITE", "REGION", "STATE", "HEARD MS", "LEFT", "REQUESTS", "MODELS", "ADDRESS", "FAULT"}};
   for (const json::value& value : sites) {
     if (!value.is_object()) continue;
     const json::object& site = value.as_object();
-    const std::string fault = text_of(site, "fault");
+    const std::string fault = fault_of(site);
     rows.push_back({text_of(site, "name"), text_of(site, "region"), text_of(site, "state"),
                     text_of(site, "heard_ms_ago"), text_of(site, "lease_share"), requests_of(site),
-                    models_of(site), text_of(site, "address"), fault.empty() ? "-" : fault});
+                    models_of(site), text_of(site, "address"), fault});
   }
   return table(rows);
 }
@@ -221,6 +245,7 @@ std::string Control::status_text() const {
                                       {"sends_digests", sends_digests(now_ns)},
                                       {"sites_known", names.size()},
                                       {"sites_alive", alive},
+                                      {"names_contested", planner_.contested()},
                                       {"sites_shown", sites.size()},
                                       {"counters",
                                        {{"beats", counters_.beats},
