@@ -140,7 +140,7 @@ Result<std::vector<KvWrite>> place_writes(const ModelWish& wish, const Planner& 
   return std::vector<KvWrite>{
       {fleet_bucket, "model." + key, model_text(*spec), placed ? known->second.revision : 0,
        "place " + spec->name + " with content " + spec->content_hash.substr(0, 12) + ", " +
-           std::to_string(spec->copies_min) + " copies at least, " + where_text(*spec)}};
+           std::to_string(spec->copies_min) + " copies at least, " + shown(where_text(*spec))}};
 }
 
 // All that the buckets hold of the name where nobody lives under it. A living site's own stays.

@@ -443,8 +443,14 @@ ControlCounters Control::counters() const {
 
 void Control::heard_status(const Message& message) {
   if (message.reply.empty()) return;
-  const auto told = bus_.publish(message.reply, status_text());
-  static_cast<void>(told);
+  const Result<StatusAsk> ask = parse_status_ask(message.data);
+  const auto told = bus_.publish(
+      message.reply, ask ? status_text(*ask)
+                         : json::serialize(json::object{{"v", 1}, {"error", ask.error().message}}));
+  if (ask && told) return;
+  const std::lock_guard lock(mutex_);
+  if (!ask) return refuse(ask.error());
+  counters_.last_error = told.error().message;
 }
 
 }  // namespace noroshi::fleet

@@ -13,6 +13,7 @@
 // which may also compute for long; commands are obeyed and the lead is kept meanwhile. A thread
 // each.
 
+#include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -28,6 +29,7 @@
 #include "fleet/digest.h"
 #include "fleet/leadership.h"
 #include "fleet/planner.h"
+#include "fleet/status.h"
 
 namespace noroshi::fleet {
 
@@ -67,7 +69,8 @@ class Control {
   void step_plan();  // as often; plans when it is time
   bool leads() const;
   ControlCounters counters() const;
-  std::string status_text() const;  // JSON, as `noroshi fleet status --json` shows it
+  // One page (status.h).
+  std::string status_text(const StatusAsk& ask = {.sites_after = "", .models_after = ""}) const;
 
  private:
   void heard_beat(const Message& message);
@@ -75,6 +78,7 @@ class Control {
   void heard_command(const Message& message);
   void heard_status(const Message& message);
   void learn(const std::string& bucket, const KvEntry& entry);
+  void add_overview(boost::json::object& page, std::int64_t now_ns) const;  // mutex_ is held
   void refuse(const Error& error);
   void send_digests(const std::set<std::string>& of, std::int64_t now_ns);
   bool sends_digests(std::int64_t now_ns) const;

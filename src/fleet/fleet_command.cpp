@@ -257,8 +257,13 @@ Result<std::unique_ptr<Bus>> connect_admin(const FleetAsk& ask) {
 int show_fleet(const FleetAsk& ask, const std::string& kind) {
   auto bus = connect_admin(ask);
   if (!bus) return failure(bus.error(), 1);
-  const Result<std::string> status = (*bus)->request(status_subject, "", ask.timeout_s);
-  if (!status) return failure({status.error().message + ": no control plane is there"}, 1);
+  const Result<std::string> status =
+      whole_status(ask.json ? "" : kind, [&](const std::string& page) -> Result<std::string> {
+        auto answer = (*bus)->request(status_subject, page, ask.timeout_s);
+        if (!answer) return Error{answer.error().message + ": no control plane is there"};
+        return answer;
+      });
+  if (!status) return failure(status.error(), 1);
   if (ask.json) {
     std::printf("%s\n", status->c_str());
     return 0;

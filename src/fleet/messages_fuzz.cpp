@@ -39,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   there_and_back(bytes, parse_drain, drain_text);
   there_and_back(bytes, parse_leader, leader_text);
   there_and_back(bytes, parse_command, command_text);
+  there_and_back(bytes, parse_status_ask, status_ask_text);
   there_and_back(bytes, parse_answer, answer_text);
   there_and_back(bytes, parse_chunk, chunk_text);
   there_and_back(bytes, parse_chunk_request, chunk_request_text);

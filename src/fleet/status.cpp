@@ -13,7 +13,31 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t sites_shown_max = 2000;  // a message holds a megabyte
+constexpr std::size_t list_bytes_max = 350'000;  // of a page; it has two, and a little more
+constexpr std::size_t page_bytes_max = 1 << 20;
+constexpr std::size_t whole_bytes_max = std::size_t{1} << 30;
+constexpr int pages_max = 100'000;
+
+// A list of a page, as long as it has room. The first one always has.
+struct PageList {
+  json::array items = {};
+  std::size_t bytes = 0;
+  std::string last = {};
+  bool more = false;
+
+  bool add(const std::string& name, json::object item) {
+    bytes += json::serialize(item).size() + 1;
+    more = !items.empty() && bytes > list_bytes_max;
+    if (more) return false;
+    items.push_back(std::move(item));
+    last = name;
+    return true;
+  }
+  void put_into(json::object& page, const std::string& key) {
+    page[key] = std::move(items);
+    if (more) page[key + "_next"] = last;
+  }
+};
 
 json::object site_object(const std::string& name, const Planner& planner, std::int64_t now_ns) {
   json::object out;
@@ -88,7 +112,7 @@ json::object model_object(const std::string& key, const Planner& planner) {
                    {"regions", json::value_from(spec.regions)},
                    {"prefectures", json::value_from(spec.prefectures)},
                    {"labels", json::value_from(spec.labels)},
-                   {"where", where_text(spec)}};
+                   {"where", shown(where_text(spec))}};
   if (!fetching.empty()) out["fetching"] = fetching;
   for (const Shortfall& shortfall : planner.shortfalls()) {
     if (shortfall.model == spec.name) out["shortfall"] = shortfall.why;
@@ -221,50 +245,137 @@ std::string overview(const json::object& fleet) {
 
 }  // namespace
 
-std::string Control::status_text() const {
+std::string Control::status_text(const StatusAsk& ask) const {
   const std::lock_guard lock(mutex_);
   const std::int64_t now_ns = clock_.now_ns();
-  std::set<std::string> names;
-  for (const auto& [name, facts] : planner_.facts()) names.insert(name);
+  const auto& facts = planner_.facts();
+  const auto& members = planner_.membership().members();
+  json::object page{{"v", 1}, {"control", config_.id}};
+  // Numbers of the whole are told once: counting them for every page would take long.
+  const bool first = ask.sites_after.value_or("").empty() && ask.models_after.value_or("").empty();
+  if (first) add_overview(page, now_ns);
+  if (ask.sites_after) {
+    PageList sites;
+    auto fact = facts.upper_bound(*ask.sites_after);
+    auto member = members.upper_bound(*ask.sites_after);
+    while (fact != facts.end() || member != members.end()) {
+      const bool of_fact =
+          member == members.end() || (fact != facts.end() && fact->first <= member->first);
+      const std::string& name = of_fact ? fact->first : member->first;
+      if (!sites.add(name, site_object(name, planner_, now_ns))) break;
+      if (member != members.end() && member->first == name) ++member;
+      if (of_fact) ++fact;
+    }
+    if (first) page["sites_shown"] = sites.items.size();
+    sites.put_into(page, "sites");
+  }
+  if (ask.models_after) {
+    PageList models;
+    // Their keys are not their names, and have another order.
+    const auto& all = planner_.models();
+    for (auto model = all.upper_bound(*ask.models_after); model != all.end(); ++model) {
+      if (!models.add(model->first, model_object(model->first, planner_))) break;
+    }
+    models.put_into(page, "models");
+  }
+  return json::serialize(page);
+}
+
+void Control::add_overview(json::object& page, std::int64_t now_ns) const {
+  const auto& facts = planner_.facts();
+  std::size_t known = facts.size();
   std::size_t alive = 0;
   for (const auto& [name, member] : planner_.membership().members()) {
-    names.insert(name);
+    known += facts.count(name) == 0 ? 1 : 0;
     alive += member.alive ? 1 : 0;
   }
-  json::array sites;
-  for (const std::string& name : names) {
-    if (sites.size() >= sites_shown_max) break;
-    sites.push_back(site_object(name, planner_, now_ns));
+  page["leader"] = leadership_.holder();
+  page["term"] = leadership_.term();
+  page["sends_digests"] = sends_digests(now_ns);
+  page["sites_known"] = known;
+  page["sites_alive"] = alive;
+  page["names_contested"] = planner_.contested();
+  page["counters"] = {
+      {"beats", counters_.beats},           {"refused", counters_.refused},
+      {"duplicates", counters_.duplicates}, {"digests", counters_.digests},
+      {"commands", counters_.commands},     {"commands_refused", counters_.commands_refused},
+      {"writes", counters_.writes},         {"writes_lost", counters_.writes_lost},
+      {"plans", counters_.plans},           {"plans_dropped", counters_.plans_dropped},
+      {"last_error", counters_.last_error}};
+}
+
+std::string status_ask_text(const StatusAsk& ask) {
+  json::object out{{"v", 1}};
+  if (ask.sites_after) out["sites_after"] = *ask.sites_after;
+  if (ask.models_after) out["models_after"] = *ask.models_after;
+  return json::serialize(out);
+}
+
+Result<StatusAsk> parse_status_ask(std::string_view bytes) {
+  if (bytes.empty()) return StatusAsk{.sites_after = "", .models_after = ""};
+  const auto document = parse_document(bytes, 16 << 10);
+  if (!document) return Error{"status: " + document.error().message};
+  std::optional<Error> error;
+  JsonFields fields(*document, "status", error);
+  StatusAsk ask;
+  // A model's key: three letters for one of its name's.
+  for (const auto& [key, after] :
+       {std::pair{"sites_after", &ask.sites_after}, {"models_after", &ask.models_after}}) {
+    if (fields.has(key)) fields.text(key, after->emplace(), 3 * text_bytes_max);
   }
-  json::array models;
-  for (const auto& [key, model] : planner_.models()) models.push_back(model_object(key, planner_));
-  return json::serialize(json::object{{"v", 1},
-                                      {"control", config_.id},
-                                      {"leader", leadership_.holder()},
-                                      {"term", leadership_.term()},
-                                      {"sends_digests", sends_digests(now_ns)},
-                                      {"sites_known", names.size()},
-                                      {"sites_alive", alive},
-                                      {"names_contested", planner_.contested()},
-                                      {"sites_shown", sites.size()},
-                                      {"counters",
-                                       {{"beats", counters_.beats},
-                                        {"refused", counters_.refused},
-                                        {"duplicates", counters_.duplicates},
-                                        {"digests", counters_.digests},
-                                        {"commands", counters_.commands},
-                                        {"commands_refused", counters_.commands_refused},
-                                        {"writes", counters_.writes},
-                                        {"writes_lost", counters_.writes_lost},
-                                        {"plans", counters_.plans},
-                                        {"plans_dropped", counters_.plans_dropped},
-                                        {"last_error", counters_.last_error}}},
-                                      {"sites", std::move(sites)},
-                                      {"models", std::move(models)}});
+  if (error) return *std::move(error);
+  return ask;
+}
+
+Result<std::string> whole_status(
+    std::string_view kind, const std::function<Result<std::string>(const std::string&)>& ask) {
+  StatusAsk next;
+  if (kind.empty() || kind == "sites") next.sites_after = "";
+  if (kind.empty() || kind == "models") next.models_after = "";
+  json::object whole;
+  for (int pages = 0; pages < pages_max; ++pages) {
+    const Result<std::string> answer = ask(status_ask_text(next));
+    if (!answer) return answer.error();
+    auto page = parse_document(*answer, page_bytes_max);
+    if (!page) return Error{"the fleet's status " + page.error().message};
+    std::optional<Error> error;
+    JsonFields fields(*page, "the fleet's status", error);
+    std::string refusal;
+    fields.text("error", refusal, 4096);
+    for (const auto& [key, after] :
+         {std::pair{"sites", &next.sites_after}, {"models", &next.models_after}}) {
+      if (!*after) continue;
+      fields.require(key);
+      const json::array* list = fields.objects(key, page_bytes_max);
+      const std::string next_key = std::string(key) + "_next";
+      std::string reached;
+      fields.text(next_key.c_str(), reached, 3 * text_bytes_max);
+      if (error) break;
+      if (pages > 0 && list != nullptr) {
+        json::array& all = whole[key].as_array();
+        all.insert(all.end(), list->begin(), list->end());
+      }
+      if (!reached.empty() && reached <= **after) {
+        fields.fail(next_key.c_str(), "is '" + shown(reached) + "', which was asked for already");
+      }
+      after->reset();
+      if (!reached.empty()) *after = reached;
+    }
+    if (!refusal.empty()) return Error{"the control plane refuses: " + shown(refusal)};
+    if (error) return *std::move(error);
+    if (pages == 0) whole = *std::move(page);
+    if (next.sites_after || next.models_after) continue;
+    for (const char* key : {"sites_next", "models_next"}) whole.erase(key);
+    if (const json::value* sites = whole.if_contains("sites"); sites != nullptr) {
+      whole["sites_shown"] = sites->as_array().size();
+    }
+    return json::serialize(whole);
+  }
+  return Error{"the fleet's status does not end after " + std::to_string(pages_max) + " pages"};
 }
 
 Result<std::string> status_table(std::string_view kind, std::string_view document) {
-  const auto parsed = parse_document(document, std::size_t{16} << 20);
+  const auto parsed = parse_document(document, whole_bytes_max);
   if (!parsed) return Error{"the fleet's status " + parsed.error().message};
   if (kind == "status") return overview(*parsed);
   const json::value* list = parsed->if_contains(kind);
