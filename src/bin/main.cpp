@@ -312,34 +312,27 @@ void add_fleet_commands(CLI::App& app, int& exit_code) {
 void add_fleet_keys(CLI::App& app, int& exit_code) {
   auto* keys = app.add_subcommand("keys", "who may connect");
   keys->require_subcommand(1);
-  struct Arguments {
-    std::string folder = "noroshi-fleet";
-    std::string role, name, region;
+  auto arguments = std::make_shared<fleet::FleetKeys>();
+  const auto folder = [arguments](CLI::App& command) {
+    command.add_option("--folder", arguments->folder, "of the control plane");
   };
-  auto arguments = std::make_shared<Arguments>();
-  const auto options = [arguments](CLI::App& command) {
+  const auto options = [arguments, folder](CLI::App& command) {
     command.add_option("role", arguments->role, "site, gateway, meter, admin, control or leaf")
         ->required();
     command.add_option("name", arguments->name)->required();
-    command.add_option("--folder", arguments->folder, "of the control plane");
+    folder(command);
   };
   auto* add = keys->add_subcommand("add", "make a key and list it; prints the seed's file");
   options(*add);
   add->add_option("--region", arguments->region, "of a site or a gateway");
-  add->callback([arguments, &exit_code] {
-    const auto path =
-        fleet::add_user(arguments->folder, arguments->role, arguments->name, arguments->region);
-    if (path) std::printf("%s\n", path->c_str());
-    if (!path) std::fprintf(stderr, "noroshi fleet keys: %s\n", path.error().message.c_str());
-    exit_code = path ? 0 : 1;
-  });
+  add->callback([arguments, &exit_code] { exit_code = fleet::add_key(*arguments); });
   auto* remove = keys->add_subcommand("remove", "cut a key off");
   options(*remove);
-  remove->callback([arguments, &exit_code] {
-    const auto done = fleet::remove_user(arguments->folder, arguments->role, arguments->name);
-    if (!done) std::fprintf(stderr, "noroshi fleet keys: %s\n", done.error().message.c_str());
-    exit_code = done ? 0 : 1;
-  });
+  remove->callback([arguments, &exit_code] { exit_code = fleet::remove_key(*arguments); });
+  auto* list = keys->add_subcommand("list", "every key");
+  folder(*list);
+  list->add_flag("--json", arguments->json, "JSON instead of a table");
+  list->callback([arguments, &exit_code] { exit_code = fleet::list_keys(*arguments); });
 }
 
 void add_fleet(CLI::App& app, int& exit_code) {

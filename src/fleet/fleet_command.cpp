@@ -34,6 +34,44 @@ std::int64_t wall_clock_ns() {
       .count();
 }
 
+// Who asks, for the audit log.
+std::string person() {
+  const passwd* user = getpwuid(getuid());
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  return std::string(user != nullptr ? user->pw_name : "?") + "@" + host;
+}
+
+// A mistyped folder would become one with a key that opens nothing.
+Result<void> is_fleet(const std::string& folder) {
+  const Result<FleetAccess> access = read_access(folder);
+  if (!access) return access.error();
+  if (!access->ca.empty()) return {};
+  return Error{folder +
+               ": the fleet there has no keys: its server listens to this machine only "
+               "(--secure or --listen of `noroshi fleet` gives it keys)"};
+}
+
+// One line, as the control plane's own; written whole, beside those that it writes meanwhile.
+Result<void> tell_audit(const FleetKeys& keys, const std::string& what,
+                        const std::string& outcome) {
+  const std::string path = keys.folder + "/audit.jsonl";
+  const boost::json::object line{{"time_ns", wall_clock_ns()},
+                                 {"what", what + " " + keys.role + " " + keys.name +
+                                              (keys.region.empty() ? "" : " of " + keys.region)},
+                                 {"by", person()},
+                                 {"outcome", outcome}};
+  std::ofstream audit(path, std::ios::app);
+  audit << boost::json::serialize(line) + "\n" << std::flush;
+  if (!audit) return Error{path + ": cannot be written"};
+  return {};
+}
+
+int key_failure(const Error& error) {
+  std::fprintf(stderr, "noroshi fleet keys: %s\n", error.message.c_str());
+  return 1;
+}
+
 bool is_loopback(const std::string& address) {
   return address == "localhost" || address.starts_with("127.") || address == "::1";
 }
@@ -275,10 +313,7 @@ int show_fleet(const FleetAsk& ask, const std::string& kind) {
 }
 
 int command_fleet(const FleetAsk& ask, Command command) {
-  const passwd* user = getpwuid(getuid());
-  char host[256] = {};
-  gethostname(host, sizeof host - 1);
-  command.by = std::string(user != nullptr ? user->pw_name : "?") + "@" + host;
+  command.by = person();
   auto bus = connect_admin(ask);
   if (!bus) return failure(bus.error(), 1);
   const Result<std::string> reply =
@@ -293,6 +328,44 @@ int command_fleet(const FleetAsk& ask, Command command) {
                  answer->ok ? "" : "noroshi fleet: ", answer->message.c_str());
   }
   return answer->ok ? 0 : 1;
+}
+
+int add_key(const FleetKeys& keys) {
+  if (const auto there = is_fleet(keys.folder); !there) return key_failure(there.error());
+  const auto path = add_user(keys.folder, keys.role, keys.name, keys.region);
+  const auto told = tell_audit(keys, "keys add", path ? "done" : path.error().message);
+  if (!path) return key_failure(path.error());
+  std::printf("%s\n", path->c_str());
+  return told ? 0 : key_failure(told.error());
+}
+
+int remove_key(const FleetKeys& keys) {
+  if (const auto there = is_fleet(keys.folder); !there) return key_failure(there.error());
+  const auto done = remove_user(keys.folder, keys.role, keys.name);
+  const auto told = tell_audit(keys, "keys remove", done ? "done" : done.error().message);
+  if (!done) return key_failure(done.error());
+  return told ? 0 : key_failure(told.error());
+}
+
+int list_keys(const FleetKeys& keys) {
+  if (const auto there = is_fleet(keys.folder); !there) return key_failure(there.error());
+  const auto users = read_users(keys.folder);
+  if (!users) return key_failure(users.error());
+  std::vector<std::vector<std::string>> rows = {{"ROLE", "NAME", "REGION", "PUBLIC KEY"}};
+  boost::json::array list;
+  for (const FleetUser& user : *users) {
+    rows.push_back(
+        {user.role, user.name, user.region.empty() ? "-" : user.region, user.public_key});
+    list.push_back({{"role", user.role},
+                    {"name", user.name},
+                    {"region", user.region},
+                    {"public_key", user.public_key}});
+  }
+  const boost::json::object document{{"v", 1}, {"users", std::move(list)}};
+  std::fputs(
+      keys.json ? (boost::json::serialize(document) + "\n").c_str() : text_table(rows).c_str(),
+      stdout);
+  return 0;
 }
 
 }  // namespace noroshi::fleet

@@ -46,6 +46,16 @@ struct FleetAsk {
 int show_fleet(const FleetAsk& ask, const std::string& kind);
 int command_fleet(const FleetAsk& ask, Command command);
 
+// Who may connect to the fleet of a folder. What changes is told in its audit log.
+struct FleetKeys {
+  std::string folder = "noroshi-fleet";
+  std::string role = {}, name = {}, region = {};
+  bool json = false;
+};
+int add_key(const FleetKeys& keys);  // prints the path of the seed
+int remove_key(const FleetKeys& keys);
+int list_keys(const FleetKeys& keys);
+
 // A bus for a person, from the folder or as given.
 Result<std::unique_ptr<Bus>> connect_admin(const FleetAsk& ask);
 

@@ -157,6 +157,14 @@ Result<std::string> add_user(const std::string& folder, const std::string& role,
   if (const auto sound = check_user(user); !sound) return sound.error();
   Result<std::vector<FleetUser>> users = read_users(folder);
   if (!users) return users.error();
+  const auto same = [&](const FleetUser& u) { return u.role == role && u.name == name; };
+  if (const auto listed = std::ranges::find_if(*users, same);
+      listed != users->end() && listed->region != region) {
+    // Whoever runs with it now would be cut off.
+    return Error{role + " '" + name + "' has a key for region '" + listed->region + "', not '" +
+                 shown(region) + "': remove it first (noroshi fleet keys remove " + role + " " +
+                 name + "), or take another name"};
+  }
   const Result<NkeyFile> key = make_nkey(folder + "/keys", role + "-" + name);
   if (!key) return key.error();
   user.public_key = key->public_key;
@@ -167,7 +175,7 @@ Result<std::string> add_user(const std::string& folder, const std::string& role,
     if (!verifier) return verifier.error();
     user.verifier = *verifier;
   }
-  std::erase_if(*users, [&](const FleetUser& u) { return u.role == role && u.name == name; });
+  std::erase_if(*users, same);
   users->push_back(user);
   if (const auto written = write_users(folder, *users); !written) return written.error();
   return key->path;

@@ -37,8 +37,8 @@ Result<std::vector<FleetUser>> parse_users(std::string_view bytes);
 // Without the file: none.
 Result<std::vector<FleetUser>> read_users(const std::string& folder);
 Result<void> write_users(const std::string& folder, const std::vector<FleetUser>& users);
-// Makes the key (FOLDER/keys/ROLE-NAME.nk) and lists it. Returns the key's path. Errors: a role
-// that is none, names that are no words.
+// Makes the key (FOLDER/keys/ROLE-NAME.nk) and lists it; one that is listed stays as it is. Returns
+// the key's path. Errors: a role that is none, names that are no words, a key of another region.
 Result<std::string> add_user(const std::string& folder, const std::string& role,
                              const std::string& name, const std::string& region);
 Result<void> remove_user(const std::string& folder, const std::string& role,

@@ -141,23 +141,6 @@ std::string text_of(const json::object& object, const char* key) {
 
 using Row = std::vector<std::string>;
 
-std::string table(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths;
-  for (const Row& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string out;
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
-    }
-    out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-  }
-  return out;
-}
-
 std::string models_of(const json::object& site) {
   const json::value* models = site.if_contains("models");
   if (models == nullptr || !models->is_array() || models->as_array().empty()) return "-";
@@ -209,7 +192,7 @@ std::string sites_table(const json::array& sites) {
                     text_of(site, "heard_ms_ago"), text_of(site, "lease_share"), requests_of(site),
                     models_of(site), text_of(site, "address"), fault});
   }
-  return table(rows);
+  return text_table(rows);
 }
 
 std::string models_table(const json::array& models) {
@@ -224,7 +207,7 @@ std::string models_table(const json::array& models) {
                     text_of(model, "rollout"), text_of(model, "fetching"),
                     text_of(model, "shortfall")});
   }
-  return table(rows);
+  return text_table(rows);
 }
 
 std::string overview(const json::object& fleet) {
@@ -240,7 +223,7 @@ std::string overview(const json::object& fleet) {
                       text_of(value.as_object(), std::string(inner).c_str())});
     }
   }
-  return table(rows);
+  return text_table(rows);
 }
 
 }  // namespace
@@ -372,6 +355,23 @@ Result<std::string> whole_status(
     return json::serialize(whole);
   }
   return Error{"the fleet's status does not end after " + std::to_string(pages_max) + " pages"};
+}
+
+std::string text_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    }
+    out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return out;
 }
 
 Result<std::string> status_table(std::string_view kind, std::string_view document) {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -32,5 +33,8 @@ Result<std::string> whole_status(std::string_view kind,
 
 // kind: "status", "sites" or "models". Errors: the document is none.
 Result<std::string> status_table(std::string_view kind, std::string_view document);
+
+// Rows of cells, the first row's are titles; columns as wide as they must be.
+std::string text_table(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace noroshi::fleet

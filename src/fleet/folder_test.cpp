@@ -1,0 +1,77 @@
+// Who may connect, as a person lists them. Would catch a key that silently becomes another region's
+// while its site runs, and keys made in a folder that is no fleet's.
+
+#include "fleet/folder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "fleet/fleet_command.h"
+
+namespace noroshi::fleet {
+namespace {
+
+struct Folder {
+  std::string path = testing::TempDir() + "noroshi-keys-XXXXXX";
+  Folder() {
+    if (mkdtemp(path.data()) == nullptr) std::abort();
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+std::string text_in(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+TEST(Keys, AKeyOfAnotherRegionIsRefusedAndTheListStaysAsItWas) {
+  const Folder folder;
+  ASSERT_TRUE(add_user(folder.path, "site", "site1", "east"));
+  const std::string before = text_in(folder.path + "/users.json");
+  const auto moved = add_user(folder.path, "site", "site1", "north");
+  ASSERT_FALSE(moved);
+  EXPECT_NE(moved.error().message.find("site 'site1' has a key for region 'east', not 'north'"),
+            std::string::npos)
+      << moved.error().message;
+  EXPECT_EQ(text_in(folder.path + "/users.json"), before);
+  EXPECT_TRUE(add_user(folder.path, "site", "site1", "east")) << "it is listed already";
+  EXPECT_EQ(text_in(folder.path + "/users.json"), before);
+  EXPECT_TRUE(add_user(folder.path, "gateway", "site1", "north")) << "another role's";
+  ASSERT_TRUE(remove_user(folder.path, "site", "site1"));
+  EXPECT_TRUE(add_user(folder.path, "site", "site1", "north")) << "nobody has the name now";
+}
+
+TEST(Keys, CommandsWantAFleetsFolderAndTellTheAuditLog) {
+  const Folder folder;
+  const FleetKeys keys{.folder = folder.path, .role = "site", .name = "s", .region = "east"};
+  EXPECT_EQ(add_key(keys), 1);
+  EXPECT_EQ(list_keys(keys), 1);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path)) << "nothing is made in a mistyped folder";
+  ASSERT_TRUE(write_access(folder.path, {.url = "nats://127.0.0.1:1"}));
+  EXPECT_EQ(add_key(keys), 1) << "a fleet without keys";
+  ASSERT_TRUE(write_access(folder.path, {.url = "tls://127.0.0.1:1", .ca = "ca.pem"}));
+  EXPECT_EQ(add_key(keys), 0);
+  FleetKeys north = keys;
+  north.region = "north";
+  EXPECT_EQ(add_key(north), 1);
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(list_keys(keys), 0);
+  const std::string table = testing::internal::GetCapturedStdout();
+  EXPECT_NE(table.find(read_users(folder.path)->at(0).public_key), std::string::npos) << table;
+  EXPECT_EQ(remove_key(keys), 0);
+  EXPECT_EQ(remove_key(keys), 1) << "it is gone";
+  const std::string audit = text_in(folder.path + "/audit.jsonl");
+  EXPECT_EQ(std::ranges::count(audit, '\n'), 4) << audit;
+  for (const char* words : {"keys add site s of east\",\"by\":\"", "\"outcome\":\"done\"",
+                            "has a key for region 'east'", "keys remove site s"}) {
+    EXPECT_NE(audit.find(words), std::string::npos) << words << " in " << audit;
+  }
+}
+
+}  // namespace
+}  // namespace noroshi::fleet
