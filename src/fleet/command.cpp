@@ -100,6 +100,37 @@ Result<void> take_constraints(const ModelWish& wish, ModelSpec& spec, const Plan
                " (--force places it for sites that come later; 'any' lifts a constraint)"};
 }
 
+// A roll-out goes back at the first site without the new file (rollout.h): better said at once.
+Result<void> check_rollout(const ModelSpec& next, const Planner& planner) {
+  std::vector<std::string> without;
+  std::size_t running = 0;
+  for (const auto& [name, desired] : planner.desired()) {
+    const auto facts = planner.facts().find(name);
+    const Member* member = planner.membership().find(name);
+    if (facts == planner.facts().end() || member == nullptr || !member->alive ||
+        planner.drains(name)) {
+      continue;
+    }
+    const auto& models = desired.value->models;
+    const SiteFacts& site = *facts->second.value;
+    if (std::ranges::find(models, next.name, &ModelFile::name) == models.end() ||
+        !is_where(next, site.region, site.prefecture, site.labels)) {
+      continue;
+    }
+    ++running;
+    const bool has_file = std::ranges::any_of(site.files, [&](const ModelFile& file) {
+      return file.name == next.name && file.content_hash == next.content_hash;
+    });
+    if (!has_file) without.push_back(name);
+  }
+  if (without.empty()) return {};
+  return Error{"model '" + next.name + "': " + std::to_string(without.size()) + " of the " +
+               std::to_string(running) + " sites that run it have no file with content " +
+               next.content_hash.substr(0, 12) + "... (" + listed(without) +
+               "): a roll-out would go back at once; put the file there first, or place the model "
+               "elsewhere (--region, --label)"};
+}
+
 // The model as it is to be: what was wished over what is.
 Result<ModelSpec> wished_model(const ModelWish& wish, const ModelSpec* now,
                                const Planner& planner) {
@@ -126,6 +157,7 @@ Result<ModelSpec> wished_model(const ModelWish& wish, const ModelSpec* now,
     return Error{"model '" + spec.name + "': a roll-out of " + now->content_hash.substr(0, 12) +
                  "... is under way; wait for its end"};
   }
+  if (const auto possible = check_rollout(spec, planner); !possible) return possible.error();
   spec.previous_hash = now->content_hash;
   return spec;
 }

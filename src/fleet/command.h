@@ -56,7 +56,7 @@ std::string answer_text(const CommandAnswer& answer);
 Result<CommandAnswer> parse_answer(std::string_view bytes);
 
 // The writes that carry it out. Errors: no such site or model, sites whose files differ, a
-// constraint that no known site fulfils.
+// constraint that no known site fulfils, another content that a site which runs the model lacks.
 Result<std::vector<KvWrite>> writes_of(const Command& command, const Planner& planner);
 
 }  // namespace noroshi::fleet

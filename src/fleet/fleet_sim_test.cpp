@@ -541,6 +541,34 @@ TEST_F(FleetSim, RollsOutAndRollsBack) {
   EXPECT_TRUE(logged);
 }
 
+// The reason of a roll-out that went back stood in the JSON alone, and one that could only go back
+// was "done".
+TEST_F(FleetSim, ARollOutThatCanOnlyGoBackIsRefusedAndTheTableSaysWhyOneDid) {
+  ASSERT_TRUE(ask(placing(hash_a, 3)).ok);
+  run_ms(4000);
+  const auto busy = std::ranges::find_if(sites, [](auto& s) { return !s.second->models.empty(); });
+  busy->second->agent->set_files({{"m", hash_a, 400}}, {}, 0);
+  run_ms(1000);
+  const CommandAnswer refused = ask(placing(hash_b, 3));
+  EXPECT_FALSE(refused.ok);
+  for (const std::string& words : {std::string("1 of the 3 sites that run it have no file"),
+                                   "(" + busy->first + ")", std::string("bbbbbbbbbbbb...")}) {
+    EXPECT_NE(refused.message.find(words), std::string::npos) << refused.message;
+  }
+  run_ms(3000);
+  EXPECT_EQ(running(hash_a), 3);
+  busy->second->agent->set_files({{"m", hash_a, 400}, {"m", hash_b, 400}}, {}, 0);
+  for (auto& [name, site] : sites) site->breaks_with_b = true;
+  run_ms(1000);
+  ASSERT_TRUE(ask(placing(hash_b, 3)).ok);
+  run_ms(1500);
+  const auto table = [&] { return *status_table("models", controls[0]->control->status_text()); };
+  EXPECT_NE(table().find("running at "), std::string::npos) << table();
+  run_ms(20'000);
+  EXPECT_NE(table().find("rolled_back: site "), std::string::npos) << table();
+  EXPECT_NE(table().find("the engine died twice"), std::string::npos) << table();
+}
+
 TEST_F(FleetSim, WhatASiteRunsByItselfStaysUntilTheFleetHasAWordAboutIt) {
   auto own = std::make_unique<SimSite>(network, "own", "east", 55, 0);
   own->agent->set_files({{"m", hash_a, 400}, {"mine", hash_b, 400}}, {"m", "mine"}, 0);

@@ -139,6 +139,18 @@ std::string text_of(const json::object& object, const char* key) {
   return json::serialize(*value);
 }
 
+// A reason is shown whole, however long, but as one printable line.
+std::string line_of(const json::object& object, const char* key) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr || !value->is_string()) return "-";
+  std::string_view text = value->as_string();
+  std::string out;
+  for (; !text.empty(); text.remove_prefix(std::min<std::size_t>(80, text.size()))) {
+    out += shown(text.substr(0, 80));
+  }
+  return out;
+}
+
 using Row = std::vector<std::string>;
 
 std::string models_of(const json::object& site) {
@@ -195,6 +207,18 @@ std::string sites_table(const json::array& sites) {
   return text_table(rows);
 }
 
+// "running at e2, 1 done", "rolled_back: site e2: it has no file with the new content".
+std::string rollout_of(const json::object& model) {
+  std::string out = text_of(model, "rollout");
+  const std::string site = text_of(model, "rollout_site");
+  if (out == name_of(RolloutState::running)) {
+    out += (site.empty() || site == "-" ? "" : " at " + site) + ", " +
+           text_of(model, "rollout_done") + " done";
+  }
+  const std::string reason = line_of(model, "rollout_reason");
+  return reason.empty() || reason == "-" ? out : out + ": " + reason;
+}
+
 std::string models_table(const json::array& models) {
   std::vector<Row> rows = {{"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "WHERE", "ROLL-OUT",
                             "FILE ON ITS WAY", "WHY NOT MORE"}};
@@ -204,8 +228,7 @@ std::string models_table(const json::array& models) {
     rows.push_back({text_of(model, "name"), text_of(model, "content_hash").substr(0, 12),
                     text_of(model, "copies"), text_of(model, "copies_min"),
                     text_of(model, "copies_max"), text_of(model, "where"),
-                    text_of(model, "rollout"), text_of(model, "fetching"),
-                    text_of(model, "shortfall")});
+                    text_of(model, "fetching"), rollout_of(model), line_of(model, "shortfall")});
   }
   return text_table(rows);
 }
