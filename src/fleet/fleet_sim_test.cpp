@@ -566,6 +566,7 @@ TEST_F(FleetSim, ARollOutThatCanOnlyGoBackIsRefusedAndTheTableSaysWhyOneDid) {
   EXPECT_NE(table().find("running at "), std::string::npos) << table();
   run_ms(20'000);
   EXPECT_NE(table().find("rolled_back: site "), std::string::npos) << table();
+  EXPECT_EQ(table().find("ROLL-OUT"), table().find("rolled_back") - table().find('\n') - 1);
   EXPECT_NE(table().find("the engine died twice"), std::string::npos) << table();
 }
 

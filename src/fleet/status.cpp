@@ -220,8 +220,8 @@ std::string rollout_of(const json::object& model) {
 }
 
 std::string models_table(const json::array& models) {
-  std::vector<Row> rows = {{"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "WHERE", "ROLL-OUT",
-                            "FILE ON ITS WAY", "WHY NOT MORE"}};
+  std::vector<Row> rows = {{"MODEL", "CONTENT", "COPIES", "MIN", "MAX", "WHERE", "FILE ON ITS WAY",
+                            "ROLL-OUT", "WHY NOT MORE"}};
   for (const json::value& value : models) {
     if (!value.is_object()) continue;
     const json::object& model = value.as_object();
