@@ -184,10 +184,15 @@ Result<std::vector<Tenant>> parse_tenants(const std::string& text, const std::st
   try {
     const YAML::Node root = YAML::Load(text);
     if (!root.IsMap() || !root["tenants"].IsDefined() || !root["tenants"].IsSequence()) {
-      return Error{name + ": must hold a list 'tenants'"};
+      return Error{name + ": must hold a list 'tenants', as configs/tenants.yaml does"};
     }
     reader.known_fields(root, "the file", {"tenants"});
     const YAML::Node list = root["tenants"];
+    if (list.size() == 0) {
+      reader.fail(list,
+                  "'tenants' names nobody; name one tenant at least, or leave the file out "
+                  "to let everybody in");
+    }
     if (list.size() > tenants_max) {
       return Error{name + ": more than " + std::to_string(tenants_max) + " tenants"};
     }
@@ -205,7 +210,8 @@ Result<std::vector<Tenant>> parse_tenants(const std::string& text, const std::st
 
 Result<std::vector<Tenant>> load_tenants(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Error{path + ": cannot be read; name a file with tenants (docs: tenants.h)"};
+  if (!file)
+    return Error{path + ": cannot be read; name a file with tenants, such as configs/tenants.yaml"};
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   if (file.bad()) return Error{path + ": breaks off while it is read"};
   return parse_tenants(text, path);

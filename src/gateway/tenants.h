@@ -2,7 +2,7 @@
 
 // Who may ask: tenants with their keys, quotas, priority and models.
 //
-// The file is YAML (JSON is YAML too):
+// The file is YAML (JSON is YAML too; configs/tenants.yaml says more):
 //
 //   tenants:
 //     - name: acme

@@ -55,6 +55,7 @@ TEST(TenantsFile, FaultsAreNamedWithTheirPlace) {
           Bad{"tenants: 5", "must hold a list 'tenants'"},
           Bad{"", "must hold a list 'tenants'"},
           Bad{"tenants: [", "f.yaml:1:"},
+          Bad{"tenants: []", "'tenants' names nobody"},
           Bad{"more: 1\ntenants: []", "has no field 'more'"},
           Bad{"tenants:\n  - name: a\n", "f.yaml:2:5: tenant 'a' has no quota"},
           Bad{"tenants:\n  - name: a\n    quota: {requests_per_second: 1, requests_at_once: 1}\n",
@@ -82,6 +83,14 @@ TEST(TenantsFile, FaultsAreNamedWithTheirPlace) {
     EXPECT_TRUE(tenants.error().message.starts_with("f.yaml")) << tenants.error().message;
   }
   EXPECT_FALSE(load_tenants("/no/such/file").ok());
+}
+
+TEST(TenantsFile, TheExampleIsGood) {
+  const auto tenants = load_tenants("configs/tenants.yaml");
+  ASSERT_TRUE(tenants.ok()) << tenants.error().message;
+  ASSERT_EQ(tenants->size(), 2u);
+  EXPECT_EQ(tenants->front().keys.size(), 1u);
+  EXPECT_EQ(tenants->back().priority, Priority::sheddable);
 }
 
 TEST(Keys, AreRandomAndTheirHashIsSha256) {
