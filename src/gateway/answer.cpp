@@ -86,7 +86,7 @@ net::awaitable<Part> first_part(Meeting& m, std::string_view body) {
   for (int tried = 0; tried < sites_tried_max; ++tried) {
     const std::optional<ApiError> before = m.result.error;
     if (!choose(m)) {
-      if (!before) m.result.error = api_error::engine_not_ready();
+      if (!before) m.result.error = api_error::engine_not_ready(m.question.model);
       break;
     }
     if (tried > 0) m.metrics().requests_retried.fetch_add(1);

@@ -146,13 +146,17 @@ ApiError engine_failed(std::string message) {
   return {502, std::move(message), "server_error", "", "engine_failed"};
 }
 
-ApiError engine_not_ready() {
-  return {503,
-          "The engine is not ready yet; try again in a moment.",
-          "server_error",
-          "",
-          "engine_not_ready",
-          2};
+ApiError engine_not_ready(std::string_view model) {
+  return {
+      503,
+      (model.empty() ? "No engine is ready now"
+                     : "No site has model '" + std::string(model.substr(0, 200)) + "' ready now") +
+          std::string(": it is loading, its sites are drained or lost, or it is placed nowhere; "
+                      "try again in a moment."),
+      "server_error",
+      "",
+      "engine_not_ready",
+      2};
 }
 
 ApiError not_metered() {
@@ -210,7 +214,13 @@ ApiError from_engine(int status, std::string_view body) {
       const json::value* field = error->as_object().if_contains(key);
       return field != nullptr && field->is_string() ? std::string(field->as_string()) : "";
     };
-    if (!text("message").empty()) message += ": " + text("message");
+    // A site's gateway has said so already of its own engine.
+    const std::string said = text("message");
+    if (said.starts_with(message)) {
+      message = said;
+    } else if (!said.empty()) {
+      message += ": " + said;
+    }
     if (!text("type").empty()) type = text("type");
     code = text("code");
     param = text("param");
@@ -218,7 +228,7 @@ ApiError from_engine(int status, std::string_view body) {
   message = message.substr(0, 2000);
   if (status == 503) {
     ApiError not_ready = api_error::engine_not_ready();
-    not_ready.message += " (" + message + ")";
+    not_ready.message = "The engine is not ready; try again in a moment. (" + message + ")";
     return not_ready;
   }
   // 401, 403 and 407 speak of our key at the engine, which the client can do nothing about.

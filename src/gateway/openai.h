@@ -60,8 +60,9 @@ ApiError too_many_requests(int retry_after_s);
 ApiError too_many_in_flight(int in_flight_max);
 ApiError engine_busy(int retry_after_s);      // 429
 ApiError engine_failed(std::string message);  // 502
-ApiError engine_not_ready();                  // 503
-ApiError not_metered();                       // 503: the answer's usage could not be stored
+// 503; of any model when its name is empty.
+ApiError engine_not_ready(std::string_view model = {});
+ApiError not_metered();  // 503: the answer's usage could not be stored
 ApiError model_not_allowed(std::string_view tenant, std::string_view model);  // 403
 ApiError over_quota(std::string_view tenant, const OverQuota& over);          // 429
 }  // namespace api_error

@@ -98,6 +98,30 @@ TEST(Question, BadOnesNameTheField) {
   }
 }
 
+TEST(Question, BadValuesAreSaid) {
+  const auto said = [](const std::string& field) {
+    const std::string body =
+        R"({"model":"m","messages":[{"role":"user","content":"x"}],)" + field + "}";
+    return refusal(Endpoint::chat, body).message;
+  };
+  EXPECT_EQ(said(R"("temperature":2.5)"),
+            "'temperature' must be a number from 0 to 2, and is 2.5.");
+  EXPECT_EQ(said(R"("temperature":"hot")"),
+            "'temperature' must be a number from 0 to 2, and is 'hot'.");
+  EXPECT_EQ(said(R"("max_tokens":-3)"), "'max_tokens' must be an integer of 0 or more, and is -3.");
+  EXPECT_EQ(said(R"("n":[1])"), "'n' must be an integer from 1 to 128, and is an array.");
+  EXPECT_EQ(said(R"("service_tier":"zzz")"),
+            "'service_tier' must be auto, default, flex, scale or priority, and is 'zzz'.");
+  EXPECT_NE(said(R"("service_tier":7)").find("and is 7"), std::string::npos);
+  for (const char* tier : {"auto", "default", "flex", "scale", "priority"}) {
+    EXPECT_EQ(said(R"("service_tier":")" + std::string(tier) + "\""), "accepted");
+  }
+  // A long text is cut between characters.
+  std::string kanji;
+  for (int i = 0; i < 30; ++i) kanji += "\xe7\x8b\xbc";
+  EXPECT_NE(said("\"top_p\":\"" + kanji + "\"").find("\xbc...'"), std::string::npos);
+}
+
 TEST(Question, MalformedJsonHasAPlace) {
   const ApiError middle = refusal(Endpoint::chat, "{\n  \"model\": nope\n}");
   EXPECT_EQ(middle.status, 400);
@@ -126,6 +150,15 @@ TEST(Errors, AreOpenAIs) {
   const ApiError passed = from_engine(400, R"({"error":{"code":400,"message":"too long"}})");
   EXPECT_EQ(passed.status, 400);
   EXPECT_NE(passed.message.find("too long"), std::string::npos);
+}
+
+TEST(Errors, OfAnEngineAreSaidOnce) {
+  const ApiError first = from_engine(400, R"({"error":{"message":"too long"}})");
+  EXPECT_EQ(first.message, "The engine answered 400: too long");
+  EXPECT_EQ(from_engine(400, error_body(first)).message, first.message) << "by a site's gateway";
+  const std::string model = api_error::engine_not_ready("tiny").message;
+  EXPECT_TRUE(model.starts_with("No site has model 'tiny' ready now")) << model;
+  EXPECT_TRUE(api_error::engine_not_ready().message.starts_with("No engine is ready now"));
 }
 
 TEST(Routes, ReadPathsAndModels) {

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <cassert>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 
 #include "gateway/json_fields.h"
@@ -17,9 +18,35 @@ constexpr std::size_t json_depth_max = 64;  // tool schemas nest deeper than Boo
 
 using Refusal = std::optional<ApiError>;
 
+std::string_view view_of(const json::string& text) { return {text.data(), text.size()}; }
+
 Refusal refuse(std::string_view field, std::string_view wants) {
   return api_error::bad_request("'" + std::string(field) + "' must be " + std::string(wants) + ".",
                                 std::string(field), "invalid_value");
+}
+
+// As the client wrote it, for a refusal; a text's beginning.
+std::string shown(const json::value& value) {
+  constexpr std::size_t bytes_max = 40;
+  if (value.is_array()) return "an array";
+  if (value.is_object()) return "an object";
+  if (value.is_double()) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.12g", value.get_double());
+    return text;
+  }
+  if (!value.is_string()) return json::serialize(value);
+  std::string text(value.get_string());
+  if (text.size() > bytes_max) {
+    std::size_t end = bytes_max;  // of a whole character
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    text = text.substr(0, end) + "...";
+  }
+  return "'" + text + "'";
+}
+
+Refusal refuse(std::string_view field, std::string_view wants, const json::value& value) {
+  return refuse(field, std::string(wants) + ", and is " + shown(value));
 }
 
 Refusal missing(std::string_view field) {
@@ -53,10 +80,11 @@ Refusal check_numbers(const json::object& body) {
   for (const NumberField& field : number_fields) {
     const json::value* value = body.if_contains(field.name);
     if (value == nullptr || value->is_null()) continue;
-    if (!value->is_number()) return refuse(field.name, field.wants);
-    const double number = value->to_number<double>();
-    if (field.integer && number != std::floor(number)) return refuse(field.name, field.wants);
-    if (!(number >= field.min && number <= field.max)) return refuse(field.name, field.wants);
+    const double number = value->is_number() ? value->to_number<double>() : 0;
+    const bool fits = value->is_number() && number >= field.min && number <= field.max;
+    if (!fits || (field.integer && number != std::floor(number))) {
+      return refuse(field.name, field.wants, *value);
+    }
   }
   return {};
 }
@@ -147,7 +175,11 @@ Refusal check_fields(Endpoint endpoint, const json::object& body, Question& ques
   question.model = std::string(model->as_string());
   if (const json::value* tier = body.if_contains("service_tier");
       tier != nullptr && !tier->is_null()) {
-    if (!tier->is_string()) return refuse("service_tier", "auto, default, flex or priority");
+    constexpr std::string_view tiers[] = {"auto", "default", "flex", "scale", "priority"};
+    if (!tier->is_string() ||
+        std::ranges::find(tiers, view_of(tier->get_string())) == std::end(tiers)) {
+      return refuse("service_tier", "auto, default, flex, scale or priority", *tier);
+    }
     question.service_tier = std::string(tier->as_string());
   }
   if (endpoint == Endpoint::chat) {
@@ -168,8 +200,6 @@ Refusal check_fields(Endpoint endpoint, const json::object& body, Question& ques
 }
 
 // --- What decides where a good question goes ---
-
-std::string_view view_of(const json::string& text) { return {text.data(), text.size()}; }
 
 void add_content(const json::value* content, PrefixHasher& hasher) {
   if (content == nullptr) return;

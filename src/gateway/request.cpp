@@ -91,7 +91,7 @@ std::optional<ApiError> refusal_of(const Shared& shared, const Asked& asked,
   if (!capacity.known && shared.router.ready()) {
     return api_error::unknown_model(question.model, models_for(shared, asked));
   }
-  if (!capacity.ready) return api_error::engine_not_ready();
+  if (!capacity.ready) return api_error::engine_not_ready(question.model);
   return {};
 }
 
