@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/every_target.h"
 #include "base/histogram.h"
+#include "base/loopback.h"
 #include "base/prng.h"
 #include "base/ring.h"
 #include "base/slot.h"
@@ -82,6 +83,24 @@ TEST(Bits, MostSignificantFirst) {
   EXPECT_EQ(bytes[1], 0x01);
   EXPECT_TRUE(bit_at(bytes, 15));
   EXPECT_FALSE(bit_at(bytes, 8));
+}
+
+TEST(Loopback, IsThisMachineAndNothingElse) {
+  for (const char* own : {"localhost", "127.0.0.1", "127.9.8.7", "::1", "[::1]"}) {
+    EXPECT_TRUE(is_loopback(own)) << own;
+  }
+  for (const char* other : {"", "0.0.0.0", "::", "10.0.0.1", "128.0.0.1", "127.example.net",
+                            "127.0.0.1.example.net", "localhost.example.net", "[::]", "[", "::2"}) {
+    EXPECT_FALSE(is_loopback(other)) << other;
+  }
+  for (const char* own : {"nats://127.0.0.1:4222", "tls://localhost", "nats://[::1]:4222",
+                          "nats://[::1]", "tls://localhost:1/"}) {
+    EXPECT_TRUE(is_loopback_url(own)) << own;
+  }
+  for (const char* other : {"tls://core.example.net:7422", "nats://10.0.0.1", "nats://[::2]:4222",
+                            "nats://", "tls://example.net:1/127.0.0.1"}) {
+    EXPECT_FALSE(is_loopback_url(other)) << other;
+  }
 }
 
 TEST(Slot, NamesWrapAtTheFrameCycle) {

@@ -58,6 +58,7 @@ struct GatewayConfig {
   // Sites are told a session's name, made with it, and where its last turn was (context.h); empty:
   // they are not. A secret of this gateway alone.
   std::string session_secret = {};
+  bool open = false;                       // beyond the loopback without keys: it is meant so
   std::vector<std::string> api_keys = {};  // of nobody in particular
   std::vector<Tenant> tenants = {};        // neither tenants nor api_keys: no key needed
   std::size_t body_bytes_max = 4 << 20;
@@ -93,6 +94,10 @@ struct TurnPlace {
   std::uint32_t seed = 0;  // by which the engine's slot is found (handover/handover.h)
 };
 
+// What a person must know before strangers do: an address beyond the loopback speaks plain HTTP.
+// Empty: of this machine alone.
+std::string exposure_of(const GatewayConfig& config);
+
 // What the gateway asks of others. Each may be empty.
 struct GatewayCalls {
   // Called before each choice of a site, from a gateway thread: a router whose sites are engines of
@@ -124,7 +129,8 @@ struct GatewayCounters {
 
 class Gateway {
  public:
-  // The router outlives the gateway. Errors: the address is in use or not ours, with the address.
+  // The router outlives the gateway. Errors: the address is in use or not ours, with the address;
+  // it is beyond the loopback, no key is asked for, and the configuration does not say open.
   static Result<Gateway> start(GatewayConfig config, Router& router, GatewayCalls calls = {});
   Gateway(Gateway&&) noexcept;
   Gateway& operator=(Gateway&&) noexcept;

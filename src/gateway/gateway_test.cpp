@@ -348,6 +348,29 @@ TEST_F(GatewayTest, ASilentEngineIsGivenUp) {
   still_serves();
 }
 
+TEST(Exposure, BeyondTheLoopbackNeedsKeysOrAWord) {
+  Router router({}, 1);
+  GatewayConfig config{.address = "0.0.0.0", .port = 0};
+  const auto open = Gateway::start(config, router);
+  ASSERT_FALSE(open.ok());
+  for (const char* said : {"0.0.0.0", "--tenants", "--open", "ai.gateway.open: true"}) {
+    EXPECT_NE(open.error().message.find(said), std::string::npos) << open.error().message;
+  }
+  config.open = true;
+  EXPECT_TRUE(Gateway::start(config, router).ok());
+  EXPECT_NE(exposure_of(config).find("without a key"), std::string::npos) << exposure_of(config);
+  config.open = false;
+  config.api_keys = {"k"};
+  EXPECT_TRUE(Gateway::start(config, router).ok());
+  EXPECT_NE(exposure_of(config).find("API keys"), std::string::npos) << exposure_of(config);
+  config.api_keys = {};
+  config.tenants = {{.name = "a"}};
+  EXPECT_TRUE(Gateway::start(config, router).ok());
+  EXPECT_NE(exposure_of(config).find("plain HTTP"), std::string::npos) << exposure_of(config);
+  EXPECT_EQ(exposure_of({.address = "127.0.0.2"}), "");
+  EXPECT_TRUE(Gateway::start({.address = "localhost", .port = 0}, router).ok());
+}
+
 TEST_F(GatewayTest, RefusesWhatIsWrong) {
   GatewayConfig config;
   config.api_keys = {"secret", "other"};

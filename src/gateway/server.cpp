@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/loopback.h"
 #include "gateway/measure.h"
 #include "gateway/route/prefix.h"
 #include "gateway/session.h"
@@ -185,6 +186,16 @@ Gateway::Gateway(Gateway&&) noexcept = default;
 Gateway& Gateway::operator=(Gateway&&) noexcept = default;
 Gateway::~Gateway() = default;
 
+std::string exposure_of(const GatewayConfig& config) {
+  if (is_loopback(config.address)) return {};
+  const bool has_keys = !config.api_keys.empty() || !config.tenants.empty();
+  return config.address +
+         " is not the loopback, and the gateway speaks plain HTTP: who is on the " +
+         "way reads prompts" + (has_keys ? ", answers and API keys" : " and answers") +
+         "; keep it within a private network or a tunnel, or put a proxy with TLS before it" +
+         (has_keys ? "" : "; it is open: whoever reaches it may ask without a key");
+}
+
 Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCalls calls) {
   const std::string place = config.address + ":" + std::to_string(config.port);
   ErrorCode error;
@@ -192,6 +203,13 @@ Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCall
       net::ip::make_address(config.address == "localhost" ? "127.0.0.1" : config.address, error);
   if (error) {
     return Error{"gateway: '" + config.address + "' is not an IP address to listen on"};
+  }
+  if (!is_loopback(config.address) && !config.open && config.api_keys.empty() &&
+      config.tenants.empty()) {
+    return Error{"gateway: " + config.address +
+                 " is not the loopback, and no key is asked for: whoever reaches it may ask. Give "
+                 "tenants with keys (--tenants, ai.gateway.tenants or api_keys), or say that it is "
+                 "meant so (--open, ai.gateway.open: true)"};
   }
   if (config.port < 0 || config.port > 65535) {
     return Error{"gateway: port " + std::to_string(config.port) + " is not in 0..65535"};

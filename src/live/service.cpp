@@ -18,6 +18,7 @@ gateway::GatewayConfig gateway_config(const site::AiSection::Gateway& g) {
   config.address = g.address;
   config.port = g.port;
   config.threads = g.threads;
+  config.open = g.open;
   config.api_keys = g.api_keys;
   config.body_bytes_max = static_cast<std::size_t>(g.body_bytes_max);
   config.requests_per_second = g.requests_per_second;
@@ -59,6 +60,7 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
     tell({.why = "the site is in no fleet"});
   };
   calls.refresh(service->router);
+  service->exposure = gateway::exposure_of(config);
   auto gateway = gateway::Gateway::start(std::move(config), service->router, std::move(calls));
   if (!gateway) return gateway.error();
   service->gateway = *std::move(gateway);

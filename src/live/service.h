@@ -31,8 +31,9 @@ struct Service {
   gateway::Router router;  // its sites are the engines
   std::optional<gateway::Gateway> gateway;
   std::optional<gateway::LoadGenerator> load;
-  std::string url;    // of the gateway
-  std::string model;  // that requests may name
+  std::string url;       // of the gateway
+  std::string model;     // that requests may name
+  std::string exposure;  // gateway::exposure_of(its configuration)
 
   const gateway::Gateway* gateway_or_null() const { return gateway ? &*gateway : nullptr; }
 };

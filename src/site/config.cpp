@@ -374,13 +374,15 @@ void Parser::engine(const YAML::Node& node, AiSection::Engine& engine) {
 }
 
 void Parser::gateway(const YAML::Node& node, AiSection::Gateway& gateway) {
-  YamlSection section(reader, node, "ai.gateway",
-                      {"address", "port", "threads", "api_keys", "tenants", "body_bytes_max",
-                       "requests_per_second", "burst", "requests_in_flight_max", "queue_wait_max_s",
-                       "upstream_timeout_s", "header_timeout_s", "measure_idle_s"});
+  YamlSection section(
+      reader, node, "ai.gateway",
+      {"address", "port", "threads", "open", "api_keys", "tenants", "body_bytes_max",
+       "requests_per_second", "burst", "requests_in_flight_max", "queue_wait_max_s",
+       "upstream_timeout_s", "header_timeout_s", "measure_idle_s"});
   section.text("address", gateway.address);
   section.integer("port", gateway.port, 0, 65'535);
   section.integer("threads", gateway.threads, 1, 64);
+  section.boolean("open", gateway.open);
   section.texts("api_keys", gateway.api_keys, 10'000);
   section.text("tenants", gateway.tenants);
   section.integer("body_bytes_max", gateway.body_bytes_max, 1024, 1 << 30);

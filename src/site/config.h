@@ -40,6 +40,7 @@ struct AiSection {
     std::string address = "127.0.0.1";
     int port = 8080;
     int threads = 1;
+    bool open = false;  // beyond the loopback without keys
     std::vector<std::string> api_keys;
     std::string tenants;  // a file (gateway/tenants.h)
     int body_bytes_max = 4 << 20;

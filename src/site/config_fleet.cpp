@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/loopback.h"
+
 namespace noroshi::site {
 namespace {
 
@@ -63,6 +65,16 @@ void read_fleet(YamlReader& reader, const YAML::Node& node, FleetSection& fleet)
   section.text("key", fleet.key);
   section.text("ca", fleet.ca);
   section.text("host", fleet.host);
+  if (!reader.error && fleet.host.empty()) {
+    return section.fail("host", "is empty (allowed: a name or an address)");
+  }
+  const auto remote = std::ranges::find_if_not(fleet.urls, is_loopback_url);
+  if (!reader.error && !section.has("host") && remote != fleet.urls.end()) {
+    return section.fail("urls", "\"" + *remote +
+                                    "\" is not of this machine, and fleet.host is not there: write "
+                                    "host: and the name or address under which gateways of other "
+                                    "machines reach this site's ai.gateway");
+  }
   section.integer("memory_mib", fleet.memory_mib, 0, 1 << 30);
   section.text("models_folder", fleet.models_folder);
   section.text("domain", fleet.domain);

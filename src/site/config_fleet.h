@@ -15,11 +15,12 @@ struct FleetSection {
   std::string region = "region0";
   std::string prefecture;
   std::vector<std::string> labels;
-  std::string key;                 // a file with our nkey's seed; empty: none
-  std::string ca;                  // of the servers' certificates; empty: no TLS
-  std::string host = "127.0.0.1";  // where gateways reach this site's gateway
-  int memory_mib = 0;              // for engines; 0: three quarters of the machine's
-  std::string contexts;            // a folder for contexts that move; empty: a temporary one; "off"
+  std::string key;  // a file with our nkey's seed; empty: none
+  std::string ca;   // of the servers' certificates; empty: no TLS
+  // Where gateways reach this site's gateway; must be given with a URL beyond the loopback.
+  std::string host = "127.0.0.1";
+  int memory_mib = 0;    // for engines; 0: three quarters of the machine's
+  std::string contexts;  // a folder for contexts that move; empty: a temporary one; "off"
   struct Model {
     std::string name;
     std::string path;

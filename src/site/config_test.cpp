@@ -268,8 +268,31 @@ INSTANTIATE_TEST_SUITE_P(
             "f.yaml:4:19: ", "0 to 65535"},
         Bad{"cell:\n  handsets: [{}]\nai:\n  engine: {embeddings: maybe}\n",
             "f.yaml:4:24: ", "true, false"},
+        Bad{"cell:\n  handsets: [{}]\nfleet:\n  urls: [\"nats://localhost\", "
+            "\"tls://n.example:1\"]\n",
+            "f.yaml:4:9: ", "\"tls://n.example:1\" is not of this machine, and fleet.host is not"},
+        Bad{"cell:\n  handsets: [{}]\nfleet:\n  urls: [\"nats://localhost\"]\n  host: \"\"\n",
+            "f.yaml:5:9: ", "fleet.host: is empty"},
         Bad{"cell: [\n", "f.yaml:2:1: ", "not YAML"},
         Bad{"a: b: c\n", "f.yaml:1:5: ", "not YAML"}));
+
+TEST(Config, AFleetIsReachedAndReaches) {
+  const auto own = parse(handset + "fleet: {urls: [\"nats://127.0.0.1:4222\"]}\n", "f.yaml", false);
+  ASSERT_TRUE(own.ok()) << own.error().message;
+  EXPECT_EQ(own->fleet->host, "127.0.0.1");
+  // Said, the loopback is meant: a tunnel may end there.
+  for (const char* host : {"site7.example.net", "127.0.0.1"}) {
+    const auto far =
+        parse(handset + "fleet: {urls: [\"tls://core.example.net\"], host: " + host + "}\n",
+              "f.yaml", false);
+    ASSERT_TRUE(far.ok()) << far.error().message;
+    EXPECT_EQ(far->fleet->host, host);
+  }
+  const auto open = parse(handset + "ai: {engine: {}, gateway: {open: true}}\n", "f.yaml", false);
+  ASSERT_TRUE(open.ok()) << open.error().message;
+  EXPECT_TRUE(open->ai->gateway.open);
+  EXPECT_FALSE(AiSection().gateway.open);
+}
 
 TEST(Config, AMissingFileIsNamed) {
   const auto file = load("configs/no-such-file.yaml");

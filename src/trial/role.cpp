@@ -97,6 +97,7 @@ int run_gateway(const RoleCommand& command, fleet::Bus& bus, Clock& clock) {
   gateway::GatewayConfig config;
   config.address = command.host;
   config.port = command.tcp_port;
+  config.open = true;  // the wires of a trial are this machine's
   config.instance = instance;
   config.requests_in_flight_max = 512;
   gateway::GatewayCalls calls;
