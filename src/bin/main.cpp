@@ -106,8 +106,9 @@ void add_bench(CLI::App& app, int& exit_code) {
                     "colocate: off, static, os, lease (with commas; default all)");
   bench->add_option("--load", arguments->colocate.loads,
                     "colocate: low, diurnal, bursty, full (with commas; default all)");
-  bench->add_flag("!--one-engine", arguments->colocate.split,
-                  "colocate: one engine for all processors instead of one a kind");
+  bench->add_flag_callback(
+      "--one-engine", [arguments] { arguments->colocate.split = false; },
+      "colocate: one engine for all processors instead of one a kind");
   bench->add_option("--rounds", arguments->colocate.rounds,
                     "colocate: of all policies in turn, with medians over them (1)");
   bench->add_option("--streams", arguments->colocate.streams,
@@ -230,12 +231,17 @@ void add_gateway(CLI::App& app, int& exit_code) {
   gateway->add_option("--domain", command->domain, "of JetStream, behind a leaf node: core");
   gateway->add_option("--id", command->id, "a word of this gateway's alone");
   gateway->add_option("--region", command->region, "where it stands");
-  gateway->add_option("--listen", command->config.address, "the address to listen on");
+  gateway->add_option("--listen", command->config.address,
+                      "the address to listen on; beyond the loopback in plain HTTP, and with keys");
+  gateway->add_flag("--open", command->config.open,
+                    "beyond the loopback without keys: whoever reaches it may ask");
   gateway->add_option("--port", command->config.port, "0: a free one, named at the start")
       ->check(CLI::Range(0, 65'535));
-  gateway->add_option("--threads", command->config.threads)->check(CLI::Range(1, 64));
-  gateway->add_option("--tenants", command->tenants_path,
-                      "a YAML file of tenants with keys, quotas, priorities");
+  gateway->add_option("--threads", command->config.threads, "that serve")->check(CLI::Range(1, 64));
+  gateway->add_option(
+      "--tenants", command->tenants_path,
+      "a YAML file of tenants with keys, quotas of this process, priorities, read once "
+      "(configs/tenants.yaml)");
   gateway->add_option("--site-key", command->site_key, "the API key that sites want to see");
   gateway->add_option("--usage", command->usage_folder,
                       "a folder where usage records wait for noroshi meter; none: not metered");
@@ -370,16 +376,22 @@ void add_fleet(CLI::App& app, int& exit_code) {
 void add_up(CLI::App& app, int& exit_code) {
   auto* up = app.add_subcommand("up", "a whole small fleet on this machine");
   auto command = std::make_shared<live::UpCommand>();
-  up->add_option("--sites", command->sites)->check(CLI::Range(1, 64));
+  up->add_option("--sites", command->sites, "how many, in two regions by turns")
+      ->check(CLI::Range(1, 64));
   up->add_option("--folder", command->folder, "for configurations, logs and keys");
   up->add_option("--model", command->model_path, "a GGUF file instead of a tiny load model");
   up->add_option("--port", command->port, "of the gateway; 0: a free one")
       ->check(CLI::Range(0, 65'535));
-  up->add_option("--context-tokens", command->context_tokens, "of each site's engine")
+  up->add_option(
+        "--context-tokens", command->context_tokens,
+        "of each site's engine, which four requests share: a prompt and its answer may have a "
+        "quarter of them")
       ->check(CLI::Range(64, 10'000'000));
-  up->add_flag("!--no-cells", command->cells, "the sites' cells do not start");
+  up->add_flag_callback(
+      "--no-cells", [command] { command->cells = false; }, "the sites' cells do not start");
   up->add_flag("--secure", command->secure, "TLS and keys between all");
-  up->add_flag("!--no-restart", command->restart, "what dies stays dead");
+  up->add_flag_callback(
+      "--no-restart", [command] { command->restart = false; }, "what dies stays dead");
   up->add_option("--duration", command->duration_s, "seconds to run; 0: until Ctrl-C")
       ->check(CLI::Range(0.0, 1e9));
   up->callback([command, &exit_code] { exit_code = live::run_up(*command); });
@@ -443,6 +455,7 @@ void add_trial(CLI::App& app, int& exit_code) {
 int main(int argc, char** argv) {
   CLI::App app{"Noroshi: a 5G cell and an AI server on the same processors"};
   app.require_subcommand(1);
+  app.option_defaults()->always_capture_default();  // so that help shows them
   app.set_version_flag("--version", NOROSHI_VERSION);
   int exit_code = 0;
   add_site(app, exit_code);

@@ -110,6 +110,9 @@ class Bus {
   virtual ~Bus() = default;
 
   virtual bool connected() const = 0;
+  // What keeps us from the others, in the server's words: why there is no connection, or what it
+  // did not permit on this one. Empty: nothing.
+  virtual std::string trouble() const { return connected() ? "" : "no connection"; }
 
   // --- messages that nobody keeps -------------------------------------------------------------
   // Without connection: an error at once, nothing is kept for later.

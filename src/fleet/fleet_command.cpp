@@ -286,8 +286,12 @@ Result<std::unique_ptr<Bus>> connect_admin(const FleetAsk& ask) {
   options.role = "admin";
   auto bus = connect_nats(std::move(options), ask.timeout_s);
   if (bus && !(*bus)->connected()) {
-    return Error{"no NATS server answers at " + access.url +
-                 ": is `noroshi fleet` or `noroshi up` running?"};
+    const bool wants_ca = access.url.starts_with("tls://") && access.ca.empty();
+    return Error{"no NATS server answers at " + access.url + " (" + (*bus)->trouble() + "): " +
+                 (wants_ca
+                      ? "TLS needs --ca, the servers' certificate authority (keys/ca.pem in the "
+                        "control plane's folder)"
+                      : "is `noroshi fleet` or `noroshi up` running?")};
   }
   return bus;
 }

@@ -8,6 +8,7 @@
 namespace noroshi::fleet {
 namespace {
 
+constexpr std::chrono::seconds not_said_kept{10};  // members publish more often than that
 constexpr std::string_view spaces = " \t\r\n";
 
 // What a subscription's messages go to. The library's delivery threads hold it, so that one that is
@@ -139,6 +140,17 @@ Result<Link> NatsBus::need_link(std::string_view what) const {
 bool NatsBus::connected() const {
   const Link held = link();
   return held && natsConnection_Status(held->connection) == NATS_CONN_STATUS_CONNECTED;
+}
+
+std::string NatsBus::trouble() const {
+  const bool is_up = connected();
+  const std::lock_guard lock(mutex_);
+  if (!is_up) {
+    return last_error_.empty() ? "no connection to NATS at " + options_.urls[0] : last_error_;
+  }
+  if (!not_heard_.empty()) return not_heard_;
+  const bool is_new = std::chrono::steady_clock::now() - not_said_at_ < not_said_kept;
+  return is_new ? not_said_ : "";
 }
 
 Result<void> NatsBus::publish(std::string_view subject, std::string_view data) {

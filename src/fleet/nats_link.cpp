@@ -140,7 +140,14 @@ void NatsBus::on_error(natsConnection* connection, natsSubscription*, natsStatus
   auto* bus = static_cast<NatsBus*>(self);
   const char* last = nullptr;
   natsConnection_GetLastError(connection, &last);
-  bus->event(last != nullptr && *last != '\0' ? last : natsStatus_GetText(status));
+  const std::string text = last != nullptr && *last != '\0' ? last : natsStatus_GetText(status);
+  if (status == NATS_NOT_PERMITTED) {
+    const std::lock_guard lock(bus->mutex_);
+    const bool is_subscription = text.find("ubscription") != text.npos;
+    (is_subscription ? bus->not_heard_ : bus->not_said_) = text;
+    if (!is_subscription) bus->not_said_at_ = std::chrono::steady_clock::now();
+  }
+  bus->event(text);
 }
 
 Result<void> NatsBus::set_options(natsOptions* natives, const std::string& url) {
@@ -266,6 +273,8 @@ void NatsBus::adopt(const Link& link) {
     link_ = link;
     refused_.clear();
     last_error_.clear();
+    not_heard_.clear();
+    not_said_.clear();
     connections_.fetch_add(1);
     changed_.notify_all();
   }

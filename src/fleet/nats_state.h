@@ -5,6 +5,7 @@
 #include <nats/nats.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -63,6 +64,7 @@ class NatsBus final : public Bus {
   Result<void> connect(double wait_s);
 
   bool connected() const override;
+  std::string trouble() const override;
   Result<void> publish(std::string_view subject, std::string_view data) override;
   Result<std::unique_ptr<Subscription>> subscribe(
       std::string_view subject, std::string_view queue,
@@ -145,6 +147,11 @@ class NatsBus final : public Bus {
   bool stopping_ = false;                   // under mutex_
   std::string refused_;                     // under mutex_: why the server does not let us in
   std::string last_error_;                  // under mutex_: of the last attempt to connect
+  // Under mutex_: what this connection's server did not permit. A subscription stays refused until
+  // the next connection; what was not published may be published later.
+  std::string not_heard_;
+  std::string not_said_;
+  std::chrono::steady_clock::time_point not_said_at_ = {};
   // Taken before mutex_. Held while they are renewed and while link_ is set, so that each is
   // renewed once on each connection.
   std::mutex renewables_mutex_;

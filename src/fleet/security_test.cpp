@@ -17,6 +17,7 @@
 #include "fleet/nkey.h"
 #include "fleet/real_server_test.h"
 #include "fleet/report.h"
+#include "fleet/standing.h"
 
 namespace noroshi::fleet {
 namespace {
@@ -94,6 +95,27 @@ class SecurityTest : public testing::Test {
   }
   Watched<std::vector<std::string>> events;
 };
+
+TEST_F(SecurityTest, WhatTheServerDoesNotPermitIsTold) {
+  auto bus = connect(site1, "site", "site1");
+  ASSERT_TRUE(bus) << bus.error().message;
+  Standing standing(**bus, "fleet.region");
+  EXPECT_TRUE((*bus)->publish(beat_subject("east", "site1"), "x"));
+  ASSERT_TRUE((*bus)->flush(wait_s));
+  EXPECT_EQ((*bus)->trouble(), "");
+  EXPECT_EQ(standing.news(), "");
+  EXPECT_TRUE((*bus)->publish(beat_subject("west", "site1"), "x"));
+  ASSERT_TRUE(denied("noroshi.west.site1.beat"));
+  EXPECT_NE((*bus)->trouble().find("noroshi.west.site1.beat"), std::string::npos)
+      << (*bus)->trouble();
+  const auto heard = (*bus)->subscribe(beat_subject("west", "site1"), "", [](const Message&) {});
+  ASSERT_TRUE(denied("Subscription to \"noroshi.west"));
+  const std::string news = standing.news();
+  EXPECT_NE(news.find("not in the fleet: "), std::string::npos) << news;
+  EXPECT_NE(news.find("Permissions Violation for Subscription"), std::string::npos) << news;
+  EXPECT_NE(news.find("look at fleet.region"), std::string::npos) << news;
+  EXPECT_EQ(standing.news(), "");
+}
 
 TEST_F(SecurityTest, AStolenSiteKeyCommandsNoOtherSite) {
   auto boss = connect(control, "control", "c1");

@@ -78,6 +78,11 @@ Result<void> FleetMember::start() {
   auto bus = fleet::connect_nats(std::move(options), 1);
   if (!bus) return bus.error();
   bus_ = *std::move(bus);
+  standing_.emplace(
+      *bus_, f.key.empty() ? "fleet.urls, and fleet.key and fleet.ca where the servers ask for "
+                             "keys and TLS"
+                           : "fleet.urls, fleet.key, fleet.ca, fleet.region and site.name (a key "
+                             "is of one name and region)");
   agent_ = std::make_unique<fleet::Agent>(
       *bus_, clock_, agent_config(file_, service_),
       [this](fleet::SiteReport& report) { describe(report); },
@@ -300,7 +305,13 @@ void FleetMember::step_slow() {
   agent_->step_slow();
 }
 
+std::string FleetMember::trouble() const {
+  const std::string refusal = agent_->status().refusal;
+  return refusal.empty() ? bus_->trouble() : refusal;
+}
+
 std::string FleetMember::warning() {
+  if (std::string news = standing_->news(); !news.empty()) return news;
   const fleet::AgentStatus status = agent_->status();
   const std::lock_guard lock(mutex_);
   const std::string& text = status.refusal.empty() ? fault_ : status.refusal;

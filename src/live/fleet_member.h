@@ -11,6 +11,7 @@
 #include "fleet/agent.h"
 #include "fleet/fetcher.h"
 #include "fleet/runner.h"
+#include "fleet/standing.h"
 #include "live/contexts/mover.h"
 #include "live/service.h"
 #include "site/config.h"
@@ -30,8 +31,10 @@ class FleetMember {
   FleetMember(const FleetMember&) = delete;
   FleetMember& operator=(const FleetMember&) = delete;
 
-  // What a person must know, each once; empty: nothing new.
+  // What a person must know, each once; empty: nothing new. To be asked about once a second.
   std::string warning();
+  // Why the site is not in the fleet now; empty: it is.
+  std::string trouble() const;
 
  private:
   FleetMember(const site::SiteFile& file, Service& service, std::function<double()> share);
@@ -52,6 +55,7 @@ class FleetMember {
   MonotonicClock clock_;
   std::unique_ptr<fleet::Bus> bus_;
   std::unique_ptr<fleet::Agent> agent_;
+  std::optional<fleet::Standing> standing_;
   std::unique_ptr<ContextMover> mover_;  // null: contexts stay
 
   std::mutex mutex_;

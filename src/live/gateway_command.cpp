@@ -2,15 +2,18 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
 #include <optional>
 #include <random>
 
+#include "base/loopback.h"
 #include "fleet/feed.h"
 #include "fleet/keys.h"
 #include "fleet/nats_bus.h"
 #include "fleet/runner.h"
+#include "fleet/standing.h"
 #include "live/wait_signal.h"
 #include "meter/keep.h"
 
@@ -47,7 +50,7 @@ std::string metrics_of(const fleet::Feed& feed, const gateway::Router& router,
     out += std::string("# TYPE ") + name + " " + type + "\n" + name + " " + std::to_string(value) +
            "\n";
   };
-  add("noroshi_fleet_connected", "gauge", bus.connected() ? 1 : 0);
+  add("noroshi_fleet_connected", "gauge", bus.trouble().empty() ? 1 : 0);
   add("noroshi_fleet_sites", "gauge", routed.sites);
   add("noroshi_fleet_beats_total", "counter", feed_counters.beats);
   add("noroshi_fleet_digests_total", "counter", feed_counters.digests);
@@ -55,6 +58,21 @@ std::string metrics_of(const fleet::Feed& feed, const gateway::Router& router,
   add("noroshi_fleet_duplicate_beats_total", "counter", feed_counters.duplicates);
   add("noroshi_fleet_sites_lost_total", "counter", feed_counters.lost);
   return out;
+}
+
+void warn(const std::string& what) {
+  std::fprintf(stderr, "noroshi gateway: warning: %s\n", what.c_str());
+}
+
+// What the command line does not protect or keep.
+void say_what_is_missing(const GatewayCommand& command, const std::string& exposure) {
+  if (!exposure.empty()) warn(exposure);
+  if (!std::ranges::all_of(command.nats, is_loopback_url)) {
+    warn(std::string("requests go to the sites in plain HTTP: who is on the way reads prompts") +
+         (command.site_key.empty() ? " and answers" : ", answers and --site-key") +
+         "; keep the way to them within a private network or a tunnel");
+  }
+  if (command.usage_folder.empty()) warn("without --usage nothing that is answered is metered");
 }
 
 void say_ready(const std::string& url) {
@@ -117,13 +135,21 @@ int run_gateway(const GatewayCommand& command) {
     calls.store_usage = meter::keep_in(*metering.spool);
     calls.may_begin = [&metering] { return metering.spool->accepts(); };
   }
+  const std::string exposure = gateway::exposure_of(config);
   auto gateway = gateway::Gateway::start(std::move(config), router, std::move(calls));
   if (!gateway) return failure(gateway.error());
+  say_what_is_missing(command, exposure);
   const bool is_ipv6 = command.config.address.find(':') != std::string::npos;
   say_ready("http://" + (is_ipv6 ? "[" + command.config.address + "]" : command.config.address) +
             ":" + std::to_string(gateway->tcp_port()));
-  int number = 0;
-  sigwait(&signals, &number);
+  fleet::Standing standing(
+      **bus, command.key.empty() ? "--nats, and --nkey and --ca where the servers ask for keys "
+                                   "and TLS"
+                                 : "--nats, --nkey, --ca, --id and --region (a key is of one id "
+                                   "and region)");
+  while (!wait_end_signal(signals, 1)) {
+    if (const std::string news = standing.news(); !news.empty()) warn(news);
+  }
   return 0;
 }
 

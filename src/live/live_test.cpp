@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <sstream>
 
+#include "live/radio_metrics.h"
 #include "live/snapshot.h"
 #include "live/view.h"
 
@@ -85,6 +86,26 @@ TEST(StatusLine, IsOneLineOfJson) {
   const std::string line = status_line(example());
   EXPECT_EQ(line.find('\n'), std::string::npos);
   EXPECT_EQ(json::parse(line).at("event").as_string(), "status");
+  EXPECT_FALSE(json::parse(line).as_object().contains("fleet")) << "a site of its own";
+}
+
+TEST(Fleet, WhyASiteIsNotInItIsShownEverywhere) {
+  Snapshot s = example();
+  s.fleet = {.member = true, .trouble = {}};
+  EXPECT_TRUE(json::parse(status_line(s)).at("fleet").at("connected").as_bool());
+  EXPECT_NE(radio_metrics(s).find("\nnoroshi_fleet_connected 1\n"), std::string::npos);
+  EXPECT_NE(render_view(s, 80, false).find("\nfleet      in\n"), std::string::npos);
+  s.fleet.trouble = "Permissions Violation for Publish to \"noroshi.west.site1.beat\"";
+  for (const std::string& text : {status_line(s), report_json(s)}) {
+    const json::value fleet = json::parse(text).at("fleet");
+    EXPECT_FALSE(fleet.at("connected").as_bool());
+    EXPECT_EQ(fleet.at("error").as_string(), s.fleet.trouble);
+  }
+  EXPECT_NE(radio_metrics(s).find("\nnoroshi_fleet_connected 0\n"), std::string::npos);
+  const std::string view = render_view(s, 40, false);
+  const std::size_t at = view.find("\nfleet      not in: Permissions");
+  ASSERT_NE(at, std::string::npos) << view;
+  EXPECT_LE(view.find('\n', at + 1) - at - 1, 40u);
 }
 
 TEST(View, FitsTheTerminalAndDrawsAllProcessors) {

@@ -84,6 +84,10 @@ std::string radio_metrics(const Snapshot& s) {
     head(out, "noroshi_engine_restarts_total", "counter", "Times the engine was started again.");
     line(out, "noroshi_engine_restarts_total", "", s.engine.restarts);
   }
+  if (s.fleet.member) {
+    head(out, "noroshi_fleet_connected", "gauge", "1 while the site is in its fleet.");
+    line(out, "noroshi_fleet_connected", "", s.fleet.trouble.empty() ? 1 : 0);
+  }
   head(out, "noroshi_lease_takes_total", "counter",
        "Times that the radio took a processor back from the engines.");
   line(out, "noroshi_lease_takes_total", "", number(s.lease.takes));

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/loopback.h"
 #include "live/control.h"
 #include "live/fleet_member.h"
 #include "live/radio_metrics.h"
@@ -69,6 +70,11 @@ class Observer {
 
   // The service is only there once it has started; the gateway's threads may ask before that.
   void attach(const Service* service) { service_.store(service); }
+  // The same of the member; nullptr before it ends.
+  void attach(const FleetMember* member) {
+    const std::lock_guard lock(member_mutex_);
+    member_ = member;
+  }
   void begin() { first_ = last_ = totals(); }
 
   Snapshot since_start() const { return snapshot(first_); }
@@ -94,6 +100,7 @@ class Observer {
     s.elapsed_s = s.total.time_s - first_.time_s;
     s.rate = rates(from, s.total, processors_);
     s.lease = lease();
+    s.fleet = fleet();
     if (const Service* service = service_.load(); service != nullptr) {
       s.has_engine = true;
       s.engine = service->engines->status();
@@ -122,6 +129,12 @@ class Observer {
     return c;
   }
 
+  Snapshot::Fleet fleet() const {
+    const std::lock_guard lock(member_mutex_);
+    if (member_ == nullptr) return {};
+    return {.member = true, .trouble = member_->trouble()};
+  }
+
   Snapshot::Lease lease() const {
     constexpr auto relaxed = std::memory_order_relaxed;
     const site::LeaseCounters& c = site_.lease_counters();
@@ -148,6 +161,8 @@ class Observer {
   int processors_;
   std::atomic<const Service*> service_{nullptr};
   Totals first_, last_;
+  mutable std::mutex member_mutex_;
+  const FleetMember* member_ = nullptr;  // under member_mutex_
 };
 
 // What a person at a terminal or a program behind a pipe sees each second.
@@ -235,6 +250,21 @@ class Display {
 int failure(const char* what, const Error& error, int code) {
   std::fprintf(stderr, "noroshi site: %s%s\n", what, error.message.c_str());
   return code;
+}
+
+// Who hears the gateway that should not, or does not that should.
+void warn_of_addresses(const site::SiteFile& file, const std::string& exposure) {
+  const std::string& address = file.ai->gateway.address;
+  if (!exposure.empty()) {
+    std::fprintf(stderr, "noroshi site: warning: ai.gateway.address: %s\n", exposure.c_str());
+  }
+  if (file.fleet && !is_loopback(file.fleet->host) && is_loopback(address)) {
+    std::fprintf(
+        stderr,
+        "noroshi site: warning: ai.gateway.address %s is this machine's alone, and "
+        "gateways shall come to fleet.host %s: only a proxy or a tunnel here lets them in\n",
+        address.c_str(), file.fleet->host.c_str());
+  }
 }
 
 bool write_report(const std::string& path, const Snapshot& snapshot) {
@@ -337,6 +367,7 @@ int run_site(const SiteCommand& command) {
         [&site] { return engine_share(*site); }, contexts.path());
     if (!started) return failure("", started.error(), 1);
     service = *std::move(started);
+    warn_of_addresses(*file, service->exposure);
     observer.attach(service.get());
   }
   std::unique_ptr<FleetMember> member;
@@ -345,6 +376,7 @@ int run_site(const SiteCommand& command) {
         *file, *service, [&site] { return engine_share(*site); }, contexts.path());
     if (!joined) return failure("", joined.error(), 1);
     member = *std::move(joined);
+    observer.attach(member.get());
   }
 
   Result<void> outcome;
@@ -356,6 +388,7 @@ int run_site(const SiteCommand& command) {
   Display display(isatty(STDOUT_FILENO) != 0);
   watch(signals, file->site, *site, observer, display, service.get(), member.get(),
         file->ai ? &*file->ai : nullptr, command.seed);
+  observer.attach(static_cast<const FleetMember*>(nullptr));
   member.reset();  // gateways go elsewhere before anything ends
   site->stop();
   radio.join();
@@ -367,7 +400,7 @@ int run_site(const SiteCommand& command) {
   if (!command.report_path.empty()) good = write_report(command.report_path, whole);
   if (service) {
     service->load.reset();
-    observer.attach(nullptr);
+    observer.attach(static_cast<const Service*>(nullptr));
     service->gateway.reset();
   }
   if (!outcome) return failure("", outcome.error(), 1);

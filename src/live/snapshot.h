@@ -79,6 +79,11 @@ struct Snapshot {
   std::string url;  // of the gateway; empty without one
   int processors = 1;
 
+  struct Fleet {
+    bool member = false;  // its file has a section fleet
+    std::string trouble;  // why it is not in the fleet now; empty: it is
+  } fleet;
+
   struct Lease {
     std::string policy;
     std::uint64_t takes = 0, gives = 0, strays = 0, failures = 0;

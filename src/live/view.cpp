@@ -177,6 +177,10 @@ json::object cpu_object(const Snapshot& s) {
           {"other_cores", rounded(r.other_cores, 1e4)}};
 }
 
+json::object fleet_object(const Snapshot& s) {
+  return {{"connected", s.fleet.trouble.empty()}, {"error", s.fleet.trouble}};
+}
+
 std::string cell_lines(const Snapshot::Cell& cell, const RadioTotals& total, const RadioRates& r,
                        const char* bold, const char* plain) {
   if (!cell.runs) return format("%s%-10s%s stopped\n", bold, cell.name.c_str(), plain);
@@ -217,6 +221,11 @@ std::string render_view(const Snapshot& s, int columns, bool colours) {
   } else {
     out += format("%sAI%s         off\n", bold, plain);
   }
+  if (s.fleet.member) {
+    const std::string how = s.fleet.trouble.empty() ? "in" : "not in: " + s.fleet.trouble;
+    out += format("%sfleet%s      ", bold, plain) +
+           how.substr(0, static_cast<std::size_t>(std::max(columns - 11, 10))) + "\n";
+  }
   out += format("%sprocessors%s [", bold, plain) +
          processor_bar(r, s.processors, std::clamp(columns - 14, 10, 100), colours) +
          "]\n           ";
@@ -233,6 +242,7 @@ std::string status_line(const Snapshot& s) {
   line["ai"] = ai_object(s);
   line["lease"] = lease_object(s);
   line["cpu"] = cpu_object(s);
+  if (s.fleet.member) line["fleet"] = fleet_object(s);
   return json::serialize(line);
 }
 
@@ -243,6 +253,7 @@ std::string report_json(const Snapshot& s) {
   report["ai"] = ai_object(s);
   report["lease"] = lease_object(s);
   report["cpu"] = cpu_object(s);
+  if (s.fleet.member) report["fleet"] = fleet_object(s);
   return json::serialize(report);
 }
 

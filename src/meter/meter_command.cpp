@@ -7,11 +7,12 @@
 
 #include "base/clock.h"
 #include "fleet/nats_bus.h"
+#include "fleet/standing.h"
 
 namespace noroshi::meter {
 namespace {
 
-std::string line_of(const MeterCounters& c) {
+std::string line_of(const MeterCounters& c, const std::string& trouble) {
   return boost::json::serialize(boost::json::object{{"stored", c.store.inserted},
                                                     {"duplicates", c.store.duplicates},
                                                     {"conflicts", c.store.conflicts},
@@ -21,6 +22,7 @@ std::string line_of(const MeterCounters& c) {
                                                     {"skewed_gateways", c.skew_s.size()},
                                                     {"failures", c.failures},
                                                     {"working", c.working},
+                                                    {"fleet_error", trouble},
                                                     {"last_error", c.last_error}});
 }
 
@@ -52,8 +54,14 @@ int run_meter(const MeterCommand& command) {
   MonotonicClock clock;
   const std::int64_t from_ns = clock.now_ns();
   std::string last;
+  fleet::Standing standing(**bus,
+                           "--nats, --ca, and --nkey, which must be a meter's (noroshi fleet keys "
+                           "add meter NAME)");
   for (;;) {
-    const std::string line = line_of(meter->counters());
+    if (const std::string news = standing.news(); !news.empty()) {
+      std::fprintf(stderr, "noroshi meter: warning: %s\n", news.c_str());
+    }
+    const std::string line = line_of(meter->counters(), (*bus)->trouble());
     if (line != last) {
       std::printf("%s\n", line.c_str());
       std::fflush(stdout);
