@@ -1,9 +1,13 @@
 // A whole fleet on one machine, as a person starts it: would catch a site that does not join, a
 // request that fails because a site was killed, a command that is not carried out, a process that
-// outlives the fleet, an answer that is not metered.
+// outlives the fleet, an answer that is not metered, a second fleet in its folder, a part that cannot
+// start and is tried for ever.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startFleet } from './fleet.mjs';
@@ -62,6 +66,59 @@ test('every answer is in the usage store', { skip }, async () => {
     const out = spawnSync(NOROSHI_BIN, ['usage', '--db', join(up.folder, 'usage.db'), '--json'], { encoding: 'utf8' });
     return out.status === 0 && /"requests":\s*([1-9]\d*)/.test(out.stdout);
   });
+});
+
+// Runs a member with a key that is not its own until it has said what is wrong.
+async function complaint(...args) {
+  const keys = ['--nats', access().url, '--ca', access().ca, '--nkey', join(up.folder, 'keys', 'gateway-gateway.nk')];
+  const child = spawn(NOROSHI_BIN, [...args, ...keys], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let said = '';
+  child.stdout.on('data', (bytes) => (out += bytes));
+  child.stderr.on('data', (bytes) => (said += bytes));
+  await until(`${args[0]} complains`, () => /not in the fleet: .*\n/.test(said));
+  return { said, out: () => out, stop: () => child.kill() };
+}
+const access = () => JSON.parse(readFileSync(join(up.folder, 'fleet.json'), 'utf8'));
+
+test('a member that its key does not let in says so', { skip }, async () => {
+  const gateway = await complaint('gateway', '--id', 'other', '--port', '0');
+  assert.match(gateway.said, /not in the fleet: .*ermissions [Vv]iolation.*look at .*--id/);
+  assert.match(gateway.said, /without --usage nothing that is answered is metered/);
+  const { url } = JSON.parse(gateway.out().split('\n')[0]);
+  assert.match(await (await fetch(`${url}/metrics`)).text(), /^noroshi_fleet_connected 0$/m);
+  gateway.stop();
+  assert.match(await up.metrics(), /^noroshi_fleet_connected 1$/m);
+  for (const name of ['site1', 'site2', 'gateway', 'meter']) {
+    const log = readFileSync(join(up.folder, `${name}.log`), 'utf8');
+    assert.doesNotMatch(log, /ermissions [Vv]iolation/, `${name} has all the permissions that it uses`);
+    if (name.startsWith('site')) assert.match(log, /"fleet":\{"connected":true,"error":""\}/);
+  }
+  const meter = await complaint('meter', '--db', join(up.folder, 'other.db'));
+  assert.match(meter.said, /not in the fleet: .*ermissions [Vv]iolation.*look at .*--nkey/);
+  meter.stop();
+});
+
+test('the folder is one fleet\'s', { skip }, async () => {
+  const second = spawnSync(NOROSHI_BIN, ['up', '--folder', up.folder, '--port', '0'], { encoding: 'utf8' });
+  assert.equal(second.status, 1);
+  assert.match(second.stderr, /another noroshi up runs in it/);
+  assert.ok(second.stderr.includes(up.folder), second.stderr);
+  assert.equal((await ask(false)).status, 200);
+});
+
+test('a part that cannot start ends the fleet and says why', { skip }, async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => taken.once('listening', resolve));
+  const folder = mkdtempSync(join(tmpdir(), 'noroshi-up-'));
+  const port = String(taken.address().port);
+  const args = ['up', '--sites', '1', '--no-cells', '--folder', folder, '--port', port, '--duration', '120'];
+  const out = spawnSync(NOROSHI_BIN, args, { encoding: 'utf8' });
+  taken.close();
+  assert.equal(out.status, 1);
+  assert.match(out.stderr, /gateway ended 5 times in a row right after its start: .*cannot listen on/);
+  assert.ok(out.stderr.includes(join(folder, 'gateway.log')), out.stderr);
+  rmSync(folder, { recursive: true, force: true });
 });
 
 after(async () => {

@@ -1,14 +1,19 @@
 #include "live/up_command.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -28,6 +33,8 @@ namespace fs = std::filesystem;
 constexpr double look_s = 0.2;
 constexpr double stop_grace_s = 8;
 constexpr double restart_rest_s = 1;
+constexpr double start_s = 10;        // what ends by itself before that has not started
+constexpr int failed_starts_max = 5;  // in a row
 
 int failure(const Error& error) {
   std::fprintf(stderr, "noroshi up: %s\n", error.message.c_str());
@@ -40,6 +47,34 @@ struct Part {
   std::optional<engine::OutputLog> log;
   pid_t pid = 0;
   double died_s = 0;
+  double started_s = 0;
+  int failed_starts = 0;  // in a row
+};
+
+// The folder is ours until the file is closed: two fleets in one would write over each other's
+// configurations and share a server's files.
+class FolderLock {
+ public:
+  static Result<FolderLock> take(const std::string& folder) {
+    const std::string path = folder + "/up.lock";
+    FolderLock lock;
+    lock.fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock.fd_ < 0) return Error{path + ": cannot be made: " + std::strerror(errno)};
+    if (flock(lock.fd_, LOCK_EX | LOCK_NB) == 0) return lock;
+    if (errno != EWOULDBLOCK) return Error{path + ": cannot be locked: " + std::strerror(errno)};
+    return Error{"--folder " + folder +
+                 ": another noroshi up runs in it; end that one, or give this one a folder of its "
+                 "own"};
+  }
+  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FolderLock& operator=(FolderLock&&) = delete;
+  ~FolderLock() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+ private:
+  FolderLock() = default;
+  int fd_ = -1;
 };
 
 std::string region_of(int site) { return site % 2 == 0 ? "east" : "west"; }
@@ -106,7 +141,7 @@ Result<void> make_model(Plan& plan) {
 
 Result<void> add_part(std::vector<Part>& parts, const Plan& plan, const std::string& name,
                       std::vector<std::string> arguments) {
-  Part part{.name = name, .arguments = std::move(arguments), .log = {}, .pid = 0, .died_s = 0};
+  Part part{.name = name, .arguments = std::move(arguments), .log = {}};
   auto log = engine::OutputLog::open(plan.folder + "/" + name + ".log");
   if (!log) return log.error();
   part.log.emplace(*std::move(log));
@@ -172,24 +207,46 @@ Result<void> start_part(Part& part) {
   return {};
 }
 
-// Starts what is not running, where its rest is over.
-void look_after(std::vector<Part>& parts, bool restart, double now_s) {
+// "site1 exited with status 1: what it said last".
+std::string last_words(const Part& part, const engine::ExitStatus& status) {
+  const std::string tail = part.log->tail();
+  const std::string line = tail.substr(tail.rfind('\n') + 1);
+  const bool was_killed = status.text.starts_with("was killed");
+  return part.name + " " + status.text + (was_killed || line.empty() ? "" : ": " + line);
+}
+
+// Starts what is not running, where its rest is over. Errors: a part that ends each time it is
+// started; what somebody kills is none.
+Result<void> look_after(std::vector<Part>& parts, const Plan& plan, double now_s) {
+  const bool restart = plan.command.restart;
   for (Part& part : parts) {
     if (part.pid > 0 && has_ended(part.pid)) {
       const engine::ExitStatus status = engine::reap(part.pid);
       part.pid = 0;
       part.died_s = now_s;
-      const std::string tail = part.log->tail();
-      const std::size_t line = tail.rfind('\n');
-      std::fprintf(stderr, "noroshi up: %s %s: %s\n", part.name.c_str(), status.text.c_str(),
-                   tail.substr(line == std::string::npos ? 0 : line + 1).c_str());
+      const std::string words = last_words(part, status);
+      std::fprintf(stderr, "noroshi up: %s; %s\n", words.c_str(),
+                   restart ? "it is started again" : "it stays dead");
+      const bool has_failed = now_s - part.started_s < start_s &&
+                              !status.text.starts_with("was killed by signal 9 ") &&
+                              !status.text.starts_with("was killed by signal 15 ");
+      part.failed_starts = has_failed ? part.failed_starts + 1 : 0;
+      if (restart && part.failed_starts == failed_starts_max) {
+        return Error{part.name + " ended " + std::to_string(failed_starts_max) +
+                     " times in a row right after its start: " + words + "; its log is " +
+                     plan.folder + "/" + part.name + ".log"};
+      }
     }
     if (part.pid == 0 && restart && now_s - part.died_s > restart_rest_s) {
-      part.died_s = now_s;
-      if (const auto started = start_part(part); !started) failure(started.error());
+      part.died_s = part.started_s = now_s;
+      if (const auto started = start_part(part); !started) {
+        if (++part.failed_starts == failed_starts_max) return started.error();
+        failure(started.error());
+      }
     }
     part.log->limit();
   }
+  return {};
 }
 
 // The gateway first, so that nobody is let in who could not be answered.
@@ -250,6 +307,8 @@ int run_up(const UpCommand& command) {
   std::error_code error;
   fs::create_directories(command.folder, error);
   if (error) return failure({command.folder + ": cannot be made: " + error.message()});
+  const auto lock = FolderLock::take(command.folder);
+  if (!lock) return failure(lock.error());
   Plan plan{.command = command, .folder = fs::absolute(command.folder).string()};
   if (const auto made = make_model(plan); !made) return failure(made.error());
   plan.nats_port = free_tcp_port();
@@ -270,7 +329,10 @@ int run_up(const UpCommand& command) {
   }
   bool announced = false;
   while (!wait_end_signal(signals, look_s)) {
-    look_after(*parts, command.restart, elapsed_s());
+    if (const auto well = look_after(*parts, plan, elapsed_s()); !well) {
+      stop_all(*parts);
+      return failure(well.error());
+    }
     if (!announced && answers(plan)) {
       announced = true;
       say_ready(plan, *parts);

@@ -3,7 +3,8 @@
 // `noroshi up`: a whole small fleet on this machine, each part a process of its own that can be
 // killed by itself: the control plane with its nats-server, sites (a light 5 MHz cell with one
 // handset and an engine each, in two regions), a gateway, the meter. What dies is started again;
-// Ctrl-C ends all.
+// Ctrl-C ends all. A part that cannot start at all ends all too, with what it said. The folder is
+// one fleet's: a second one in it is refused.
 
 #include <string>
 
