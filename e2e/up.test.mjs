@@ -72,6 +72,7 @@ test('every answer is in the usage store', { skip }, async () => {
 async function complaint(...args) {
   const keys = ['--nats', access().url, '--ca', access().ca, '--nkey', join(up.folder, 'keys', 'gateway-gateway.nk')];
   const child = spawn(NOROSHI_BIN, [...args, ...keys], { stdio: ['ignore', 'pipe', 'pipe'] });
+  process.once('exit', () => child.kill('SIGKILL'));
   let out = '';
   let said = '';
   child.stdout.on('data', (bytes) => (out += bytes));
@@ -100,7 +101,10 @@ test('a member that its key does not let in says so', { skip }, async () => {
 });
 
 test('the folder is one fleet\'s', { skip }, async () => {
-  const second = spawnSync(NOROSHI_BIN, ['up', '--folder', up.folder, '--port', '0'], { encoding: 'utf8' });
+  const second = spawnSync(NOROSHI_BIN, ['up', '--folder', up.folder, '--port', '0'], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
   assert.equal(second.status, 1);
   assert.match(second.stderr, /another noroshi up runs in it/);
   assert.ok(second.stderr.includes(up.folder), second.stderr);
@@ -112,7 +116,7 @@ test('a part that cannot start ends the fleet and says why', { skip }, async () 
   await new Promise((resolve) => taken.once('listening', resolve));
   const folder = mkdtempSync(join(tmpdir(), 'noroshi-up-'));
   const port = String(taken.address().port);
-  const args = ['up', '--sites', '1', '--no-cells', '--folder', folder, '--port', port, '--duration', '120'];
+  const args = ['up', '--sites', '1', '--no-cells', '--folder', folder, '--port', port, '--duration', '60'];
   const out = spawnSync(NOROSHI_BIN, args, { encoding: 'utf8' });
   taken.close();
   assert.equal(out.status, 1);
