@@ -22,8 +22,8 @@ struct NatsOptions {
   std::string name = {};               // of this client, as the server shows it
   std::string nkey_seed_path = {};     // a file with the seed of our key; empty: no key
   std::string ca_path = {};            // of the servers' certificates; empty: no TLS
-  std::string role = {};  // of our key's owner: answers come to inbox_of(role, key) (keys.h);
-                          // empty: the server's list gives the key the library's own inboxes
+  std::string role = {};    // of our key's owner: answers come to inbox_of(role, key) (keys.h);
+                            // empty: the server's list gives the key the library's own inboxes
   std::string domain = {};  // of JetStream, behind a leaf node; empty: the server's own
   double connect_timeout_s = 2;
   double reconnect_wait_s = 0.1;  // before each round of attempts, give or take a half
