@@ -198,7 +198,7 @@ void add_model(CLI::App& app, int& exit_code) {
   });
 
   auto* check = model->add_subcommand("check", "say whether a GGUF file is whole");
-  check->add_option("file", arguments->path)->required();
+  check->add_option("file", arguments->path, "the GGUF file")->required();
   check->callback([arguments, report] { report(engine::model_check(arguments->path)); });
 }
 
@@ -280,7 +280,7 @@ void add_fleet_commands(CLI::App& app, int& exit_code) {
         {CommandKind::forget, "a lost site that will not come back"}}) {
     auto* of_site = app.add_subcommand(fleet::name_of(kind), what);
     add_ask_options(*of_site, *ask);
-    of_site->add_option("site", command->site)->required();
+    of_site->add_option("site", command->site, "its name")->required();
     of_site->callback([ask, command, k = kind, &exit_code] {
       command->kind = k;
       exit_code = fleet::command_fleet(*ask, *command);
@@ -308,7 +308,7 @@ void add_fleet_commands(CLI::App& app, int& exit_code) {
   });
   auto* remove = app.add_subcommand("remove", "a model: sites run what they are configured to run");
   add_ask_options(*remove, *ask);
-  remove->add_option("model", model.name)->required();
+  remove->add_option("model", model.name, "its name")->required();
   remove->callback([ask, command, &exit_code] {
     command->kind = CommandKind::remove;
     exit_code = fleet::command_fleet(*ask, *command);
@@ -325,7 +325,7 @@ void add_fleet_keys(CLI::App& app, int& exit_code) {
   const auto options = [arguments, folder](CLI::App& command) {
     command.add_option("role", arguments->role, "site, gateway, meter, admin, control or leaf")
         ->required();
-    command.add_option("name", arguments->name)->required();
+    command.add_option("name", arguments->name, "a word, of that role alone")->required();
     folder(command);
   };
   auto* add = keys->add_subcommand("add", "make a key and list it; prints the seed's file");
