@@ -108,7 +108,7 @@ TEST_F(SecurityTest, WhatTheServerDoesNotPermitIsTold) {
   ASSERT_TRUE(denied("noroshi.west.site1.beat"));
   EXPECT_NE((*bus)->trouble().find("noroshi.west.site1.beat"), std::string::npos)
       << (*bus)->trouble();
-  const auto heard = (*bus)->subscribe(beat_subject("west", "site1"), "", [](const Message&) {});
+  const auto heard = (*bus)->subscribe(beat_subject("west", "site2"), "", [](const Message&) {});
   ASSERT_TRUE(denied("Subscription to \"noroshi.west"));
   const std::string news = standing.news();
   EXPECT_NE(news.find("not in the fleet: "), std::string::npos) << news;
