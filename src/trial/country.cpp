@@ -46,7 +46,7 @@ std::string nats_text(int number, const std::string& folder) {
       "server_name: nats-" + std::to_string(number) + "\nlisten: " + Wire::address(number) + ":" +
       std::to_string(nats_tcp_port) + "\njetstream { store_dir: \"" + folder + "/nats-" +
       std::to_string(number) +
-      "\", max_memory_store: 64M, max_file_store: 4G }\ncluster { name: trial, listen: " +
+      "\", max_memory_store: 256M, max_file_store: 4G }\ncluster { name: trial, listen: " +
       Wire::address(number) + ":" + std::to_string(nats_cluster_tcp_port) + ", routes: [";
   for (int i = 0; i < 3; ++i) {
     if (i == number) continue;
