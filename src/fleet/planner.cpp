@@ -31,6 +31,13 @@ Result<void> take(std::map<std::string, Revised<Held>>& map, const std::string& 
   return {};
 }
 
+template <class T>
+void move_site(const std::string& site, std::map<std::string, T>& from,
+               std::map<std::string, T>& to) {
+  auto node = from.extract(site);
+  if (!node.empty()) to.insert(std::move(node));
+}
+
 std::string region_of(const std::string& bucket) {
   const std::size_t prefix = region_bucket("").size();
   return bucket.size() > prefix ? bucket.substr(prefix) : bucket;
@@ -74,16 +81,19 @@ Result<void> Planner::learn(const std::string& bucket, const KvEntry& entry) {
 
 Result<void> Planner::learn_site(const std::string& region, const std::string& site, bool of_facts,
                                  const KvEntry& entry) {
-  const auto home = home_.find(site);
-  const bool at_home = home == home_.end() || home->second == region;
+  auto home = home_.find(site);
+  if (home == home_.end() && !entry.erased) {
+    home = home_.emplace(site, region).first;
+    // What was said of it before the name was anybody's.
+    move_site(site, claims_[region].desired, desired_);
+  }
+  const bool at_home = home != home_.end() && home->second == region;
   auto& facts = at_home ? facts_ : claims_[region].facts;
   auto& desired = at_home ? desired_ : claims_[region].desired;
   const Result<void> taken =
       of_facts ? take(facts, site, entry, parse_facts) : take(desired, site, entry, parse_desired);
-  if (!taken) return taken;
-  if (home == home_.end() && !entry.erased) home_.emplace(site, region);
   settle(site);
-  return {};
+  return taken;
 }
 
 std::vector<std::string> Planner::claims(const std::string& site) const {
@@ -118,14 +128,10 @@ void Planner::settle(const std::string& site) {
     if (std::ranges::find(others, lives) != others.end()) next = lives;
   }
   if (next == home->second) return;
-  const auto move = [&](auto& from, auto& to) {
-    auto node = from.extract(site);
-    if (!node.empty()) to.insert(std::move(node));
-  };
-  move(facts_, claims_[home->second].facts);
-  move(desired_, claims_[home->second].desired);
-  move(claims_[next].facts, facts_);
-  move(claims_[next].desired, desired_);
+  move_site(site, facts_, claims_[home->second].facts);
+  move_site(site, desired_, claims_[home->second].desired);
+  move_site(site, claims_[next].facts, facts_);
+  move_site(site, claims_[next].desired, desired_);
   home->second = next;
 }
 
