@@ -147,6 +147,7 @@ TEST_F(SecureLeafTest, ASitesKeyReachesThroughTheRegionsServerIntoTheCore) {
   EXPECT_TRUE(site.here.desired.wait([](const auto& d) { return d.models.size() == 1; }))
       << site.here.agent->status().last_error;
   EXPECT_TRUE(west.wait_until([](const auto& s) { return s.leaf_error.empty(); }, wait_s));
+  EXPECT_EQ(site.bus->trouble(), "") << "it may do all that it does";
   // The region's server holds it to its rights: it is not heard as another site.
   Watched<int> heard;
   const auto listening =
