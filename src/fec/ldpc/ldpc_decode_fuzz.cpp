@@ -40,6 +40,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   config.early_stop = raw < 128;
   config.bits_per_symbol =
       raw % 16 == 0 ? static_cast<int>(raw / 16) : 2 * (1 + static_cast<int>(raw) % 5);
+  if (raw / 2 % 3 == 1) config.accept = [](const std::uint8_t*, void*) { return false; };
+  if (raw / 2 % 3 == 2) {
+    config.accept = [](const std::uint8_t* packed, void*) { return packed[0] % 2 == 0; };
+  }
   if (!check(config, count).ok() || config.iterations_max > 8) return 0;
 
   std::vector<SoftBit> llr(count);  // of just this size: the sanitizer sees every byte past it
