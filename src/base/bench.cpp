@@ -171,6 +171,8 @@ void print_json(const BenchResult& r, bool first) {
               static_cast<unsigned long long>(r.hash));
 }
 
+}  // namespace
+
 void print_line(const BenchResult& r) {
   std::printf("%-16s %-36s %10.5g %-4s ", r.bench.c_str(), r.case_name.c_str(), r.median,
               r.unit.c_str());
@@ -182,7 +184,15 @@ void print_line(const BenchResult& r) {
   }
 }
 
-}  // namespace
+std::vector<BenchResult> bench_results(std::string_view name, const BenchOptions& options) {
+  for (const BenchEntry& entry : bench_registry()) {
+    if (name != entry.name) continue;
+    Bench bench(entry.name, options);
+    entry.run(bench);
+    return bench.results();
+  }
+  return {};
+}
 
 bool run_benches(std::string_view name, const BenchOptions& options, bool json) {
   const std::vector<BenchEntry> entries = sorted_entries();

@@ -117,6 +117,11 @@ bool run_benches(std::string_view name, const BenchOptions& options, bool json);
 // One name a line, sorted.
 void print_bench_names();
 
+// The named benchmark for a report that holds more than it; and a line of the table. Empty: there
+// is none of that name in this program.
+std::vector<BenchResult> bench_results(std::string_view name, const BenchOptions& options);
+void print_line(const BenchResult& result);
+
 // FNV-1a over bytes, for the hash that a run returns.
 std::uint64_t hash_bytes(const void* data, std::size_t size,
                          std::uint64_t seed = 0xcbf29ce484222325u);

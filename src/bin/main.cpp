@@ -123,8 +123,8 @@ void add_bench(CLI::App& app, int& exit_code) {
                     "fleet: a trace to replay (Mooncake's JSON lines, Azure's CSV); none: made up");
   bench->add_option("--requests", arguments->fleet.replay.requests, "fleet: of the trace's start");
   bench->add_option("--speed", arguments->fleet.replay.speed, "fleet: trace seconds a second");
-  bench->add_flag("--only-replay", arguments->fleet.only_replay, "fleet: no faults");
-  bench->add_flag("--only-faults", arguments->fleet.only_faults, "fleet: no trace");
+  bench->add_flag("--only-replay", arguments->fleet.only_replay, "fleet: the trace alone");
+  bench->add_flag("--only-faults", arguments->fleet.only_faults, "fleet: the faults alone");
   bench->add_option("--model", arguments->colocate.model_path,
                     "colocate, handover: a GGUF file instead of a tiny load model");
   bench

@@ -3,6 +3,8 @@
 #include <boost/json.hpp>
 #include <cstdio>
 
+#include "base/bench.h"
+
 namespace noroshi::trial {
 namespace json = boost::json;
 namespace {
@@ -110,6 +112,14 @@ void print(const std::vector<ReplayOutcome>& outcomes) {
   }
 }
 
+json::object json_of(const BenchResult& r) {
+  return {{"case", r.case_name},
+          {"unit", r.unit},
+          {"median", r.median},
+          {"p99", r.p99},
+          {"runs", r.runs}};
+}
+
 int failed(const Error& error) {
   std::fprintf(stderr, "noroshi bench fleet: %s\n", error.message.c_str());
   return 1;
@@ -119,6 +129,16 @@ int failed(const Error& error) {
 
 int run_bench_fleet(const BenchFleetOptions& options) {
   json::object report;
+  if (!options.only_replay && !options.only_faults) {
+    for (const char* name : {"route", "gateway"}) {
+      json::array rows;
+      for (const BenchResult& result : bench_results(name, {})) {
+        rows.push_back(json_of(result));
+        if (!options.json) print_line(result);
+      }
+      report[name] = rows;
+    }
+  }
   if (!options.only_replay) {
     const auto outcomes = run_faults(options.faults);
     if (!outcomes) return failed(outcomes.error());
