@@ -15,7 +15,7 @@ std::string Standing::news() {
   missing_ = bus_.connected() ? 0 : missing_ + 1;
   if (trouble.empty()) {
     const bool was_out = !std::exchange(told_, {}).empty();
-    return was_out ? "in the fleet" : "";
+    return was_out ? "in the fleet again" : "";
   }
   if (missing_ > 0 && missing_ < missing_told) return {};
   if (told_.size() == told_max || !told_.insert(trouble).second) return {};

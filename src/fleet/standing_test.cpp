@@ -21,7 +21,7 @@ TEST(Standing, IsToldOnceForEachWhy) {
     EXPECT_EQ(standing.news(), "not in the fleet: no connection; look at fleet.key");
     EXPECT_EQ(standing.news(), "");
     network.cut_off("a", false);
-    EXPECT_EQ(standing.news(), "in the fleet");
+    EXPECT_EQ(standing.news(), "in the fleet again");
     EXPECT_EQ(standing.news(), "");
   }
   network.cut_off("a", true);
