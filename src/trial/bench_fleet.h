@@ -1,7 +1,7 @@
 #pragma once
 
-// `noroshi bench fleet`: the router's decisions and the way through a gateway (`noroshi bench route`,
-// `gateway`), the faults (faults.h) and a trace (replay.h), as tables or JSON.
+// `noroshi bench fleet`: the router's decisions and the way through a gateway (`noroshi bench
+// route`, `gateway`), the faults (faults.h) and a trace (replay.h), as tables or JSON.
 
 #include "trial/faults.h"
 #include "trial/replay.h"
