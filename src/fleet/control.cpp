@@ -151,7 +151,11 @@ void Control::learn(const std::string& bucket, const KvEntry& entry) {
     return saw_leader(entry.revision, entry.erased ? "" : entry.value, clock_.now_ns());
   }
   const std::size_t contested = planner_.contested();
-  if (const Result<void> learnt = planner_.learn(bucket, entry); !learnt) refuse(learnt.error());
+  spoilt_.erase({bucket, entry.key});
+  if (const Result<void> learnt = planner_.learn(bucket, entry); !learnt) {
+    refuse(learnt.error());
+    if (planner_.known_text(bucket, entry.key)) spoilt_[{bucket, entry.key}] = entry.revision;
+  }
   if (planner_.contested() > contested) {
     log("key " + entry.key + " of " + bucket + ": the name is another region's site's", "",
         "ignored");
@@ -165,6 +169,32 @@ void Control::saw_leader(std::uint64_t revision, const std::string& value, std::
   std::uint64_t term = 0;
   for (const auto& [site, desired] : planner_.desired()) term = std::max(term, desired.value->term);
   leadership_.saw_garbage(revision, term, now_ns);
+}
+
+// Nobody who may write what the fleet wants writes what it cannot read. But a server keeps in a
+// bucket whatever is said on the key's subject, also an answer of its own that somebody had sent
+// there (keys.cpp).
+void Control::restore_spoilt(std::uint64_t term) {
+  constexpr std::size_t at_once = 64;
+  std::vector<KvWrite> writes;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [where, revision] : spoilt_) {
+      if (writes.size() == at_once) break;
+      const auto text = planner_.known_text(where.first, where.second);
+      if (text) {
+        writes.push_back({where.first, where.second, *text, revision,
+                          "restore " + where.second + ", which nobody could read"});
+      }
+    }
+  }
+  for (const KvWrite& one : writes) {
+    if (!write(one, term, config_.id)) continue;
+    const std::lock_guard lock(mutex_);
+    const auto still = spoilt_.find({one.bucket, one.key});
+    // The watch may have brought more of it meanwhile.
+    if (still != spoilt_.end() && still->second == one.revision) spoilt_.erase(still);
+  }
 }
 
 // Makes the buckets of the fleet and of each region that was heard, and watches them.
@@ -364,11 +394,14 @@ void Control::step_slow() {
   if (buckets) ensure_buckets();
   lead(now_ns);
   std::vector<Asked> asked;
+  std::uint64_t term = 0;
   {
     const std::lock_guard lock(mutex_);
     if (!leadership_.leads(now_ns)) return;
     asked = std::exchange(asked_, {});
+    term = leadership_.term();
   }
+  restore_spoilt(term);
   for (const Asked& one : asked) carry_out(one.command, one.reply);
 }
 

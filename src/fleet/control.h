@@ -84,6 +84,7 @@ class Control {
   bool sends_digests(std::int64_t now_ns) const;
   void saw_leader(std::uint64_t revision, const std::string& value, std::int64_t now_ns);
   void ensure_buckets();
+  void restore_spoilt(std::uint64_t term);
   void lead(std::int64_t now_ns);
   bool write(const KvWrite& write, std::uint64_t term, const std::string& by);
   std::optional<Plan> make_plan(std::int64_t now_ns, std::vector<KvWrite>& rollouts);
@@ -110,6 +111,9 @@ class Control {
     std::string reply;
   };
   std::vector<Asked> asked_;
+  // Keys in which stands what nobody can read while what stood there is known: bucket and key, and
+  // the revision of it. Whoever leads writes them anew.
+  std::map<std::pair<std::string, std::string>, std::uint64_t> spoilt_;
   ControlCounters counters_;
   std::uint64_t digest_sequence_ = 0;
   std::int64_t next_pulse_ns_ = 0;

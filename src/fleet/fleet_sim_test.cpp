@@ -202,6 +202,45 @@ TEST_F(FleetSim, GarbageInTheLeadersOwnKeysIsWrittenOver) {
   EXPECT_TRUE(sites["a1"]->agent->status().desired.draining) << "the term still grows";
 }
 
+// A key that the fleet's word stood in holds what nobody can read: it is there again before a
+// control plane that begins then reads it, and nobody does anything else meanwhile.
+TEST_F(FleetSim, WhatWasSpoiltInTheBucketsIsRestored) {
+  ASSERT_TRUE(ask(placing(hash_a, 2)).ok);
+  Command drain{.kind = CommandKind::drain, .by = "test"};
+  drain.site = "b2";
+  ASSERT_TRUE(ask(drain).ok);
+  run_ms(8000);
+  const auto evil = network.join("evil");
+  std::string runner;
+  for (const auto& [name, site] : sites) {
+    if (!site->agent->status().desired.models.empty()) runner = name;
+  }
+  ASSERT_FALSE(runner.empty());
+  const std::string region = runner[0] == 'a' ? "noroshi-east" : "noroshi-west";
+  const std::pair<std::string, std::string> keys[] = {{"noroshi-fleet", "model.m"},
+                                                      {"noroshi-fleet", "drain.b2"},
+                                                      {region, "facts." + runner},
+                                                      {region, "desired." + runner}};
+  std::vector<std::string> before;
+  for (const auto& [bucket, key] : keys) {
+    const auto entry = evil->kv_get(bucket, key, 1);
+    ASSERT_TRUE(entry && entry->has_value()) << key;
+    before.push_back((*entry)->value);
+    ASSERT_TRUE(evil->kv_put(bucket, key, R"({"stream":"KV_noroshi-east", "seq":4})", 1));
+  }
+  run_ms(1000);
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    const auto entry = evil->kv_get(keys[i].first, keys[i].second, 1);
+    ASSERT_TRUE(entry && entry->has_value());
+    EXPECT_EQ((*entry)->value, before[i]) << keys[i].second;
+  }
+  EXPECT_EQ(running(hash_a), 2);
+  // Where nothing good was known there is nothing to restore.
+  ASSERT_TRUE(evil->kv_put("noroshi-fleet", "model.unknown", "{", 1));
+  run_ms(1000);
+  EXPECT_EQ((*evil->kv_get("noroshi-fleet", "model.unknown", 1))->value, "{");
+}
+
 // Garbage, lies and giants on every subject and in every key, all the while: nothing else changes.
 TEST_F(FleetSim, HostileMessagesAreCountedAndHarmNothing) {
   constexpr std::uint64_t seed = 41;

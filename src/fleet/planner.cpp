@@ -38,11 +38,6 @@ void move_site(const std::string& site, std::map<std::string, T>& from,
   if (!node.empty()) to.insert(std::move(node));
 }
 
-std::string region_of(const std::string& bucket) {
-  const std::size_t prefix = region_bucket("").size();
-  return bucket.size() > prefix ? bucket.substr(prefix) : bucket;
-}
-
 const gateway::ModelAtSite* model_of(const SiteReport& report, const std::string& model) {
   const auto found = std::ranges::find(report.site.models, model, &gateway::ModelAtSite::name);
   return found == report.site.models.end() ? nullptr : &*found;
@@ -71,10 +66,42 @@ Result<void> Planner::learn(const std::string& bucket, const KvEntry& entry) {
                      "' of region '" + facts->region + "'"};
       }
     }
-    return learn_site(region_of(bucket), *site, true, entry);
+    return learn_site(region_of_bucket(bucket), *site, true, entry);
   }
   if (const auto site = key_after(entry.key, "desired")) {
-    return learn_site(region_of(bucket), *site, false, entry);
+    return learn_site(region_of_bucket(bucket), *site, false, entry);
+  }
+  return {};
+}
+
+std::optional<std::string> Planner::known_text(const std::string& bucket,
+                                               const std::string& key) const {
+  const auto text = [](const auto& map, const std::string& name, const auto& text_of) {
+    const auto found = map.find(name);
+    return found == map.end() ? std::nullopt
+                              : std::optional<std::string>(text_of(found->second.value));
+  };
+  if (bucket == fleet_bucket) {
+    if (const auto model = key_after(key, "model")) return text(models_, *model, model_text);
+    if (const auto site = key_after(key, "drain")) return text(drains_, *site, drain_text);
+    if (const auto model = key_after(key, "rollout")) return text(rollouts_, *model, rollout_text);
+    return {};
+  }
+  const auto site_text = [&](const std::string& site, const auto& at_home, auto Claims::*aside,
+                             const auto& text_of) -> std::optional<std::string> {
+    const std::string region = region_of_bucket(bucket);
+    const auto of_held = [&](const auto& held) { return text_of(*held); };
+    const auto home = home_.find(site);
+    if (home != home_.end() && home->second == region) return text(at_home, site, of_held);
+    const auto claims = claims_.find(region);
+    if (claims == claims_.end()) return {};
+    return text(claims->second.*aside, site, of_held);
+  };
+  if (const auto site = key_after(key, "facts")) {
+    return site_text(*site, facts_, &Claims::facts, facts_text);
+  }
+  if (const auto site = key_after(key, "desired")) {
+    return site_text(*site, desired_, &Claims::desired, desired_text);
   }
   return {};
 }

@@ -45,6 +45,9 @@ class Planner {
 
   // News from KV, of any bucket. Errors name key, field and value; the last good value stays.
   Result<void> learn(const std::string& bucket, const KvEntry& entry);
+  // What is known of a key, as it stood in KV before somebody wrote what nobody can read; nothing:
+  // it is not known.
+  std::optional<std::string> known_text(const std::string& bucket, const std::string& key) const;
   // News from the sites. After hear() said joined or restarted: settle().
   Membership& membership() { return membership_; }
   const Membership& membership() const { return membership_; }

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "fleet/command.h"
+#include "fleet/desired.h"
 #include "fleet/keys.h"
 #include "fleet/nats_tls.h"
 #include "fleet/nkey.h"
@@ -285,6 +286,32 @@ TEST_F(SecurityTest, TheServerSaysNothingForAThief) {
   EXPECT_TRUE(thief.heard());
   thief.say("noroshi.control.command", "", words);
   EXPECT_TRUE(thief.is_refused("noroshi.control.command"));
+  // The server keeps an answer of its own in a bucket when it is sent to a key's subject; that
+  // cannot be forbidden. Nobody can read it there, and the leader writes over it (FleetSim).
+  const std::string own = desired_text({.term = 3});
+  const std::string forged = desired_text({.term = 99, .draining = true});
+  const std::string victim = "$KV.noroshi-east.desired.site2";
+  const std::string last = R"({"last_by_subj":")" + facts + "\"}";
+  const std::pair<std::string, std::string> asks[] = {
+      {facts, forged},
+      {object, forged},
+      {"$JS.API.STREAM.MSG.GET.KV_noroshi-east", last},
+      {"$JS.API.STREAM.INFO.KV_noroshi-east", ""},
+      {"$JS.API.STREAM.PURGE.OBJECTS_sessions", R"({"filter":"noroshi.object.sessions.evil.1"})"}};
+  thief.listen(inbox);
+  int spoilt = 0;
+  for (const auto& [subject, data] : asks) {
+    ASSERT_TRUE((*boss)->kv_put("noroshi-east", "desired.site2", own, wait_s));
+    thief.say(subject, victim, data);
+    thief.say(subject, inbox, data);
+    ASSERT_TRUE(thief.heard()) << subject << " was answered, and so was the one before it";
+    const auto desired = (*boss)->kv_get("noroshi-east", "desired.site2", wait_s);
+    ASSERT_TRUE(desired && desired->has_value());
+    const std::string& value = (*desired)->value;
+    EXPECT_TRUE(value == own || !parse_desired(value)) << subject << ": " << value;
+    spoilt += value == own ? 0 : 1;
+  }
+  EXPECT_GE(spoilt, 1) << "else the leader's restoring is for nothing";
   // A single message he may read, and have the answer sent anywhere: it is no command there.
   thief.say("$JS.API.STREAM.MSG.GET.KV_noroshi-east", "noroshi.control.command",
             R"({"last_by_subj":")" + facts + "\"}");
