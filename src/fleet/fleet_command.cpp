@@ -13,6 +13,7 @@
 #include <optional>
 #include <random>
 
+#include "base/loopback.h"
 #include "fleet/control.h"
 #include "fleet/keys.h"
 #include "fleet/runner.h"
@@ -70,10 +71,6 @@ Result<void> tell_audit(const FleetKeys& keys, const std::string& what,
 int key_failure(const Error& error) {
   std::fprintf(stderr, "noroshi fleet keys: %s\n", error.message.c_str());
   return 1;
-}
-
-bool is_loopback(const std::string& address) {
-  return address == "localhost" || address.starts_with("127.") || address == "::1";
 }
 
 // The server that we own, and how we reach it.

@@ -1,5 +1,6 @@
 #include <boost/json.hpp>
 
+#include "base/loopback.h"
 #include "fleet/nats_server.h"
 #include "fleet/nats_url.h"
 #include "fleet/nkey.h"
@@ -15,10 +16,6 @@ std::string list(const std::vector<std::string>& texts) {
   std::string out = "[";
   for (const std::string& text : texts) out += (out.size() > 1 ? ", " : "") + quoted(text);
   return out + "]";
-}
-
-bool is_loopback(const std::string& address) {
-  return address == "localhost" || address == "::1" || address.starts_with("127.");
 }
 
 Result<void> check(const NatsServerConfig& config) {

@@ -54,9 +54,9 @@ net::awaitable<bool> read_answer(Call& call, const CallLimits& limits, Stream& s
 
 // An engine that does not answer says nothing of its speed; that it is ill is others' to find out.
 net::awaitable<void> measure(Shared& shared, Local& local, const std::string& model, Prng& prng) {
-  const auto now_ns = [] { return std::chrono::steady_clock::now().time_since_epoch().count(); };
   const Choice choice = shared.router.choose(
-      {.model = model, .prompt_tokens = prompt_tokens, .completion_tokens = tokens}, now_ns());
+      {.model = model, .prompt_tokens = prompt_tokens, .completion_tokens = tokens},
+      monotonic_ns());
   if (!choice.at) co_return;
   const CallLimits limits{.silence_max_s =
                               std::min(silence_s_max, shared.config.upstream_timeout_s)};
@@ -67,7 +67,7 @@ net::awaitable<void> measure(Shared& shared, Local& local, const std::string& mo
   const bool answered =
       co_await ask(call, local.pool, limits, {.endpoint = Endpoint::chat, .body = body}) &&
       call.is_stream() && co_await read_answer(call, limits, stream, clock);
-  shared.router.finished(choice, {Fate::left}, now_ns());
+  shared.router.finished(choice, {Fate::left}, monotonic_ns());
   if (!answered) co_return;
   const Capacity capacity = shared.router.capacity(model);
   const EngineLoad load{.others = is_busy(shared, model) ? 1.0 : 0.0,

@@ -55,10 +55,6 @@ inline std::uint64_t ns_since(Time start) {
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
 }
 
-inline std::int64_t monotonic_ns() {
-  return std::chrono::steady_clock::now().time_since_epoch().count();
-}
-
 inline std::int64_t unix_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::system_clock::now().time_since_epoch())

@@ -47,6 +47,10 @@ using Time = std::chrono::steady_clock::time_point;
 // Asynchronous calls report by error code; the session's loop is the only place that catches.
 inline auto into(ErrorCode& error) { return net::redirect_error(net::use_awaitable, error); }
 
+inline std::int64_t monotonic_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
 inline std::chrono::nanoseconds seconds_ns(double s) {
   return std::chrono::nanoseconds(static_cast<std::int64_t>(s * 1e9));
 }
