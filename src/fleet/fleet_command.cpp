@@ -274,7 +274,7 @@ Result<std::unique_ptr<Bus>> connect_admin(const FleetAsk& ask) {
   FleetAccess access{.url = ask.nats, .ca = ask.ca, .admin_key = ask.key};
   if (ask.nats.empty()) {
     const Result<FleetAccess> read = read_access(ask.folder);
-    if (!read) return read.error();
+    if (!read) return Error{read.error().message + ", or name a server (--nats)"};
     access = *read;
   }
   NatsOptions options{.urls = {access.url}, .name = "admin-" + std::to_string(getpid())};

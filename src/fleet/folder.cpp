@@ -72,9 +72,7 @@ Result<FleetAccess> read_access(const std::string& folder) {
   const std::string path = folder + "/fleet.json";
   const Result<std::string> text = read_file(path);
   if (!text) {
-    return Error{text.error().message +
-                 "; start `noroshi fleet` or `noroshi up` with this folder, or name a server "
-                 "(--nats)"};
+    return Error{text.error().message + "; start `noroshi fleet` or `noroshi up` with this folder"};
   }
   const auto document = parse_document(*text, 64 << 10);
   if (!document) return Error{path + ": " + document.error().message};
