@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "fleet/nats_bus.h"
 #include "fleet/nats_server.h"
@@ -76,6 +77,18 @@ class Watched {
   std::condition_variable changed_;
   T value_{};
 };
+
+// Asks over and over until it is so, or until a slow machine has had its time: an answer that comes
+// at once (a connection that is just being made anew) must not use up the tries.
+template <class F>
+bool becomes_so(F is_so) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(wait_s);
+  while (!is_so()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
 
 // A listening socket on a loopback port of the system's choice.
 struct Listener {

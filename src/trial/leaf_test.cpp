@@ -284,10 +284,9 @@ TEST_F(LeafTest, ARegionServesOnWhenItIsCutOffAndItsRecordsComeLaterOnce) {
   // Desired state: from a person in the east through the core to both sites.
   fleet::Command place{.kind = fleet::CommandKind::place, .by = "test"};
   place.model = {.name = "m", .content_hash = leaf_content, .copies_min = 2};
-  std::string refused = ask(place);
-  for (int i = 0; i < 1000 && !refused.empty(); ++i) refused = ask(place);  // facts are on the way
-  ASSERT_EQ(refused, "") << east->here.agent->status().last_error
-                         << west->here.agent->status().last_error;
+  std::string refused;  // facts are on the way
+  ASSERT_TRUE(fleet::becomes_so([&] { return (refused = ask(place)).empty(); }))
+      << refused << east->here.agent->status().last_error << west->here.agent->status().last_error;
   EXPECT_TRUE(east->runs(1));
   EXPECT_TRUE(west->runs(1));
   std::set<std::string> in_east, in_west;
