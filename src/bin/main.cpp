@@ -232,7 +232,10 @@ void add_gateway(CLI::App& app, int& exit_code) {
   gateway->add_option("--id", command->id, "a word of this gateway's alone");
   gateway->add_option("--region", command->region, "where it stands");
   gateway->add_option("--listen", command->config.address,
-                      "the address to listen on; beyond the loopback in plain HTTP, and with keys");
+                      "the address to listen on; beyond the loopback with keys");
+  gateway->add_option("--tls-certificate", command->tls_certificate,
+                      "of this door, with those that sign it (PEM): it speaks HTTPS");
+  gateway->add_option("--tls-key", command->tls_key, "its key (PEM)");
   gateway->add_flag("--open", command->config.open,
                     "beyond the loopback without keys: whoever reaches it may ask");
   gateway->add_option("--port", command->config.port, "0: a free one, named at the start")
@@ -243,6 +246,8 @@ void add_gateway(CLI::App& app, int& exit_code) {
       "a YAML file of tenants with keys, quotas of this process, priorities, read once "
       "(configs/tenants.yaml)");
   gateway->add_option("--site-key", command->site_key, "the API key that sites want to see");
+  gateway->add_flag("--plain-sites", command->plain_sites,
+                    "ask sites beyond the loopback that speak plain HTTP, too: the way is safe");
   gateway->add_option("--usage", command->usage_folder,
                       "a folder where usage records wait for noroshi meter; none: not metered");
   gateway->add_option("--rtt-own-ms", command->rtt_ms_own, "to sites of the own region")

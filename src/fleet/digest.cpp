@@ -103,7 +103,11 @@ void write_site(Writer& writer, const DigestSite& entry, const ModelNumbers& mod
   writer.fixed(site.instance, 8);
   writer.text(site.host);
   writer.count(site.tcp_port);
-  writer.fixed((site.ready ? 1u : 0u) | (site.draining ? 2u : 0u), 1);
+  const bool has_pin = !site.pin.is_none();
+  writer.fixed((site.ready ? 1u : 0u) | (site.draining ? 2u : 0u) | (has_pin ? 4u : 0u), 1);
+  if (has_pin) {
+    for (const std::uint8_t byte : site.pin.bytes) writer.fixed(byte, 1);
+  }
   writer.count(entry.age_ms);
   writer.share(site.lease_share);
   writer.share(site.lease_share_forecast);
@@ -129,6 +133,11 @@ void read_site(Reader& reader, const std::vector<ModelKey>& models, DigestSite& 
   const std::uint64_t flags = reader.fixed(1, "flags");
   site.ready = (flags & 1) != 0;
   site.draining = (flags & 2) != 0;
+  if ((flags & 4) != 0) {
+    for (std::uint8_t& byte : site.pin.bytes) {
+      byte = static_cast<std::uint8_t>(reader.fixed(1, "pin"));
+    }
+  }
   entry.age_ms = reader.count("age_ms");
   site.lease_share = reader.share("lease share");
   site.lease_share_forecast = reader.share("lease share's forecast");

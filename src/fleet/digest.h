@@ -4,7 +4,8 @@
 // that is alive there. Compact, for there may be thousands:
 //
 //   "NRD" 1 | region | origin u64 | sequence | part | parts | models: n x (name, content hash)
-//   | sites: n x (name, instance u64, host, tcp_port, flags u8, age_ms, share u8, forecast u8,
+//   | sites: n x (name, instance u64, host, tcp_port, flags u8, its key's pin (16 bytes; flag 4),
+//                 age_ms, share u8, forecast u8,
 //                 models: n x (index, places, in flight, queued, prompt/s f32, tokens/s f32,
 //                              service s f32, cache tokens))
 //

@@ -1,5 +1,6 @@
 #include "fleet/feed.h"
 
+#include "base/loopback.h"
 #include "fleet/desired.h"
 
 namespace noroshi::fleet {
@@ -46,6 +47,13 @@ void Feed::refuse(const Error& error) {
 }
 
 void Feed::update(gateway::SiteState site, std::int64_t now_ns, std::int64_t age_ns) {
+  if (site.pin.is_none() && !config_.plain_sites && !is_loopback(site.host)) {
+    ++counters_.plain_sites;
+    sink_.lost(site.name);  // it may have had another address
+    return refuse({"site '" + site.name + "' at " + site.host +
+                   " speaks plain HTTP (its ai.gateway.tls): it is asked nothing, unless the "
+                   "gateway is told that the way is safe (--plain-sites)"});
+  }
   site.received_at_ns = now_ns - age_ns;
   site.api_key = config_.api_key;
   const auto known = config_.rtt_ms.find(site.region);

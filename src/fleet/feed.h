@@ -26,6 +26,7 @@ struct FeedConfig {
   std::string region = {};   // the gateway's
   std::string id = {};       // a word, of this gateway alone
   std::string api_key = {};  // that sites want to see
+  bool plain_sites = false;  // beyond the loopback are asked, too: the way to them is safe
   double rtt_ms_own = 1;     // to sites of the own region
   double rtt_ms_other = 20;
   std::map<std::string, double> rtt_ms = {};  // to sites of a region, where it is known better
@@ -45,6 +46,7 @@ struct FeedCounters {
   std::uint64_t refused = 0;     // malformed, or refused by the router
   std::uint64_t duplicates = 0;  // beats of a second site with a name that is taken
   std::uint64_t lost = 0;
+  std::uint64_t plain_sites = 0;  // words of sites without TLS that were refused
   std::string last_error = {};
 };
 

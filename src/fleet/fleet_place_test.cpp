@@ -90,6 +90,44 @@ TEST_F(FleetSim, APlaceThatNoSiteFulfilsIsRefusedAndWhatItDoesNotNameStays) {
   EXPECT_EQ(running(hash_a), 0);
 }
 
+// In the clear only on this machine, or where it is said that the way is safe; near and far.
+TEST_F(FleetSim, ASiteWithoutTlsIsAskedNothing) {
+  const auto site_bus = network.join("plain");
+  const auto hears = [&](const std::string& host, const std::string& region, bool plain_sites) {
+    const auto bus = network.join("gw-new");
+    gateway::Router router;
+    Feed feed(*bus, clock, {.region = region, .id = "gw-new", .plain_sites = plain_sites},
+              sink_of(router));
+    EXPECT_TRUE(feed.start());
+    SiteReport beat;
+    beat.site = {.name = "plain",
+                 .instance = 7,
+                 .region = "east",
+                 .host = host,
+                 .tcp_port = 1,
+                 .ready = true};
+    for (int i = 0; i < 20; ++i) {
+      beat.sequence = static_cast<std::uint64_t>(clock.now_ns());
+      EXPECT_TRUE(site_bus->publish(beat_subject("east", "plain"), report_text(beat)));
+      run_ms(100);
+      feed.step();
+    }
+    const bool is_known = router.counters().sites == sites.size() + 1;
+    if (!is_known) {
+      EXPECT_GT(feed.counters().plain_sites, 0u);
+      EXPECT_NE(feed.counters().last_error.find("'plain' at " + host + " speaks plain HTTP"),
+                std::string::npos);
+    }
+    return is_known;
+  };
+  for (const std::string region : {"east", "west"}) {
+    EXPECT_FALSE(hears("10.0.0.9", region, false));
+    EXPECT_FALSE(hears("site.example.net", region, false));
+    EXPECT_TRUE(hears("10.0.0.9", region, true));
+    EXPECT_TRUE(hears("127.0.0.1", region, false));
+  }
+}
+
 // A gateway that has asked nobody yet goes by what the sites say of themselves, near and far; a
 // drained site has its share again when it is back, though nobody else fails.
 TEST_F(FleetSim, RequestsGoByReportedSpeedsAndComeBackAfterUndrain) {

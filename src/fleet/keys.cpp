@@ -2,12 +2,8 @@
 
 #include <crypt.h>
 #include <fcntl.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/sha.h>
-#include <openssl/x509v3.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,35 +11,28 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 
 #include "fleet/bus.h"
 #include "fleet/desired.h"
 #include "fleet/nkey.h"
 #include "fleet/report.h"
+#include "gateway/certificate.h"
 
 namespace noroshi::fleet {
 namespace {
 
-constexpr long year_s = 365L * 24 * 3600;
-
-template <class T, void (*release)(T*)>
-struct Release {
-  void operator()(T* object) const { release(object); }
-};
-using Key = std::unique_ptr<EVP_PKEY, Release<EVP_PKEY, EVP_PKEY_free>>;
-using Certificate = std::unique_ptr<X509, Release<X509, X509_free>>;
+using gateway::add_extension;
+using gateway::Certificate;
+using gateway::draft_certificate;
+using gateway::new_private_key;
+using gateway::openssl_error;
+using gateway::PrivateKey;
+using gateway::year_s;
 
 struct CloseFile {
   void operator()(FILE* file) const { std::fclose(file); }
 };
 using File = std::unique_ptr<FILE, CloseFile>;
-
-Error openssl_error(const std::string& what) {
-  char text[200];
-  ERR_error_string_n(ERR_get_error(), text, sizeof text);
-  return Error{what + ": " + text};
-}
 
 Result<File> create(const std::string& path, mode_t mode) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
@@ -71,52 +60,16 @@ Result<void> write_certificate(X509* certificate, const std::string& path) {
   return {};
 }
 
-bool add_extension(X509* certificate, X509* issuer, int kind, const std::string& value) {
-  X509V3_CTX context;
-  X509V3_set_ctx_nodb(&context);
-  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
-  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, kind, value.c_str());
-  if (extension == nullptr) return false;
-  const bool added = X509_add_ext(certificate, extension, -1) == 1;
-  X509_EXTENSION_free(extension);
-  return added;
-}
-
-// A certificate of the key, not yet signed. issuer: null for an authority's own.
-Result<Certificate> draft(EVP_PKEY* key, const std::string& name, X509* issuer, long seconds) {
-  Certificate certificate(X509_new());
-  std::uint64_t serial = 0;
-  const bool random = RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof serial) == 1;
-  X509* draft = certificate.get();
-  if (draft == nullptr || !random) return openssl_error("certificate");
-  X509_set_version(draft, 2);
-  ASN1_INTEGER_set_uint64(X509_get_serialNumber(draft), serial >> 1);
-  // An hour back: the other machine's clock may be behind.
-  X509_gmtime_adj(X509_getm_notBefore(draft), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(draft), seconds);
-  X509_set_pubkey(draft, key);
-  X509_NAME* subject = X509_get_subject_name(draft);
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
-                             reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
-  X509_set_issuer_name(draft, issuer != nullptr ? X509_get_subject_name(issuer) : subject);
-  return certificate;
-}
-
-Result<Key> new_key() {
-  Key key(EVP_EC_gen("P-256"));
-  if (!key) return openssl_error("key");
-  return key;
-}
-
 struct Authority {
-  Key key;
+  PrivateKey key;
   Certificate certificate;
 };
 
 Result<Authority> new_authority(const std::string& ca_path, const std::string& key_path) {
-  Result<Key> key = new_key();
+  Result<PrivateKey> key = new_private_key();
   if (!key) return key.error();
-  Result<Certificate> drafted = draft(key->get(), "Noroshi fleet", nullptr, 10 * year_s);
+  Result<Certificate> drafted =
+      draft_certificate(key->get(), "Noroshi fleet", nullptr, 10 * year_s);
   if (!drafted) return drafted.error();
   X509* certificate = drafted->get();
   if (!add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE") ||
@@ -137,7 +90,7 @@ Result<Authority> read_authority(const std::string& ca_path, const std::string& 
   if (!ca || !key) {
     return Error{(ca ? key_path : ca_path) + ": cannot be read: " + std::strerror(errno)};
   }
-  Authority out{Key(PEM_read_PrivateKey(key.get(), nullptr, nullptr, nullptr)),
+  Authority out{PrivateKey(PEM_read_PrivateKey(key.get(), nullptr, nullptr, nullptr)),
                 Certificate(PEM_read_X509(ca.get(), nullptr, nullptr, nullptr))};
   if (!out.key || !out.certificate) return openssl_error(ca_path + " or " + key_path);
   return out;
@@ -150,10 +103,11 @@ bool is_address(const std::string& host) {
 
 Result<void> new_server(const Authority& authority, const CertificateFiles& files,
                         const std::vector<std::string>& hosts) {
-  Result<Key> key = new_key();
+  Result<PrivateKey> key = new_private_key();
   if (!key) return key.error();
   X509* issuer = authority.certificate.get();
-  Result<Certificate> drafted = draft(key->get(), "Noroshi NATS server", issuer, 2 * year_s);
+  Result<Certificate> drafted =
+      draft_certificate(key->get(), "Noroshi NATS server", issuer, 2 * year_s);
   if (!drafted) return drafted.error();
   std::string names;
   for (const std::string& host : hosts) {

@@ -30,6 +30,9 @@ gateway::SiteState any_site(Prng& prng, const std::string& region) {
   site.instance = prng();
   site.host = "10.0.0." + std::to_string(prng.below(256));
   site.tcp_port = static_cast<int>(1 + prng.below(65'535));
+  if (prng.below(2) == 1) {
+    for (std::uint8_t& byte : site.pin.bytes) byte = static_cast<std::uint8_t>(prng.below(256));
+  }
   site.ready = prng.below(2) == 1;
   site.draining = prng.below(2) == 1;
   site.lease_share = static_cast<double>(prng.below(256)) / 255;
@@ -56,6 +59,7 @@ void expect_same(const gateway::SiteState& a, const gateway::SiteState& b) {
   EXPECT_EQ(a.instance, b.instance);
   EXPECT_EQ(a.host, b.host);
   EXPECT_EQ(a.tcp_port, b.tcp_port);
+  EXPECT_EQ(a.pin, b.pin);
   EXPECT_EQ(a.ready, b.ready);
   EXPECT_EQ(a.draining, b.draining);
   EXPECT_NEAR(a.lease_share, b.lease_share, 1e-9);
@@ -124,6 +128,9 @@ TEST(Report, RefusesWithFieldAndValue) {
       {with("instance", -1), "instance is -1"},
       {with("host", "evil host"), "host is 'evil host'"},
       {with("host", "a\r\nSet-Cookie: x"), "host is 'a??Set-Cookie: x'"},
+      {with("pin", "0123"), "pin is '0123'"},
+      {with("pin", "00000000000000000000000000000000"), "pin is '0000"},
+      {with("pin", "0123456789abcdef0123456789abcdef0"), "pin"},
       {with("ready", 1), "ready is 1"},
       {with("fault", boost::json::value(boost::json::string(std::string(257, 'x')))),
        "fault has 257 bytes"},

@@ -71,6 +71,7 @@ std::string report_text(const SiteReport& report) {
                           {"uptime_s", report.uptime_s},
                           {"host", site.host},
                           {"tcp_port", site.tcp_port},
+                          {"pin", gateway::pin_text(site.pin)},
                           {"ready", site.ready},
                           {"draining", site.draining},
                           {"lease_share", site.lease_share},
@@ -102,6 +103,8 @@ Result<SiteReport> parse_report(std::string_view subject, std::string_view bytes
   fields.number("uptime_s", report.uptime_s, 0, 1e12);
   fields.text("host", site.host);
   fields.integer("tcp_port", site.tcp_port, 1, 65'535);
+  std::string pin;
+  fields.text("pin", pin, 32);
   fields.boolean("ready", site.ready);
   fields.boolean("draining", site.draining);
   fields.number("lease_share", site.lease_share, 0, 1);
@@ -120,6 +123,11 @@ Result<SiteReport> parse_report(std::string_view subject, std::string_view bytes
         }
       }
     }
+  }
+  if (const auto parsed = gateway::parse_pin(pin)) {
+    site.pin = *parsed;
+  } else {
+    fields.fail("pin", "is '" + shown(pin) + "' (allowed: 32 hexadecimal digits, or none)");
   }
   if (!error && !is_host(site.host)) {
     fields.fail("host", "is '" + shown(site.host) + "' (allowed: a name or an address)");

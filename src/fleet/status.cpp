@@ -65,6 +65,7 @@ json::object site_object(const std::string& name, const Planner& planner, std::i
   const SiteReport& report = member->report;
   out["region"] = report.site.region;
   out["address"] = report.site.host + ":" + std::to_string(report.site.tcp_port);
+  out["tls"] = !report.site.pin.is_none();
   out["heard_ms_ago"] = (now_ns - member->heard_ns) / 1'000'000;
   out["lease_share"] = report.site.lease_share;
   out["lease_share_forecast"] = report.site.lease_share_forecast;

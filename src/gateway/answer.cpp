@@ -181,7 +181,12 @@ net::awaitable<void> watch(Meeting& m) {
     ErrorCode error;
     co_await socket.async_wait(tcp::socket::wait_read, into(error));
     if (m.done) break;
-    if (!error) {
+    if (!error && m.client.stream.tls() != nullptr) {
+      m.client.stream.expires_never();  // of this read alone
+      m.client.buffer.commit(
+          co_await m.client.stream.async_read_some(m.client.buffer.prepare(4096), into(error)));
+      if (m.done) break;
+    } else if (!error) {
       const std::size_t size = socket.read_some(m.client.buffer.prepare(4096), error);
       m.client.buffer.commit(size);
       if (error == net::error::would_block) error = {};

@@ -1,5 +1,9 @@
 #include "gateway/call.h"
 
+#include <boost/asio/ssl/error.hpp>
+
+#include "gateway/tls.h"
+
 namespace noroshi::gateway {
 
 std::string Call::authority() const {
@@ -16,6 +20,20 @@ bool Call::is_stream() const {
 
 namespace {
 
+// TLS with the site that has the key that the fleet knows; nothing is said to another.
+net::awaitable<bool> secure(Call& call) {
+  ErrorCode error;
+  co_await call.stream->begin_tls(tls_to_sites())
+      .async_handshake(net::ssl::stream_base::client, into(error));
+  if (call.stopped) co_return false;
+  if (error) {
+    call.failure = "takes no TLS connection (" + error.message() + ")";
+  } else if (call.stream->peer_pin() != call.at->pin) {
+    call.failure = "shows another key than it told the fleet: it has restarted, or is not it";
+  }
+  co_return call.failure.empty();
+}
+
 net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
   ErrorCode error;
   tcp::endpoint numeric;
@@ -24,13 +42,13 @@ net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
   call.stream->expires_after(seconds_ns(limits.connect_timeout_s));
   if (!error) {
     numeric.address(address);
-    co_await call.stream->async_connect(numeric, into(error));
+    co_await call.stream->tcp().async_connect(numeric, into(error));
   } else {
     error = {};
     tcp::resolver resolver(call.stream->get_executor());
     const auto found = co_await resolver.async_resolve(
         call.at->host, std::to_string(call.at->tcp_port), into(error));
-    if (!error && !call.stopped) co_await call.stream->async_connect(found, into(error));
+    if (!error && !call.stopped) co_await call.stream->tcp().async_connect(found, into(error));
   }
   if (call.stopped) co_return false;
   if (error) {
@@ -38,7 +56,8 @@ net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
     co_return false;
   }
   call.stream->socket().set_option(tcp::no_delay(true), error);
-  co_return true;
+  if (call.at->pin.is_none()) co_return true;
+  co_return co_await secure(call);
 }
 
 // Returns whether the header of an answer came; sets closed when not a byte of it did.
@@ -79,7 +98,8 @@ net::awaitable<bool> exchange(Call& call, const CallLimits& limits, const CallQu
     call.failure =
         "said nothing for " + std::to_string(static_cast<int>(limits.silence_max_s)) + " s";
   } else if (error == http::error::end_of_stream || error == http::error::partial_message ||
-             error == net::error::connection_reset || error == net::error::broken_pipe) {
+             error == net::error::connection_reset || error == net::error::broken_pipe ||
+             error == net::ssl::error::stream_truncated) {
     call.failure = "closed the connection before it answered";
   } else if (error) {
     call.failure = "does not speak HTTP (" + error.message() + ")";
@@ -93,14 +113,14 @@ net::awaitable<bool> ask(Call& call, Pool& pool, const CallLimits& limits,
                          const CallQuestion& question) {
   bool closed = false;
   const Time now = std::chrono::steady_clock::now();
-  if (auto kept = pool.take(call.at->host, call.at->tcp_port, now)) {
+  if (auto kept = pool.take(*call.at, now)) {
     call.stream = std::move(kept);
     call.reused = true;
     if (co_await exchange(call, limits, question, closed)) co_return true;
     if (!closed || call.stopped) co_return false;
     call.reused = false;
     call.failure.clear();
-    call.stream = std::make_unique<beast::tcp_stream>(call.stream->get_executor());
+    call.stream = std::make_unique<Connection>(call.stream->get_executor());
   }
   if (!co_await connect(call, limits)) co_return false;
   co_return co_await exchange(call, limits, question, closed);
@@ -132,8 +152,7 @@ void give_back(Call& call, Pool& pool) {
     return;
   }
   call.stream->expires_never();
-  pool.put(call.at->host, call.at->tcp_port, std::move(call.stream),
-           std::chrono::steady_clock::now());
+  pool.put(*call.at, std::move(call.stream), std::chrono::steady_clock::now());
 }
 
 }  // namespace noroshi::gateway

@@ -13,7 +13,7 @@ namespace noroshi::gateway {
 struct Call {
   std::shared_ptr<const SiteAddress> at;
   std::uint32_t site = 0;
-  std::unique_ptr<beast::tcp_stream> stream;
+  std::unique_ptr<Connection> stream;
   beast::flat_buffer buffer = {};
   std::optional<http::response_parser<http::buffer_body>> parser = {};
   std::array<char, 16 << 10> bytes;
@@ -23,9 +23,7 @@ struct Call {
 
   Call(std::shared_ptr<const SiteAddress> address, std::uint32_t number,
        const net::any_io_executor& executor)
-      : at(std::move(address)),
-        site(number),
-        stream(std::make_unique<beast::tcp_stream>(executor)) {}
+      : at(std::move(address)), site(number), stream(std::make_unique<Connection>(executor)) {}
 
   void stop() {
     stopped = true;

@@ -46,13 +46,15 @@
 #include "gateway/route/route.h"
 #include "gateway/speeds.h"
 #include "gateway/tenants.h"
+#include "gateway/tls.h"
 #include "gateway/usage.h"
 
 namespace noroshi::gateway {
 
 struct GatewayConfig {
   std::string address = "127.0.0.1";
-  int port = 8080;  // 0: a free one
+  int port = 8080;                      // 0: a free one
+  std::shared_ptr<TlsServer> tls = {};  // null: plain HTTP
   int threads = 1;
   std::string instance = {};  // begins every request's id; unique, when usage is metered
   // Sites are told a session's name, made with it, and where its last turn was (context.h); empty:
@@ -94,8 +96,8 @@ struct TurnPlace {
   std::uint32_t seed = 0;  // by which the engine's slot is found (handover/handover.h)
 };
 
-// What a person must know before strangers do: an address beyond the loopback speaks plain HTTP.
-// Empty: of this machine alone.
+// What a person must know before strangers do: an address beyond the loopback speaks plain HTTP, or
+// is open. Empty: of this machine alone, or as safe as it can be.
 std::string exposure_of(const GatewayConfig& config);
 
 // What the gateway asks of others. Each may be empty.
@@ -137,6 +139,7 @@ class Gateway {
   ~Gateway();  // finishes or cuts off what is in flight, then closes
 
   int tcp_port() const;
+  std::string url() const;  // "https://10.0.0.1:8080"
   GatewayCounters counters() const;
   const Histogram& time_to_first_token_ns() const;
   // What a request for the model would find here, and how fast such answers were of late. places,

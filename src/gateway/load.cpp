@@ -12,6 +12,7 @@
 #include "gateway/session.h"
 #include "gateway/sse.h"
 #include "gateway/thread.h"
+#include "gateway/tls.h"
 #include "gateway/url.h"
 
 namespace noroshi::gateway {
@@ -56,7 +57,7 @@ struct LoadGenerator::State {
 
   net::awaitable<void> chat_forever(std::uint64_t stream);
   net::awaitable<AskedOnce> chat(std::string body);
-  net::awaitable<AskedOnce> read_answer(beast::tcp_stream& stream, Time asked);
+  net::awaitable<AskedOnce> read_answer(Connection& stream, Time asked);
 };
 
 net::awaitable<void> LoadGenerator::State::chat_forever(std::uint64_t stream) {
@@ -93,11 +94,16 @@ net::awaitable<AskedOnce> LoadGenerator::State::chat(std::string body) {
   const auto places =
       co_await resolver.async_resolve(url.host, std::to_string(url.tcp_port), into(error));
   if (error) co_return AskedOnce::failed;
-  beast::tcp_stream stream(io);
+  Connection stream(io.get_executor());
   stream.expires_after(seconds_ns(byte_timeout_s));
-  co_await stream.async_connect(places, into(error));
+  co_await stream.tcp().async_connect(places, into(error));
   if (error) co_return AskedOnce::failed;
   stream.socket().set_option(tcp::no_delay(true), error);
+  if (!config.pin.is_none()) {
+    co_await stream.begin_tls(tls_to_sites())
+        .async_handshake(net::ssl::stream_base::client, into(error));
+    if (error || stream.peer_pin() != config.pin) co_return AskedOnce::failed;
+  }
 
   http::request<http::string_body> request{http::verb::post, "/v1/chat/completions", 11};
   request.set(http::field::host, url.host);
@@ -115,7 +121,7 @@ net::awaitable<AskedOnce> LoadGenerator::State::chat(std::string body) {
   co_return outcome;
 }
 
-net::awaitable<AskedOnce> LoadGenerator::State::read_answer(beast::tcp_stream& stream, Time asked) {
+net::awaitable<AskedOnce> LoadGenerator::State::read_answer(Connection& stream, Time asked) {
   ErrorCode error;
   beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;

@@ -9,11 +9,13 @@
 
 #include "base/histogram.h"
 #include "base/result.h"
+#include "gateway/route/key_pin.h"
 
 namespace noroshi::gateway {
 
 struct LoadConfig {
   std::string url = {};  // "http://127.0.0.1:8080"
+  KeyPin pin = {};       // given: HTTPS all the same, with the server that has this key
   std::string api_key = {};
   std::string model = {};
   int concurrency = 4;

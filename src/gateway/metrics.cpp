@@ -127,6 +127,8 @@ std::string Metrics::text(int waiting, std::uint64_t shed) const {
              "Clients that left before their answer was whole.", clients_left.load());
   append_one(text, "noroshi_gateway_garbage_total", "counter",
              "Connections that did not speak HTTP.", garbage.load());
+  append_one(text, "noroshi_gateway_tls_failed_total", "counter",
+             "Connections whose TLS handshake failed.", tls_failed.load());
   append_one(text, "noroshi_gateway_slow_clients_total", "counter",
              "Clients cut off because they sent or took bytes too slowly.", slow_clients.load());
   first_token.append(text, "noroshi_gateway_time_to_first_token_seconds",

@@ -48,6 +48,7 @@ struct Metrics {
   std::atomic<std::uint64_t> measured{0};           // answers to the gateway's own questions
   std::atomic<std::uint64_t> clients_left{0};       // before their answer was whole
   std::atomic<std::uint64_t> garbage{0};            // connections that did not speak HTTP
+  std::atomic<std::uint64_t> tls_failed{0};         // connections whose handshake did
   std::atomic<std::uint64_t> slow_clients{0};       // cut off by a timeout
   std::atomic<std::int64_t> connections{0};
   std::atomic<std::uint64_t> connections_refused{0};

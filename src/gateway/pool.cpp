@@ -8,30 +8,31 @@ namespace noroshi::gateway {
 namespace {
 
 // Nothing to read and not closed. An answer nobody asked for makes a connection useless too.
-bool is_quiet(Pool::Stream& stream) {
+bool is_quiet(Connection& connection) {
   char byte = 0;
-  const auto seen = ::recv(stream.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const auto seen = ::recv(connection.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return seen < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 }  // namespace
 
-std::unique_ptr<Pool::Stream> Pool::take(const std::string& host, int tcp_port, Time now) {
-  const auto found = idle_.find({host, tcp_port});
+std::unique_ptr<Connection> Pool::take(const SiteAddress& at, Time now) {
+  const auto found = idle_.find(key_of(at));
   if (found == idle_.end()) return {};
-  std::unique_ptr<Stream> taken;
+  std::unique_ptr<Connection> taken;
   // The one used last is the likeliest to be open still.
   while (!found->second.empty() && !taken) {
     Idle idle = std::move(found->second.back());
     found->second.pop_back();
     --size_;
-    if (now - idle.since < idle_max && is_quiet(*idle.stream)) taken = std::move(idle.stream);
+    if (now - idle.since < idle_max && is_quiet(*idle.connection))
+      taken = std::move(idle.connection);
   }
   if (found->second.empty()) idle_.erase(found);
   return taken;
 }
 
-void Pool::put(const std::string& host, int tcp_port, std::unique_ptr<Stream> stream, Time now) {
+void Pool::put(const SiteAddress& at, std::unique_ptr<Connection> connection, Time now) {
   if (size_ >= connections_max) {
     // Room from the sites that nobody asks any more; if there is none, this one is closed.
     for (auto entry = idle_.begin(); entry != idle_.end();) {
@@ -41,7 +42,7 @@ void Pool::put(const std::string& host, int tcp_port, std::unique_ptr<Stream> st
     }
     if (size_ >= connections_max) return;
   }
-  idle_[{host, tcp_port}].push_back({std::move(stream), now});
+  idle_[key_of(at)].push_back({std::move(connection), now});
   ++size_;
 }
 

@@ -38,13 +38,42 @@ ApiError refusal_of(ErrorCode error, std::size_t body_bytes_max) {
 // connection and could take the answer along.
 net::awaitable<void> linger(Session& client) {
   ErrorCode error;
-  client.stream.socket().shutdown(tcp::socket::shutdown_send, error);
   client.stream.expires_after(seconds_ns(linger_s));
+  // Says that nothing was cut off, and waits for the same.
+  if (client.stream.tls() != nullptr) co_await client.stream.tls()->async_shutdown(into(error));
+  client.stream.socket().shutdown(tcp::socket::shutdown_send, error);
   std::size_t seen = 0;
   while (!error && seen < linger_bytes_max) {
     client.buffer.clear();
-    seen += co_await client.stream.async_read_some(client.buffer.prepare(16 << 10), into(error));
+    seen +=
+        co_await client.stream.tcp().async_read_some(client.buffer.prepare(16 << 10), into(error));
   }
+}
+
+// The handshake of TLS, if the gateway has it. False: nothing can be asked on this connection.
+net::awaitable<bool> open_door(Session& client) {
+  const GatewayConfig& config = client.shared.config;
+  if (!config.tls) co_return true;
+  ErrorCode error;
+  client.stream.expires_after(seconds_ns(config.header_timeout_s));
+  client.buffer.commit(
+      co_await client.stream.async_read_some(client.buffer.prepare(4096), into(error)));
+  if (error) co_return false;
+  if (*static_cast<const char*>(client.buffer.data().data()) != tls_first_byte) {
+    client.shared.metrics.requests_started.fetch_add(1);
+    client.shared.metrics.garbage.fetch_add(1);
+    const Asked asked;
+    Reply reply =
+        reply_of(api_error::bad_request("This port speaks HTTPS: ask for https:// there."));
+    co_return co_await respond(client, asked, std::move(reply));  // which keeps nothing open
+  }
+  const std::size_t used =
+      co_await client.stream.begin_tls(config.tls->context())
+          .async_handshake(net::ssl::stream_base::server, client.buffer.data(), into(error));
+  client.buffer.consume(used);
+  if (!error && client.buffer.size() == 0) co_return true;
+  client.shared.metrics.tls_failed.fetch_add(1);
+  co_return false;
 }
 
 // One request. Returns whether another may follow.
@@ -102,9 +131,8 @@ net::awaitable<void> session(Shared& shared, Local& local, tcp::socket socket) {
   socket.non_blocking(true, error);
   const tcp::endpoint peer = socket.remote_endpoint(error);
   if (error) co_return;
-  Session client{
-      shared, local, beast::tcp_stream(std::move(socket)), peer.address().to_string(), {}};
-  bool open = true;
+  Session client{shared, local, Connection(std::move(socket)), peer.address().to_string(), {}};
+  bool open = co_await open_door(client);
   while (open) open = co_await next_request(client);
   if (client.stream.socket().is_open()) co_await linger(client);
 }
@@ -189,10 +217,16 @@ Gateway::~Gateway() = default;
 std::string exposure_of(const GatewayConfig& config) {
   if (is_loopback(config.address)) return {};
   const bool has_keys = !config.api_keys.empty() || !config.tenants.empty();
+  if (config.tls) {
+    return has_keys ? std::string()
+                    : config.address +
+                          " is open: whoever reaches it may ask "
+                          "without a key";
+  }
   return config.address +
          " is not the loopback, and the gateway speaks plain HTTP: who is on the " +
          "way reads prompts" + (has_keys ? ", answers and API keys" : " and answers") +
-         "; keep it within a private network or a tunnel, or put a proxy with TLS before it" +
+         "; give it TLS, or keep it within a private network or a tunnel" +
          (has_keys ? "" : "; it is open: whoever reaches it may ask without a key");
 }
 
@@ -247,6 +281,13 @@ Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCall
 }
 
 int Gateway::tcp_port() const { return state_->acceptor->local_endpoint().port(); }
+
+std::string Gateway::url() const {
+  const GatewayConfig& config = state_->shared.config;
+  const bool is_ipv6 = config.address.find(':') != std::string::npos;
+  return (config.tls ? "https://" : "http://") +
+         (is_ipv6 ? "[" + config.address + "]" : config.address) + ":" + std::to_string(tcp_port());
+}
 
 GatewayCounters Gateway::counters() const {
   const Metrics& metrics = state_->shared.metrics;

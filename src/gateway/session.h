@@ -14,7 +14,6 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <cstdint>
@@ -27,6 +26,7 @@
 #include <string_view>
 
 #include "gateway/admission.h"
+#include "gateway/connection.h"
 #include "gateway/gateway.h"
 #include "gateway/handover/turns.h"
 #include "gateway/limits.h"
@@ -116,7 +116,7 @@ struct Local {
 struct Session {
   Shared& shared;
   Local& local;
-  beast::tcp_stream stream;
+  Connection stream;
   std::string address;        // the client's, without its port
   beast::flat_buffer buffer;  // bytes that came and are not part of a request yet
 };

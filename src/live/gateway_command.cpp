@@ -57,6 +57,7 @@ std::string metrics_of(const fleet::Feed& feed, const gateway::Router& router,
   add("noroshi_fleet_messages_refused_total", "counter", feed_counters.refused);
   add("noroshi_fleet_duplicate_beats_total", "counter", feed_counters.duplicates);
   add("noroshi_fleet_sites_lost_total", "counter", feed_counters.lost);
+  add("noroshi_fleet_plain_sites_refused_total", "counter", feed_counters.plain_sites);
   return out;
 }
 
@@ -67,10 +68,10 @@ void warn(const std::string& what) {
 // What the command line does not protect or keep.
 void say_what_is_missing(const GatewayCommand& command, const std::string& exposure) {
   if (!exposure.empty()) warn(exposure);
-  if (!std::ranges::all_of(command.nats, is_loopback_url)) {
-    warn(std::string("requests go to the sites in plain HTTP: who is on the way reads prompts") +
+  if (command.plain_sites) {
+    warn(std::string("--plain-sites: who is on the way to a site without TLS reads prompts") +
          (command.site_key.empty() ? " and answers" : ", answers and --site-key") +
-         "; keep the way to them within a private network or a tunnel");
+         "; keep that way within a private network or a tunnel");
   }
   if (command.usage_folder.empty()) warn("without --usage nothing that is answered is metered");
 }
@@ -101,6 +102,15 @@ int run_gateway(const GatewayCommand& command) {
     config.tenants = *std::move(tenants);
   }
 
+  if (command.tls_certificate.empty() != command.tls_key.empty()) {
+    return failure({"--tls-certificate and --tls-key are one without the other"});
+  }
+  if (!command.tls_certificate.empty()) {
+    auto tls = gateway::TlsServer::from_files(command.tls_certificate, command.tls_key);
+    if (!tls) return failure(tls.error());
+    config.tls = *std::move(tls);
+  }
+
   fleet::NatsOptions options{.urls = command.nats, .name = "gateway-" + command.id};
   options.nkey_seed_path = command.key;
   options.ca_path = command.ca;
@@ -115,6 +125,7 @@ int run_gateway(const GatewayCommand& command) {
                    {.region = command.region,
                     .id = command.id,
                     .api_key = command.site_key,
+                    .plain_sites = command.plain_sites,
                     .rtt_ms_own = command.rtt_ms_own,
                     .rtt_ms_other = command.rtt_ms_other},
                    fleet::sink_of(router));
@@ -139,15 +150,17 @@ int run_gateway(const GatewayCommand& command) {
   auto gateway = gateway::Gateway::start(std::move(config), router, std::move(calls));
   if (!gateway) return failure(gateway.error());
   say_what_is_missing(command, exposure);
-  const bool is_ipv6 = command.config.address.find(':') != std::string::npos;
-  say_ready("http://" + (is_ipv6 ? "[" + command.config.address + "]" : command.config.address) +
-            ":" + std::to_string(gateway->tcp_port()));
+  say_ready(gateway->url());
   fleet::Standing standing(
       **bus, command.key.empty() ? "--nats, and --nkey and --ca where the servers ask for keys "
                                    "and TLS"
                                  : "--nats, --nkey, --ca, --id and --region (a key is of one id "
                                    "and region)");
+  bool plain_said = false;
   while (!wait_end_signal(signals, 1)) {
+    const fleet::FeedCounters heard = feed.counters();
+    if (!plain_said && heard.plain_sites > 0) warn(heard.last_error);
+    plain_said = plain_said || heard.plain_sites > 0;
     if (const std::string news = standing.news(); !news.empty()) warn(news);
   }
   return 0;

@@ -19,6 +19,9 @@ struct GatewayCommand {
   std::string domain = {};  // of JetStream, behind a leaf node; empty: the server's own
   std::string id = "gateway";
   std::string region = "region0";
+  std::string tls_certificate = {};  // PEM files of the door; empty: plain HTTP
+  std::string tls_key = {};
+  bool plain_sites = false;       // beyond the loopback are asked, too
   std::string site_key = {};      // the API key that sites' gateways want to see
   std::string usage_folder = {};  // where usage records wait for the meter; empty: not metered
   double rtt_ms_own = 1;

@@ -48,6 +48,15 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
     if (!tenants) return tenants.error();
     config.tenants = *std::move(tenants);
   }
+  if (ai.gateway.tls) {
+    auto tls = ai.gateway.tls_certificate.empty()
+                   ? gateway::TlsServer::with_own_key()
+                   : gateway::TlsServer::from_files(ai.gateway.tls_certificate, ai.gateway.tls_key);
+    if (!tls) return tls.error();
+    config.tls = *std::move(tls);
+    service->pin = config.tls->pin();
+    service->curl_pin = config.tls->curl_pin();
+  }
   gateway::GatewayCalls calls;
   const Engines* engines = service->engines.get();
   calls.refresh = [engines, share = std::move(share)](gateway::Router& router) {
@@ -64,16 +73,15 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
   auto gateway = gateway::Gateway::start(std::move(config), service->router, std::move(calls));
   if (!gateway) return gateway.error();
   service->gateway = *std::move(gateway);
-  const bool is_ipv6 = ai.gateway.address.find(':') != std::string::npos;
-  const std::string host = is_ipv6 ? "[" + ai.gateway.address + "]" : ai.gateway.address;
-  service->url = "http://" + host + ":" + std::to_string(service->gateway->tcp_port());
+  service->url = service->gateway->url();
   service->model = engines->status().model_name;
   return service;
 }
 
 Result<void> start_load(Service& service, const site::AiSection& ai, std::uint64_t seed) {
   gateway::LoadConfig config;
-  config.url = service.url;
+  config.url = "http" + service.url.substr(service.url.find("://"));
+  config.pin = service.pin;
   config.api_key = ai.gateway.api_keys.empty() ? "" : ai.gateway.api_keys.front();
   config.model = service.engines->status().model_name;
   config.concurrency = ai.load.concurrency;

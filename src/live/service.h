@@ -32,6 +32,8 @@ struct Service {
   std::optional<gateway::Gateway> gateway;
   std::optional<gateway::LoadGenerator> load;
   std::string url;       // of the gateway
+  gateway::KeyPin pin;   // that its HTTPS shows; none: it speaks plain HTTP
+  std::string curl_pin;  // gateway::TlsServer's
   std::string model;     // that requests may name
   std::string exposure;  // gateway::exposure_of(its configuration)
 

@@ -171,19 +171,23 @@ class Display {
   explicit Display(bool terminal) : terminal_(terminal) {}
 
   void ready(const Service& service) {
+    // A key of its own has no authority: curl is told what it is.
+    const std::string trust =
+        service.curl_pin.empty() ? "" : "-k --pinnedpubkey '" + service.curl_pin + "' ";
     if (terminal_) {
       std::printf(
           "AI answers at %s (model '%s'; noroshi's own models speak noise, --model brings a real "
           "one)\n"
-          "  curl %s/v1/chat/completions -H 'content-type: application/json' \\\n"
+          "  curl %s%s/v1/chat/completions -H 'content-type: application/json' \\\n"
           "    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": "
           "\"hello\"}], "
           "\"max_tokens\": 16}'\n\n",
-          service.url.c_str(), service.model.c_str(), service.url.c_str(), service.model.c_str());
+          service.url.c_str(), service.model.c_str(), trust.c_str(), service.url.c_str(),
+          service.model.c_str());
       lines_ = 0;
     } else {
-      const boost::json::object line{
-          {"event", "ready"}, {"url", service.url}, {"model", service.model}};
+      boost::json::object line{{"event", "ready"}, {"url", service.url}, {"model", service.model}};
+      if (!service.curl_pin.empty()) line["pinned_public_key"] = service.curl_pin;
       std::printf("%s\n", boost::json::serialize(line).c_str());
     }
     std::fflush(stdout);

@@ -109,7 +109,7 @@ std::string site_yaml(const Plan& plan, int site, const std::string& key, const 
                   {"context_tokens", plan.command.context_tokens},
                   {"threads", 1},
                   {"split", false}};
-  ai["gateway"] = {{"port", 0}};
+  ai["gateway"] = {{"port", 0}, {"tls", plan.command.secure ? "on" : "auto"}};
   json::object fleet{{"urls", json::array{plan.url}},
                      {"region", region_of(site)},
                      {"prefecture", region_of(site)},

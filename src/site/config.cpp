@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "air/channel.h"
+#include "base/loopback.h"
 #include "site/lease/board.h"
 #include "site/yaml.h"
 
@@ -38,6 +39,7 @@ struct Parser {
   void ai(const YAML::Node& node);
   void engine(const YAML::Node& node, AiSection::Engine& engine);
   void gateway(const YAML::Node& node, AiSection::Gateway& gateway);
+  void tls(YamlSection& section, AiSection::Gateway& gateway);
 };
 
 void Parser::root(const YAML::Node& node) {
@@ -54,8 +56,8 @@ void Parser::root(const YAML::Node& node) {
   }
   radio(section.child("radio"));
   lease(section.child("lease"));
-  if (section.has("ai")) ai(section.child("ai"));
   if (section.has("fleet")) read_fleet(reader, section.child("fleet"), file.fleet.emplace());
+  if (section.has("ai")) ai(section.child("ai"));
 }
 
 void Parser::cells(const YAML::Node& node) {
@@ -373,16 +375,36 @@ void Parser::engine(const YAML::Node& node, AiSection::Engine& engine) {
   section.number("backoff_max_s", engine.backoff_max_s, 0.01, 3600);
 }
 
+void Parser::tls(YamlSection& section, AiSection::Gateway& gateway) {
+  enum class Use : std::uint8_t { automatic, on, off };
+  Use use = Use::automatic;
+  section.choice("tls", use, {{"auto", Use::automatic}, {"on", Use::on}, {"off", Use::off}});
+  section.text("tls_certificate", gateway.tls_certificate);
+  section.text("tls_key", gateway.tls_key);
+  if (reader.error) return;
+  const bool has_files = !gateway.tls_certificate.empty();
+  if (has_files == gateway.tls_key.empty()) {
+    return section.fail(has_files ? "tls_certificate" : "tls_key",
+                        "tls_certificate and tls_key are one without the other");
+  }
+  if (use == Use::off && has_files) {
+    return section.fail("tls", "\"off\", and there is a tls_certificate");
+  }
+  const bool by_itself = has_files || (file.fleet && !is_loopback(gateway.address));
+  gateway.tls = use == Use::on || (use == Use::automatic && by_itself);
+}
+
 void Parser::gateway(const YAML::Node& node, AiSection::Gateway& gateway) {
   YamlSection section(
       reader, node, "ai.gateway",
-      {"address", "port", "threads", "open", "api_keys", "tenants", "body_bytes_max",
-       "requests_per_second", "burst", "requests_in_flight_max", "queue_wait_max_s",
-       "upstream_timeout_s", "header_timeout_s", "measure_idle_s"});
+      {"address", "port", "threads", "open", "tls", "tls_certificate", "tls_key", "api_keys",
+       "tenants", "body_bytes_max", "requests_per_second", "burst", "requests_in_flight_max",
+       "queue_wait_max_s", "upstream_timeout_s", "header_timeout_s", "measure_idle_s"});
   section.text("address", gateway.address);
   section.integer("port", gateway.port, 0, 65'535);
   section.integer("threads", gateway.threads, 1, 64);
   section.boolean("open", gateway.open);
+  tls(section, gateway);
   section.texts("api_keys", gateway.api_keys, 10'000);
   section.text("tenants", gateway.tenants);
   section.integer("body_bytes_max", gateway.body_bytes_max, 1024, 1 << 30);

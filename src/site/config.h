@@ -41,6 +41,10 @@ struct AiSection {
     int port = 8080;
     int threads = 1;
     bool open = false;  // beyond the loopback without keys
+    // HTTPS. The file may say "auto": with a certificate, or in a fleet beyond the loopback.
+    bool tls = false;
+    std::string tls_certificate;  // PEM files; without them a key drawn at the start
+    std::string tls_key;
     std::vector<std::string> api_keys;
     std::string tenants;  // a file (gateway/tenants.h)
     int body_bytes_max = 4 << 20;

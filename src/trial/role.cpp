@@ -59,7 +59,11 @@ void describe_stub(const StubEngine& engine, const StubConfig& config, fleet::Si
 }
 
 int run_site(const RoleCommand& command, fleet::Bus& bus, Clock& clock) {
-  auto engine = StubEngine::start(command.stub);
+  auto tls = gateway::TlsServer::with_own_key();
+  if (!tls) return failed(command, tls.error());
+  StubConfig stub = command.stub;
+  stub.tls = *tls;
+  auto engine = StubEngine::start(stub);
   if (!engine) return failed(command, engine.error());
   fleet::AgentConfig config;
   config.facts.name = command.name;
@@ -67,6 +71,7 @@ int run_site(const RoleCommand& command, fleet::Bus& bus, Clock& clock) {
   config.facts.instance = new_instance();
   config.host = command.host;
   config.tcp_port = engine->tcp_port();
+  config.pin = (*tls)->pin();
   fleet::Agent agent(
       bus, clock, config,
       [&](fleet::SiteReport& report) { describe_stub(*engine, command.stub, report); },

@@ -20,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "gateway/connection.h"
 #include "gateway/thread.h"
 #include "trial/stub_text.h"
 
@@ -191,9 +192,10 @@ struct StubEngine::State {
   std::thread thread;
 
   net::awaitable<void> accept();
-  net::awaitable<void> serve(tcp::socket socket);
-  net::awaitable<void> answer(tcp::socket& socket, const Question& question);
-  net::awaitable<bool> say(tcp::socket& socket, const Question& question, std::uint64_t cached);
+  net::awaitable<void> serve(tcp::socket accepted);
+  net::awaitable<void> answer(gateway::Connection& socket, const Question& question);
+  net::awaitable<bool> say(gateway::Connection& socket, const Question& question,
+                           std::uint64_t cached);
   net::awaitable<void> take_place();
   void give_place();
   std::string event(const Question& question, std::uint64_t from, std::uint64_t to) const;
@@ -240,7 +242,7 @@ std::string StubEngine::State::event(const Question& q, std::uint64_t from,
 }
 
 // Says the tokens when they are due; all that are due go in one write.
-net::awaitable<bool> StubEngine::State::say(tcp::socket& socket, const Question& q,
+net::awaitable<bool> StubEngine::State::say(gateway::Connection& socket, const Question& q,
                                             std::uint64_t cached) {
   ErrorCode error;
   net::steady_timer timer(io);
@@ -276,7 +278,7 @@ net::awaitable<bool> StubEngine::State::say(tcp::socket& socket, const Question&
   co_return !error;
 }
 
-net::awaitable<void> StubEngine::State::answer(tcp::socket& socket, const Question& q) {
+net::awaitable<void> StubEngine::State::answer(gateway::Connection& socket, const Question& q) {
   ErrorCode error;
   co_await take_place();
   const std::uint64_t cached = std::min(cache.find(q.blocks), q.prompt_tokens);
@@ -311,9 +313,18 @@ net::awaitable<void> StubEngine::State::answer(tcp::socket& socket, const Questi
   give_place();
 }
 
-net::awaitable<void> StubEngine::State::serve(tcp::socket socket) {
+net::awaitable<void> StubEngine::State::serve(tcp::socket accepted) {
   ErrorCode error;
-  socket.set_option(tcp::no_delay(true), error);
+  accepted.set_option(tcp::no_delay(true), error);
+  char first = 0;
+  co_await accepted.async_wait(tcp::socket::wait_read, into(error));
+  accepted.receive(net::buffer(&first, 1), tcp::socket::message_peek, error);
+  gateway::Connection socket(std::move(accepted));
+  if (!error && config.tls && first == gateway::tls_first_byte) {
+    co_await socket.begin_tls(config.tls->context())
+        .async_handshake(net::ssl::stream_base::server, into(error));
+  }
+  if (error) co_return;
   boost::beast::flat_buffer buffer;
   http::request_parser<http::string_body> parser;
   parser.body_limit(body_bytes_max);

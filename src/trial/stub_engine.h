@@ -20,12 +20,14 @@
 #include <string>
 
 #include "base/result.h"
+#include "gateway/tls.h"
 
 namespace noroshi::trial {
 
 struct StubConfig {
   std::string address = "127.0.0.1";
-  int tcp_port = 0;  // 0: a free one
+  int tcp_port = 0;                              // 0: a free one
+  std::shared_ptr<gateway::TlsServer> tls = {};  // HTTPS for who begins with it; null: for nobody
   std::string model = "stub";
   int places = 8;
   double prompt_tokens_per_s = 2000;

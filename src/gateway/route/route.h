@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "gateway/route/key_pin.h"
 
 namespace noroshi::gateway {
 
@@ -60,6 +61,7 @@ struct SiteState {
   std::string region = {};
   std::string host = {};  // of its OpenAI-compatible HTTP face: a name or an address
   int tcp_port = 0;
+  KeyPin pin = {};           // of the key that its HTTPS shows; none: it speaks plain HTTP
   std::string api_key = {};  // that this gateway shows there
   bool ready = false;
   bool draining = false;  // finishes what it has, takes nothing new
@@ -108,6 +110,7 @@ struct SiteAddress {
   std::string region;
   std::string host;
   int tcp_port = 0;
+  KeyPin pin;
   std::string api_key;
   bool keeps_connections = true;
   bool keeps_contexts = false;

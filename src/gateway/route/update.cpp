@@ -18,7 +18,8 @@ constexpr double slowness_shared = 0.1;  // of what a request teaches of its cop
 bool same_address(const SiteAddress& address, const SiteState& state) {
   return address.name == state.name && address.region == state.region &&
          address.host == state.host && address.tcp_port == state.tcp_port &&
-         address.api_key == state.api_key && address.keeps_connections == state.keeps_connections &&
+         address.pin == state.pin && address.api_key == state.api_key &&
+         address.keeps_connections == state.keeps_connections &&
          address.keeps_contexts == state.keeps_contexts;
 }
 
@@ -156,7 +157,7 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
   site.takes = state.ready && !state.draining;
   if (!site.address || !same_address(*site.address, state)) {
     site.address = std::make_shared<const SiteAddress>(
-        SiteAddress{state.name, state.region, state.host, state.tcp_port, state.api_key,
+        SiteAddress{state.name, state.region, state.host, state.tcp_port, state.pin, state.api_key,
                     state.keeps_connections, state.keeps_contexts});
   }
   if (restarted) {
