@@ -5,6 +5,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -39,6 +40,9 @@ class Connection {
   // From now on what is read and written is TLS's; its handshake is the caller's.
   Tls& begin_tls(boost::asio::ssl::context& context) { return tls_.emplace(tcp_, context); }
   Tls* tls() { return tls_ ? &*tls_ : nullptr; }
+  // As a server that speaks TLS to whoever begins with it and plain bytes to others.
+  boost::asio::awaitable<void> accept_either(boost::asio::ssl::context& context,
+                                             boost::system::error_code& error);
   // Of the other side, after the handshake; none: it showed no certificate.
   KeyPin peer_pin();
 

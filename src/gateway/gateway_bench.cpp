@@ -150,12 +150,13 @@ struct Between {
   Router router;
   std::optional<Gateway> gateway;
 
-  explicit Between(const StubEngine& engine) {
+  Between(const StubEngine& engine, const KeyPin& pin) {
     SiteState site;
     site.name = "stub";
     site.ready = true;
     site.host = "127.0.0.1";
     site.tcp_port = engine.tcp_port();
+    site.pin = pin;
     site.models = {{.name = "m"}};
     if (!router.update(site)) return;
     auto started = Gateway::start(
@@ -166,16 +167,24 @@ struct Between {
 
 void plain_requests(Bench& bench) {
   StubEngine engine(0, std::chrono::microseconds(0));
-  Between between(engine);
-  if (!between.gateway) return;
+  Between between(engine, {});
+  Between secure(engine, engine.pin());
+  if (!between.gateway || !secure.gateway) return;
   const std::string request = request_of(chat_of(4096, false));
   Asker direct(engine.tcp_port());
   Asker through(between.gateway->tcp_port());
+  Asker through_secure(secure.gateway->tcp_port());
   bench.time_us("chat 4k direct", [&] { return direct.ask(request); });
   bench.added_us(
       "chat 4k added latency", [&] { return direct.ask(request); },
       [&] { return through.ask(request); });
+  bench.added_us(
+      "chat 4k added latency, HTTPS to the site", [&] { return direct.ask(request); },
+      [&] { return through_secure.ask(request); });
   const std::string large = request_of(chat_of(1 << 20, false));
+  bench.added_us(
+      "chat 1M added latency, HTTPS to the site", [&] { return direct.ask(large); },
+      [&] { return through_secure.ask(large); });
   bench.added_us(
       "chat 1M added latency", [&] { return direct.ask(large); },
       [&] { return through.ask(large); });
@@ -196,11 +205,12 @@ void plain_requests(Bench& bench) {
   }
 }
 
-void streams(Bench& bench, int count) {
-  const std::string name = std::to_string(count) + " streams of 20 tokens/s";
+void streams(Bench& bench, int count, bool is_secure) {
+  const std::string name =
+      std::to_string(count) + " streams of 20 tokens/s" + (is_secure ? ", HTTPS to the site" : "");
   if (!bench.wants(name)) return;
   StubEngine engine(bench.smoke() ? 2 : 60, std::chrono::microseconds(50'000));
-  Between between(engine);
+  Between between(engine, is_secure ? engine.pin() : KeyPin{});
   if (!between.gateway) return;
   const int number = bench.smoke() ? std::min(count, 5) : count;
   std::vector<double> direct = many_streams(engine.tcp_port(), number);
@@ -226,11 +236,13 @@ void streams(Bench& bench, int count) {
 
 NOROSHI_BENCH(gateway) {
   if (bench.wants("chat 4k direct") || bench.wants("chat 4k added latency") ||
-      bench.wants("chat 1M added latency") || bench.wants("requests a second, one thread")) {
+      bench.wants("chat 1M added latency, HTTPS to the site") ||
+      bench.wants("requests a second, one thread")) {
     plain_requests(bench);
   }
-  streams(bench, 1);
-  streams(bench, 1000);
+  streams(bench, 1, false);
+  streams(bench, 1000, false);
+  streams(bench, 1000, true);
   const std::string chat = chat_of(4096, false);
   bench.time_us("read a question of 4 KiB", [&] {
     return std::get<Question>(parse_question(Endpoint::chat, chat)).prompt_bytes;

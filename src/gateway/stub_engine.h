@@ -1,8 +1,8 @@
 #pragma once
 
-// An engine for benchmarks: one thread, any number of kept connections; answers at once, or streams
-// tokens at a pace. Each token's text is "T" and the time at which it was sent, so that whoever
-// reads it knows how long it took.
+// An engine for benchmarks, over HTTPS to whoever begins with it: one thread, any number of kept
+// connections; answers at once, or streams tokens at a pace. Each token's text is "T" and the time
+// at which it was sent, so that whoever reads it knows how long it took.
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -19,6 +19,9 @@
 #include <string>
 #include <thread>
 
+#include "gateway/connection.h"
+#include "gateway/tls.h"
+
 namespace noroshi::gateway {
 
 class StubEngine {
@@ -31,6 +34,7 @@ class StubEngine {
     io_.stop();
     thread_.join();
   }
+  const KeyPin& pin() const { return tls_->pin(); }
   int tcp_port() const { return acceptor_.local_endpoint().port(); }
   static std::int64_t now_ns() {
     return std::chrono::steady_clock::now().time_since_epoch().count();
@@ -54,10 +58,13 @@ class StubEngine {
     }
   }
 
-  boost::asio::awaitable<void> serve(tcp::socket socket) {
+  boost::asio::awaitable<void> serve(tcp::socket accepted) {
     std::string bytes;
     Error error;
+    Connection socket(std::move(accepted));
+    co_await socket.accept_either(tls_->context(), error);
     for (;;) {
+      if (error) co_return;
       const std::size_t head = co_await boost::asio::async_read_until(
           socket, boost::asio::dynamic_buffer(bytes), std::string_view("\r\n\r\n"), into(error));
       if (error) co_return;
@@ -87,7 +94,7 @@ class StubEngine {
     return size + data + "\r\n";
   }
 
-  boost::asio::awaitable<void> send_tokens(tcp::socket& socket, Error& error) {
+  boost::asio::awaitable<void> send_tokens(Connection& socket, Error& error) {
     std::string out =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     co_await boost::asio::async_write(socket, boost::asio::buffer(out), into(error));
@@ -120,6 +127,7 @@ class StubEngine {
   const std::string whole_ =
       "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
       std::to_string(body_.size()) + "\r\n\r\n" + body_;
+  const std::shared_ptr<TlsServer> tls_ = *TlsServer::with_own_key();
   boost::asio::io_context io_{1};
   tcp::acceptor acceptor_{io_, {boost::asio::ip::address_v4::loopback(), 0}};
   std::thread thread_;

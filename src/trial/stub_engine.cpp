@@ -316,14 +316,8 @@ net::awaitable<void> StubEngine::State::answer(gateway::Connection& socket, cons
 net::awaitable<void> StubEngine::State::serve(tcp::socket accepted) {
   ErrorCode error;
   accepted.set_option(tcp::no_delay(true), error);
-  char first = 0;
-  co_await accepted.async_wait(tcp::socket::wait_read, into(error));
-  accepted.receive(net::buffer(&first, 1), tcp::socket::message_peek, error);
   gateway::Connection socket(std::move(accepted));
-  if (!error && config.tls && first == gateway::tls_first_byte) {
-    co_await socket.begin_tls(config.tls->context())
-        .async_handshake(net::ssl::stream_base::server, into(error));
-  }
+  if (config.tls) co_await socket.accept_either(config.tls->context(), error);
   if (error) co_return;
   boost::beast::flat_buffer buffer;
   http::request_parser<http::string_body> parser;
