@@ -23,7 +23,7 @@ bool choose(Meeting& m) {
   ask.model = m.question.model;
   ask.content_hash = m.content_hash;
   ask.prefix_blocks = m.question.prefix_blocks;
-  ask.session = m.asked.session != 0 ? m.asked.session : m.question.session;
+  ask.session = m.session;
   ask.prompt_tokens =
       static_cast<int>(m.question.prompt_bytes / bytes_per_token + m.stream.tokens_sent());
   ask.completion_tokens = m.question.completion_tokens_max.value_or(completion_tokens_guess);
@@ -211,6 +211,7 @@ net::awaitable<Answered> answer(Session& client, const Asked& asked, const Quest
                                 std::string_view body, Time received) {
   using namespace net::experimental::awaitable_operators;
   Meeting meeting{client, asked, question, body, received};
+  name_session(meeting);
   meeting.record.received_ns = unix_ns() - static_cast<std::int64_t>(ns_since(received));
   client.local.meetings.insert(&meeting);
   // Also when the gateway stops in the middle.

@@ -32,34 +32,41 @@ void count(Metrics& metrics, std::string_view context) {
 
 }  // namespace
 
-std::string session_name(const std::string& secret, std::string_view tenant,
+SessionName name_session(const std::string& secret, std::string_view tenant,
                          std::uint64_t session) {
   std::string text = secret + std::to_string(tenant.size()) + ":";
   text.append(tenant).append(std::to_string(session));
   const KeyHash hash = hash_of_key(text);
-  std::string name;
+  SessionName out;
   for (std::size_t i = 0; i < 16; ++i) {
     constexpr std::string_view digits = "0123456789abcdef";
-    name += digits[hash[i] >> 4];
-    name += digits[hash[i] & 15];
+    out.name += digits[hash[i] >> 4];
+    out.name += digits[hash[i] & 15];
   }
-  return name;
+  for (std::size_t i = 16; i < 24; ++i) out.key = out.key << 8 | hash[i];
+  out.key = std::max<std::uint64_t>(1, out.key);
+  return out;
+}
+
+void name_session(Meeting& m) {
+  const Shared& shared = m.client.shared;
+  const std::uint64_t session = m.asked.session != 0 ? m.asked.session : m.question.session;
+  if (session == 0) return;
+  const std::string secret = shared.calls.session_secret ? shared.calls.session_secret() : "";
+  SessionName named =
+      name_session(secret, m.asked.tenant ? shared.tenants.at(*m.asked.tenant).name : "", session);
+  m.session = named.key;
+  if (!secret.empty()) m.session_name = std::move(named.name);
 }
 
 void tell_session(Meeting& m, CallQuestion& question) {
-  const std::string& secret = m.client.shared.config.session_secret;
-  const std::uint64_t session = m.asked.session != 0 ? m.asked.session : m.question.session;
-  if (secret.empty() || session == 0) return;
-  if (m.session_name.empty()) {
-    m.session_name = session_name(
-        secret, m.asked.tenant ? m.client.shared.tenants.at(*m.asked.tenant).name : "", session);
-  }
+  if (m.session_name.empty()) return;
   question.session = m.session_name;
   question.context_from = m.context_from;
 }
 
 void hear_context(Meeting& m) {
-  if (m.client.shared.config.session_secret.empty() || m.context_from.empty()) return;
+  if (m.session_name.empty() || m.context_from.empty()) return;
   const auto& header = m.call->parser->get()["X-Noroshi-Context"];
   m.context = header.empty() ? "computed; " + m.call->at->name + " moves no contexts"
                              : said(std::string(header.data(), header.size()));

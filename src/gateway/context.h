@@ -4,7 +4,8 @@
 //
 // The fleet's gateway gives each session a name that nobody can guess, for it is also the right to
 // the session's context, and tells a site with each turn: X-Noroshi-Session. When the router has
-// moved the session, it says whence: X-Noroshi-Context-From: REGION/SITE.
+// moved the session, it says whence: X-Noroshi-Context-From: REGION/SITE. Gateways that share their
+// secret give a session the same name, whichever of them it comes through.
 //
 // The site's gateway gives each turn of a session a seed (handover/handover.h), and remembers where
 // it went. Told whence a session comes, it has its context fetched (GatewayCalls::fetch_context)
@@ -20,8 +21,16 @@
 
 namespace noroshi::gateway {
 
-// Of a session, before its first question.
-std::string session_name(const std::string& secret, std::string_view tenant, std::uint64_t session);
+// What a tenant's session is called. Neither half says anything of the other, of the tenant or of
+// what the client calls it; two tenants' sessions of one name have nothing in common.
+struct SessionName {
+  std::string name = {};  // 128 bits, in hexadecimal: for sites
+  std::uint64_t key = 0;  // never 0: for the router, and among gateways (fleet/doors.h)
+};
+SessionName name_session(const std::string& secret, std::string_view tenant, std::uint64_t session);
+
+// Before the question's first choice of a site. Sets m.session and, where sites are told, its name.
+void name_session(Meeting& m);
 
 // At the fleet's gateway: what the chosen site is told, and what it says of it.
 void tell_session(Meeting& m, CallQuestion& question);

@@ -9,6 +9,7 @@
 #include <boost/json.hpp>
 #include <list>
 #include <optional>
+#include <set>
 
 #include "gateway/fake_engine.h"
 #include "gateway/gateway.h"
@@ -29,14 +30,15 @@ std::string question(std::string_view user, std::size_t size = 4000, bool stream
 // A gateway before `engines_`, in reach of a test.
 class ContextTest : public testing::Test {
  protected:
-  void start(int engines, GatewayConfig config, bool keep_contexts) {
+  void start(int engines, const std::string& secret, bool keep_contexts,
+             std::vector<Tenant> tenants = {}) {
     for (int i = 0; i < engines; ++i) {
       engines_.emplace_back();
       report(i, keep_contexts, false);
     }
-    config.port = 0;
-    config.instance = "gw";
+    GatewayConfig config{.port = 0, .instance = "gw", .tenants = std::move(tenants)};
     GatewayCalls calls;
+    if (!secret.empty()) calls.session_secret = [secret] { return secret; };
     calls.fetch_context = [this](ContextWanted wanted, std::function<void(ContextFetched)> tell) {
       {
         const std::lock_guard lock(mutex_);
@@ -98,7 +100,7 @@ class ContextTest : public testing::Test {
 // --- At the fleet's gateway ---
 
 TEST_F(ContextTest, ASiteIsToldWhenceASessionComes) {
-  start(2, {.session_secret = "secret"}, false);
+  start(2, "secret", false);
   EXPECT_FALSE(ask(question("ann")).count("X-Noroshi-Context")) << "it has not moved";
   const std::string name = engine(0).last_session;
   EXPECT_EQ(name.size(), 32u);
@@ -125,7 +127,7 @@ TEST_F(ContextTest, ASiteIsToldWhenceASessionComes) {
 }
 
 TEST_F(ContextTest, AnotherModelsContextIsNoneOfItsOwn) {
-  start(2, {.session_secret = "secret"}, false);
+  start(2, "secret", false);
   report(1, false, false, "bb");
   router_.allow("m", {"aa", "bb"});
   ask(question("ann"));
@@ -136,7 +138,7 @@ TEST_F(ContextTest, AnotherModelsContextIsNoneOfItsOwn) {
 }
 
 TEST_F(ContextTest, ALostSiteHasNoContextAndASecondSiteIsToldTheFirst) {
-  start(3, {.session_secret = "secret"}, false);
+  start(3, "secret", false);
   ask(question("ann"));
   report(0, false, true);
   engine(1).mode = Mode::dies_at_once;
@@ -149,17 +151,52 @@ TEST_F(ContextTest, ALostSiteHasNoContextAndASecondSiteIsToldTheFirst) {
   EXPECT_EQ(engine(1).last_context_from, "");
 }
 
-TEST(SessionName, IsTheTenantsAndTheGatewaysAlone) {
-  const std::string name = session_name("secret", "a", 7);
-  EXPECT_EQ(name, session_name("secret", "a", 7));
-  EXPECT_NE(name, session_name("secret2", "a", 7));
-  EXPECT_NE(name, session_name("secret", "b", 7));
-  EXPECT_NE(name, session_name("secret", "a", 8));
-  EXPECT_NE(session_name("s", "a1", 1), session_name("s", "a", 11));
+TEST(SessionName, IsTheTenantsAndTheFleetsAlone) {
+  const SessionName one = name_session("secret", "a", 7);
+  EXPECT_EQ(one.name, name_session("secret", "a", 7).name);
+  EXPECT_EQ(one.key, name_session("secret", "a", 7).key);
+  EXPECT_EQ(one.name.find(std::to_string(one.key)), std::string::npos);
+  std::set<std::string> names{one.name};
+  std::set<std::uint64_t> keys{one.key};
+  for (const SessionName& other : {name_session("secret2", "a", 7), name_session("secret", "b", 7),
+                                   name_session("secret", "a", 8), name_session("secret", "", 7),
+                                   name_session("s", "a1", 1), name_session("s", "a", 11)}) {
+    EXPECT_TRUE(names.insert(other.name).second);
+    EXPECT_TRUE(keys.insert(other.key).second);
+  }
 }
 
+// The same name under two keys: each tenant's session has a place and a history of its own, whether
+// sites are told or not.
+class TenantsSessions : public ContextTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(TenantsSessions, HaveNothingInCommon) {
+  const std::string secret = GetParam();
+  const Tenant a{.name = "a", .keys = {hash_of_key("key-a")}};
+  const Tenant b{.name = "b", .keys = {hash_of_key("key-b")}};
+  start(2, secret, false, {a, b});
+  const auto asks = [&](const std::string& tenant) {
+    const std::string key = "Authorization: Bearer key-" + tenant + "\r\n";
+    return std::string(ask(question("ann"), key)["X-Noroshi-Site"]);
+  };
+  EXPECT_EQ(asks("a"), "s0");
+  const std::string name = engine(0).last_session;
+  EXPECT_EQ(name.empty(), secret.empty());
+  report(0, false, true);  // drains
+  EXPECT_EQ(asks("b"), "s1");
+  EXPECT_EQ(router_.counters().sessions_moved, 0u) << "b's session was nowhere";
+  EXPECT_EQ(engine(1).last_context_from, "");
+  EXPECT_TRUE(secret.empty() || engine(1).last_session != name);
+  EXPECT_EQ(asks("a"), "s1");
+  EXPECT_EQ(router_.counters().sessions_moved, 1u);
+  EXPECT_EQ(engine(1).last_context_from, secret.empty() ? "" : "east/s0");
+  EXPECT_EQ(engine(1).last_session, name);
+}
+
+INSTANTIATE_TEST_SUITE_P(WithAndWithoutASecret, TenantsSessions, testing::Values("secret", ""));
+
 TEST_F(ContextTest, AClientDoesNotSayWhenceItComes) {
-  start(1, {.session_secret = "secret"}, false);
+  start(1, "secret", false);
   ask(question("ann"), moves);
   EXPECT_EQ(engine(0).last_context_from, "");
   EXPECT_NE(engine(0).last_session, "name1");
@@ -168,7 +205,7 @@ TEST_F(ContextTest, AClientDoesNotSayWhenceItComes) {
 // --- At a site's gateway ---
 
 TEST_F(ContextTest, EachTurnHasASeedByWhichItIsFound) {
-  start(1, {}, true);
+  start(1, "", true);
   ask(question("ann"), "X-Noroshi-Session: name1\r\n");
   const auto seed = boost::json::parse(engine(0).last_body).at("seed").to_number<std::uint32_t>();
   auto turn = gateway_->last_turn("name1");
@@ -186,7 +223,7 @@ TEST_F(ContextTest, EachTurnHasASeedByWhichItIsFound) {
 }
 
 TEST_F(ContextTest, AContextIsFetchedOnceTheEnginesSpeedIsKnown) {
-  start(1, {}, true);
+  start(1, "", true);
   EXPECT_EQ(ask(question("ann"), moves)["X-Noroshi-Context"],
             "computed; the engine's speed is not known yet");
   EXPECT_TRUE(wanted().empty());
@@ -209,7 +246,7 @@ TEST_F(ContextTest, AContextIsFetchedOnceTheEnginesSpeedIsKnown) {
 }
 
 TEST_F(ContextTest, WhateverFailsTheEngineComputes) {
-  start(1, {}, true);
+  start(1, "", true);
   teach(0.1);
   fetched_ = {.tried = true, .why = "west/s9: nobody\r\nlistens"};
   TestResponse answer = ask(question("ann"), moves);
@@ -228,7 +265,7 @@ TEST_F(ContextTest, WhateverFailsTheEngineComputes) {
 }
 
 TEST_F(ContextTest, AClientThatLeavesMeanwhileIsNotAskedFor) {
-  start(1, {}, true);
+  start(1, "", true);
   teach(0.2);
   tells_ = false;
   {

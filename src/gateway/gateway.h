@@ -57,10 +57,7 @@ struct GatewayConfig {
   std::shared_ptr<TlsServer> tls = {};  // null: plain HTTP
   int threads = 1;
   std::string instance = {};  // begins every request's id; unique, when usage is metered
-  // Sites are told a session's name, made with it, and where its last turn was (context.h); empty:
-  // they are not. A secret of this gateway alone.
-  std::string session_secret = {};
-  bool open = false;                       // beyond the loopback without keys: it is meant so
+  bool open = false;          // beyond the loopback without keys: it is meant so
   std::vector<std::string> api_keys = {};  // of nobody in particular
   std::vector<Tenant> tenants = {};        // neither tenants nor api_keys: no key needed
   std::size_t body_bytes_max = 4 << 20;
@@ -106,6 +103,10 @@ struct GatewayCalls {
   // this process learns what they do now.
   std::function<void(Router& router)> refresh = {};
   StoreUsage store_usage = {};
+  // Sites are told a session's name, made with this secret, and where its last turn was
+  // (context.h); without it, or while it is empty, they are not. Asked with each question: under
+  // another secret all sessions begin anew.
+  std::function<std::string()> session_secret = {};
   // Brings a session's context to an engine if that is faster than computing it. Tells once, from
   // any thread; told later than computing would take, it is not waited for.
   std::function<void(ContextWanted wanted, std::function<void(ContextFetched)> tell)>

@@ -32,7 +32,8 @@ struct Meeting {
   std::string content_hash = {};  // of the model that began the answer
   UsageRecord record = {};
 
-  std::string session_name = {};  // as sites are told (context.h)
+  std::uint64_t session = 0;      // for the router (context.h); 0: none
+  std::string session_name = {};  // as sites are told; empty: they are not
   std::string context_from = {};  // the site of its session's last turn, where it has moved
   std::string context = {};       // what became of its context; empty: the session did not move
 

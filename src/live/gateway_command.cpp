@@ -95,7 +95,8 @@ int run_gateway(const GatewayCommand& command) {
   char instance[40];
   std::snprintf(instance, sizeof instance, "req-%08x%08x", chance(), chance());
   config.instance = instance;
-  for (int i = 0; i < 8; ++i) config.session_secret += std::to_string(chance()) + ".";
+  std::string secret;
+  for (int i = 0; i < 8; ++i) secret += std::to_string(chance()) + ".";
   if (!command.tenants_path.empty()) {
     auto tenants = gateway::load_tenants(command.tenants_path);
     if (!tenants) return failure(tenants.error());
@@ -134,6 +135,7 @@ int run_gateway(const GatewayCommand& command) {
 
   Metering metering;
   gateway::GatewayCalls calls;
+  calls.session_secret = [&secret] { return secret; };
   calls.extra_metrics = [&] {
     std::string text = metrics_of(feed, router, **bus);
     if (metering.shipper) text += meter::metrics_text(*metering.spool, *metering.shipper);
