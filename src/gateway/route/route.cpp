@@ -210,8 +210,7 @@ Choice Router::choose(const Ask& ask, std::int64_t now_ns) {
   std::uint32_t session_copy = Candidates::absent;
   if (decision.best.count > 0) {
     decision.credit_cached();
-    const auto turn = ask.session ? s.sessions.find(ask.session) : std::nullopt;
-    if (turn && s.copies[turn->copy].born == turn->born) {
+    if (const auto turn = s.last_turn(ask.session)) {
       session_copy = turn->copy;
       decision.credit(turn->copy, turn->tokens);
     }
@@ -248,7 +247,9 @@ Choice Router::choose(const Ask& ask, std::int64_t now_ns) {
   copy.load.own += 1;
   s.refresh(chosen.copy);
   s.prefixes.insert(ask.prefix_blocks, chosen.copy);
-  if (ask.session != 0) s.sessions.put(ask.session, {chosen.copy, copy.born, ask.prompt_tokens});
+  if (ask.session != 0) {
+    s.take_turn(ask.session, {chosen.copy, copy.born, ask.prompt_tokens, now_ns});
+  }
   return choice;
 }
 
@@ -318,7 +319,8 @@ std::size_t Router::memory_bytes() const {
   const State& s = *state_;
   const std::lock_guard lock(s.mutex);
   constexpr std::size_t map_entry = sizeof(std::string) + 4 * sizeof(void*);
-  std::size_t bytes = sizeof s + s.prefixes.memory_bytes() + s.sessions.memory_bytes();
+  std::size_t bytes = sizeof s + s.prefixes.memory_bytes() + s.sessions.memory_bytes() +
+                      s.told_sessions.memory_bytes() + s.new_turns.capacity() * sizeof(NewTurn);
   bytes += s.sites.capacity() * sizeof(Site) + s.copies.capacity() * sizeof(Copy);
   bytes += s.sites.size() * (map_entry + sizeof(SiteAddress) + 2 * sizeof(void*) + 32);
   for (const Content& content : s.contents)

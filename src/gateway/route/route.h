@@ -24,6 +24,9 @@
 // prompt cannot fill a site up. Of the best, one where that saves more than the band of its time to
 // the first token is taken undrawn.
 //
+// A session's last turn is the later one of what this gateway chose and what others tell of theirs
+// (told_turns.h).
+//
 // A site that failed in band is the last resort until its time is over (2 s, doubled at each
 // failure in a row, 30 s at most). Nothing is dropped for age: with the bus dead the router works
 // on what it knew last. Time and chance are arguments; thread-safe. It never waits, does I/O or
@@ -38,6 +41,7 @@
 
 #include "base/result.h"
 #include "gateway/route/key_pin.h"
+#include "gateway/route/told_turns.h"
 
 namespace noroshi::gateway {
 
@@ -85,8 +89,11 @@ struct RouterConfig {
   double suspect_s = 2;    // a site that failed is the last resort for so long
   double suspect_s_max = 30;
   std::size_t prefix_entries = 1 << 18;  // remembered (block, site) pairs, 16 bytes each
-  std::size_t sessions_max = 1 << 16;
-  std::size_t sites_max = 200'000;  // known at once; above, new ones are refused
+  std::size_t sessions_max = 1 << 16;    // whose last turn is remembered, 32 bytes each
+  // As many again, of turns that other gateways tell; 0: they are not heard, nor told of ours.
+  std::size_t sessions_told_max = 0;
+  std::size_t turns_told_max = 8192;  // that wait to be told; above, the oldest are not
+  std::size_t sites_max = 200'000;    // known at once; above, new ones are refused
   // What is assumed of a model of which the reports say nothing.
   double prompt_tokens_per_s = 1000;
   double tokens_per_s = 30;
@@ -163,6 +170,9 @@ struct RouterCounters {
   std::uint64_t updates_refused = 0;
   std::uint64_t failures = 0;  // told by finished()
   std::uint64_t sessions_moved = 0;
+  std::uint64_t turns_untold = 0;   // of ours: there were more than others can be told of
+  std::uint64_t turns_heard = 0;    // of others
+  std::uint64_t turns_nowhere = 0;  // of them, at a site or of a model that is not known there
 };
 
 class Router {
@@ -188,6 +198,14 @@ class Router {
   // Once for each choice that has a site. A site whose requests take longer than its reports let
   // expect is taken for that much slower.
   void finished(const Choice& choice, const Fared& fared, std::int64_t now_ns);
+
+  // Turns that were chosen since the last call: of each session the newest, newest first.
+  ToldTurns new_turns();
+  // Other gateways' turns; an older one than what is known changes nothing.
+  void hear(const ToldTurns& told);
+  // All turns since then that are known, about turns_max a call (never more, above 2048). from: 0
+  // at first, then as it was left; 0 again: that was all.
+  ToldTurns known_turns(std::size_t& from, std::size_t turns_max, std::int64_t since_ns) const;
 
   Capacity capacity(std::string_view model) const;
   std::vector<std::string> models() const;  // of sites that are known, sorted

@@ -86,6 +86,7 @@ double PlainRouter::told_or_mean(const std::pair<std::string, std::string>& whic
 void PlainRouter::unlist(Site& site, const std::pair<std::string, std::string>& which) {
   Copy& copy = site.copies.at(which);
   copy.listed = false;
+  copy.born = 0;
   if (copy.own == 0) site.copies.erase(which);
 }
 
@@ -174,6 +175,32 @@ void PlainRouter::give(Copy& copy, std::span<const std::uint64_t> blocks) {
   for (const std::uint64_t hash : blocks) copy.blocks[hash] = {copy.clock, age_};
 }
 
+void PlainRouter::hear(std::uint64_t session, const std::string& site, const std::string& model,
+                       const std::string& hash, int tokens, std::int64_t at_ns) {
+  const auto there = sites_.find(site);
+  if (there == sites_.end()) return;
+  const auto copy = there->second.copies.find({model, hash});
+  if (copy == there->second.copies.end() || !copy->second.listed) return;
+  Turn& known = told_sessions_[session];
+  if (known.born == 0 || known.at_ns < at_ns)
+    known = {site, hash, copy->second.born, tokens, at_ns};
+}
+
+// Of its turns at copies that are still there the later.
+PlainRouter::Turn PlainRouter::last_turn(std::uint64_t session) const {
+  Turn last;
+  for (const auto* turns : {&sessions_, &told_sessions_}) {
+    const auto found = turns->find(session);
+    if (session == 0 || found == turns->end()) continue;
+    const Turn& turn = found->second;
+    const auto& copies = sites_.at(turn.site).copies;
+    const bool there = std::ranges::any_of(
+        copies, [&](const auto& copy) { return copy.second.born == turn.born; });
+    if (there && (last.born == 0 || turn.at_ns > last.at_ns)) last = turn;
+  }
+  return last;
+}
+
 PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& tried,
                                 std::int64_t now_ns) {
   const std::string model(ask.model);
@@ -217,11 +244,7 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
     return a.blocks != b.blocks ? a.blocks > b.blocks : a.age > b.age;
   });
   held_by.resize(std::min(held_by.size(), PrefixIndex::holders_max));
-  Turn turn;
-  if (const auto found = sessions_.find(ask.session);
-      ask.session != 0 && found != sessions_.end()) {
-    turn = found->second;
-  }
+  const Turn turn = last_turn(ask.session);
   const auto is_sessions = [&](const Scored& one) {
     return one.site == turn.site && one.content_hash == turn.content_hash &&
            sites_.at(one.site).copies.at({model, one.content_hash}).born == turn.born;
@@ -288,7 +311,8 @@ PlainChoice PlainRouter::choose(const Ask& ask, const std::vector<std::string>& 
   copy.own += 1;
   give(copy, ask.prefix_blocks);
   if (ask.session != 0)
-    sessions_[ask.session] = {choice.site, choice.content_hash, copy.born, ask.prompt_tokens};
+    sessions_[ask.session] = {choice.site, choice.content_hash, copy.born, ask.prompt_tokens,
+                              now_ns};
   return choice;
 }
 

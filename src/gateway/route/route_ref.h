@@ -35,6 +35,8 @@ class PlainRouter {
   void allow(const std::string& model, std::vector<std::string> hashes) {
     allowed_[model] = std::move(hashes);
   }
+  void hear(std::uint64_t session, const std::string& site, const std::string& model,
+            const std::string& hash, int tokens, std::int64_t at_ns);
   // tried: by name.
   PlainChoice choose(const Ask& ask, const std::vector<std::string>& tried, std::int64_t now_ns);
   void finished(const PlainChoice& choice, const std::string& model, const Fared& fared,
@@ -107,8 +109,11 @@ class PlainRouter {
     std::string content_hash;
     std::uint64_t born = 0;
     int tokens = 0;
+    std::int64_t at_ns = 0;
   };
+  Turn last_turn(std::uint64_t session) const;
   std::map<std::uint64_t, Turn> sessions_;
+  std::map<std::uint64_t, Turn> told_sessions_;
   std::uint64_t age_ = 0;
   std::uint64_t born_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -34,6 +35,7 @@ struct Copy {
 // One content of a model: all copies of it can take each other's place.
 struct Content {
   std::string hash;
+  std::uint64_t mark = 0;  // model_mark()
   Candidates candidates;
   std::uint64_t copies = 0;     // listed, chosen from or not
   std::uint64_t unlimited = 0;  // of the candidates, those without a limit of places
@@ -61,6 +63,12 @@ struct Site {
   std::vector<std::uint32_t> copies = {};
 };
 
+// A turn of this gateway's, that others are to be told of.
+struct NewTurn {
+  std::uint64_t session = 0;
+  Turn turn = {};
+};
+
 // The contents of a model that may answer; a roll-out has two.
 struct SomeContents {
   std::array<std::uint32_t, 8> numbers = {};
@@ -79,7 +87,8 @@ struct Router::State {
       : config(router_config),
         prng(seed),
         prefixes(router_config.prefix_entries),
-        sessions(router_config.sessions_max) {}
+        sessions(router_config.sessions_max),
+        told_sessions(router_config.sessions_told_max) {}
 
   // update.cpp
   Result<void> update(const SiteState& state);
@@ -107,11 +116,18 @@ struct Router::State {
   SomeContents contents_for(const Model& model, std::string_view hash) const;
   const Model* model_named(std::string_view name) const;
 
+  // told_turns.cpp
+  std::optional<Turn> last_turn(std::uint64_t session) const;
+  void take_turn(std::uint64_t session, const Turn& turn);
+
   const RouterConfig config;
   mutable std::mutex mutex;
   Prng prng;
   PrefixIndex prefixes;
-  Sessions sessions;
+  Sessions sessions;               // by this gateway's own choice
+  Sessions told_sessions;          // by others', so that these cannot push out our own
+  std::vector<NewTurn> new_turns;  // a ring, once it is full
+  std::size_t turns_taken = 0;     // since it was empty
   std::vector<Site> sites;
   std::unordered_map<std::string, std::uint32_t> site_numbers;
   std::vector<Model> models;

@@ -35,10 +35,20 @@ class SessionTable {
     entries[0] = {session, std::move(turn)};
   }
 
+  // Calls f(session, turn) for each of a bucket.
+  template <class F>
+  void visit(std::size_t bucket, F f) const {
+    for (const Entry& entry : buckets_[bucket]) {
+      if (entry.session != 0) f(entry.session, entry.turn);
+    }
+  }
+
+  std::size_t buckets() const { return buckets_.size(); }
   std::size_t memory_bytes() const { return buckets_.size() * sizeof(Bucket); }
 
- private:
   static constexpr std::size_t ways = 8;
+
+ private:
   struct Entry {
     std::uint64_t session = 0;
     Turn turn;
@@ -56,6 +66,7 @@ struct Turn {
   std::uint32_t copy = 0;
   std::uint32_t born = 0;  // when that number was given: numbers are used again
   int tokens = 0;          // of its prompt
+  std::int64_t at_ns = 0;  // when it was chosen
 };
 using Sessions = SessionTable<Turn>;
 

@@ -64,7 +64,7 @@ std::uint32_t Router::State::content_of(std::string_view name, const std::string
     if (contents[content].hash == hash) return content;
   }
   const auto number = static_cast<std::uint32_t>(contents.size());
-  contents.push_back({hash, {}});
+  contents.push_back({.hash = hash, .mark = model_mark(name, hash), .candidates = {}});
   model.contents.push_back(number);
   return number;
 }
@@ -84,7 +84,6 @@ std::uint32_t Router::State::copy_of(std::uint32_t site, std::uint32_t content) 
   }
   copies[number].site = site;
   copies[number].content = content;
-  copies[number].born = ++copies_born;
   sites[site].copies.push_back(number);
   prefixes.add_copy(number, config.cache_tokens);
   return number;
@@ -142,6 +141,7 @@ void Router::State::unlist(std::uint32_t number) {
     content.told.count(copy.load, -1);
   }
   copy.listed = false;
+  copy.born = 0;  // turns that went there are forgotten
   if (copy.load.own > 0) return;
   std::erase(sites[copy.site].copies, number);
   prefixes.forget(number);
@@ -173,7 +173,10 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
     Content& content = contents[copy.content];
     if (copy.slot != Candidates::absent) count_places(content, copy.load, -1);
     if (copy.listed) content.told.count(copy.load, -1);
-    if (!copy.listed) ++content.copies;
+    if (!copy.listed) {
+      ++content.copies;
+      copy.born = ++copies_born;
+    }
     copy.listed = true;
     const CopyLoad::Basis basis = copy.load.basis;
     copy.load = load_of(state, model, config, content, copy.load);
