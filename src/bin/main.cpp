@@ -250,6 +250,10 @@ void add_gateway(CLI::App& app, int& exit_code) {
                     "ask sites beyond the loopback that speak plain HTTP, too: the way is safe");
   gateway->add_option("--usage", command->usage_folder,
                       "a folder where usage records wait for noroshi meter; none: not metered");
+  gateway
+      ->add_option("--sessions", command->sessions,
+                   "of other gateways, whose last turns are remembered, 32 bytes each; 0: none")
+      ->check(CLI::Range(0, 1 << 28));
   gateway->add_option("--rtt-own-ms", command->rtt_ms_own, "to sites of the own region")
       ->check(CLI::Range(0.0, 1e4));
   gateway->add_option("--rtt-other-ms", command->rtt_ms_other, "to sites of other regions")

@@ -15,6 +15,7 @@ constexpr std::int64_t digest_interval_ns = 1'000'000'000;
 constexpr std::int64_t bereft_interval_ns = 100'000'000;  // of digests between two seconds
 constexpr std::int64_t plan_interval_ns = 500'000'000;
 constexpr std::int64_t look_interval_ns = 500'000'000;
+constexpr std::int64_t secret_interval_ns = 1'000'000'000;
 constexpr std::size_t commands_waiting_max = 64;
 constexpr int plans_dropped_max = 3;
 constexpr std::size_t regions_max = 4096;
@@ -195,6 +196,25 @@ void Control::restore_spoilt(std::uint64_t term) {
     // The watch may have brought more of it meanwhile.
     if (still != spoilt_.end() && still->second == one.revision) spoilt_.erase(still);
   }
+}
+
+// Who made one a moment ago, which we have not heard yet, was faster: that one stands.
+void Control::make_session_secret(std::uint64_t term, std::int64_t now_ns) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!config_.new_session_secret || planner_.has_session_secret() || now_ns < next_secret_ns_) {
+      return;
+    }
+    next_secret_ns_ = now_ns + secret_interval_ns;
+  }
+  const Result<std::string> secret = config_.new_session_secret();
+  if (!secret) {
+    const std::lock_guard lock(mutex_);
+    return log("make the gateways' session secret", config_.id, secret.error().message);
+  }
+  write({fleet_bucket, session_secret_key, session_secret_text(*secret), 0,
+         "make the gateways' session secret"},
+        term, config_.id);
 }
 
 // Makes the buckets of the fleet and of each region that was heard, and watches them.
@@ -402,6 +422,7 @@ void Control::step_slow() {
     term = leadership_.term();
   }
   restore_spoilt(term);
+  make_session_secret(term, now_ns);
   for (const Asked& one : asked) carry_out(one.command, one.reply);
 }
 

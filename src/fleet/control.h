@@ -39,6 +39,8 @@ struct ControlConfig {
   std::vector<std::string> regions = {};  // empty: every region that is heard
   int replicas = 1;                       // of the buckets
   PlannerConfig planner = {};
+  // For the gateways, where there is none (desired.h). May be empty: then none is made.
+  std::function<Result<std::string>()> new_session_secret = {};
   // Takes one line of JSON, without its end. May be empty.
   std::function<void(const std::string&)> audit = {};
   // Time of day for the audit log, in ns; may be empty.
@@ -85,6 +87,7 @@ class Control {
   void saw_leader(std::uint64_t revision, const std::string& value, std::int64_t now_ns);
   void ensure_buckets();
   void restore_spoilt(std::uint64_t term);
+  void make_session_secret(std::uint64_t term, std::int64_t now_ns);
   void lead(std::int64_t now_ns);
   bool write(const KvWrite& write, std::uint64_t term, const std::string& by);
   std::optional<Plan> make_plan(std::int64_t now_ns, std::vector<KvWrite>& rollouts);
@@ -124,6 +127,7 @@ class Control {
   int plans_dropped_ = 0;  // in a row
   std::int64_t next_buckets_ns_ = 0;
   std::int64_t next_leader_look_ns_ = 0;
+  std::int64_t next_secret_ns_ = 0;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;  // last: its handlers use the others
 };
 

@@ -241,6 +241,26 @@ Result<bool> parse_drain(std::string_view bytes) {
   });
 }
 
+std::string session_secret_text(const std::string& secret) {
+  return json::serialize(json::object{{"v", 1}, {"secret", secret}});
+}
+
+Result<std::string> parse_session_secret(std::string_view bytes) {
+  const auto document = parse_document(bytes, bytes_max);
+  if (!document) return Error{"session secret: is no JSON object of version 1"};
+  const json::value* secret = document->if_contains("secret");
+  if (secret == nullptr || !secret->is_string()) {
+    return Error{"session secret: 'secret' is no text (wanted: 64 hexadecimal digits)"};
+  }
+  const std::string text(secret->get_string());
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (text.size() != 64 || !std::ranges::all_of(text, is_digit)) {
+    return Error{"session secret: 'secret' has " + std::to_string(text.size()) +
+                 " letters, not 64 hexadecimal digits"};
+  }
+  return text;
+}
+
 Result<std::string> file_hash(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return Error{path + ": cannot be read: " + std::strerror(errno)};

@@ -6,6 +6,8 @@
 //                            drain.SITE     a site that is to be emptied
 //                            rollout.MODEL  a change of a model's content that is under way
 //                            leader         who decides (leadership.h)
+//                            session.secret under which gateways name sessions (doors.h); made by
+//                                           the leader where there is none
 //   bucket noroshi-REGION    facts.SITE     what the site is; written by the site
 //                            desired.SITE   what it shall run; written by the leader, with its term
 //
@@ -21,6 +23,7 @@
 namespace noroshi::fleet {
 
 inline constexpr const char* fleet_bucket = "noroshi-fleet";
+inline constexpr const char* session_secret_key = "session.secret";
 std::string region_bucket(std::string_view region);
 std::string region_of_bucket(std::string_view bucket);
 // A model's name as word of a key: other letters than a key may have become =XX.
@@ -85,12 +88,15 @@ std::string facts_text(const SiteFacts& facts);
 std::string desired_text(const DesiredSite& desired);
 std::string rollout_text(const Rollout& rollout);
 std::string drain_text(bool draining);
+std::string session_secret_text(const std::string& secret);
 
 Result<ModelSpec> parse_model(std::string_view bytes);
 Result<SiteFacts> parse_facts(std::string_view bytes);
 Result<DesiredSite> parse_desired(std::string_view bytes);
 Result<Rollout> parse_rollout(std::string_view bytes);
 Result<bool> parse_drain(std::string_view bytes);
+// 64 hexadecimal digits. Errors do not show it.
+Result<std::string> parse_session_secret(std::string_view bytes);
 
 const char* name_of(RolloutState state);
 

@@ -248,6 +248,7 @@ int serve_fleet(const FleetServe& o) {
                        .replicas = o.replicas};
   config.audit = [&audit](const std::string& line) { audit << line << "\n" << std::flush; };
   config.wall_clock_ns = wall_clock_ns;
+  config.new_session_secret = new_session_secret;
   Control control(**bus, clock, config);
   if (const auto started = control.start(); !started) return failure(started.error(), 1);
   std::optional<UsersWatch> users;

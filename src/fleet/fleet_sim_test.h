@@ -108,9 +108,13 @@ struct SimControl {
   std::unique_ptr<Control> control;
   std::vector<std::string> audit;
   bool dead = false;
+  int secrets = 0;  // made
 
   SimControl(MemoryNetwork& network, Clock& clock, const std::string& id) : bus(network.join(id)) {
     ControlConfig config{.id = id, .instance = std::hash<std::string>()(id)};
+    config.new_session_secret = [this]() -> Result<std::string> {
+      return std::string(63, '0') + "0123456789abcdef"[++secrets % 16];
+    };
     config.audit = [this](const std::string& line) { audit.push_back(line); };
     control = std::make_unique<Control>(*bus, clock, config);
     EXPECT_TRUE(control->start());

@@ -59,6 +59,10 @@ Result<void> check_user(const FleetUser& user) {
                  "' is none (allowed: 1 to 64 letters, digits, '-' and '_')"};
   }
   const bool has_region = user.role == "site" || user.role == "gateway";
+  if (has_region && is_word(user.region) && !may_be_region(user.region)) {
+    return Error{"region '" + user.region + "' of " + user.role + " '" + user.name +
+                 "' is one of the fleet's own words: take another name"};
+  }
   if (has_region && !is_word(user.region)) {
     return Error{"region '" + shown(user.region) + "' of " + user.role + " '" + user.name +
                  "' is none (allowed: 1 to 64 letters, digits, '-' and '_')"};

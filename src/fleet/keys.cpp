@@ -3,6 +3,7 @@
 #include <crypt.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "fleet/desired.h"
 #include "fleet/nkey.h"
 #include "fleet/report.h"
+#include "fleet/turns.h"
 #include "gateway/certificate.h"
 
 namespace noroshi::fleet {
@@ -129,6 +131,15 @@ Result<void> new_server(const Authority& authority, const CertificateFiles& file
   return write_certificate(certificate, files.certificate);
 }
 
+std::string hexadecimal(const std::array<unsigned char, 32>& bytes) {
+  std::string out;
+  for (const unsigned char byte : bytes) {
+    out += "0123456789abcdef"[byte >> 4];
+    out += "0123456789abcdef"[byte & 15];
+  }
+  return out;
+}
+
 // What JetStream's client calls are, for one bucket or stream: one message at a time. The server
 // answers with it wrapped, so that to whatever subject the answer is sent (nobody checks that), it
 // is nobody's command there.
@@ -147,6 +158,20 @@ std::vector<std::string> watch_stream(const std::string& stream) {
 }
 
 }  // namespace
+
+Result<std::string> new_session_secret() {
+  std::array<unsigned char, 32> bytes{};
+  if (RAND_priv_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) {
+    return openssl_error("session secret");
+  }
+  return hexadecimal(bytes);
+}
+
+bool may_be_region(std::string_view word) {
+  constexpr std::string_view ours[] = {"context", "control", "digest", "file", "fleet",
+                                       "object",  "pulse",   "turns",  "usage"};
+  return is_word(word) && std::ranges::find(ours, word) == std::end(ours);
+}
 
 std::string inbox_of(const std::string& role, const std::string& public_key) {
   return "_INBOX." + role + "." + public_key;
@@ -188,12 +213,14 @@ NatsUser site_user(const std::string& region, const std::string& site,
 NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key) {
   std::vector<std::string> publish = watch_stream("KV_" + std::string(fleet_bucket));
-  publish.insert(publish.end(), {"noroshi.pulse." + name, "noroshi.usage.>"});
+  publish.insert(publish.end(), {"noroshi.pulse." + name, "noroshi.usage.>", turns_subject(name),
+                                 turns_subject(name, "*")});
   return {.name = "gateway " + name,
           .public_key = public_key,
           .publish = std::move(publish),
           .subscribe = {"noroshi." + region + ".*.beat", "noroshi.digest.*",
-                        "noroshi.pulse." + name, inbox_of("gateway", public_key) + ".>"}};
+                        "noroshi.pulse." + name, turns_subject("*"), turns_subject("*", name),
+                        inbox_of("gateway", public_key) + ".>"}};
 }
 
 NatsUser meter_user(const std::string& name, const std::string& public_key) {
@@ -213,12 +240,7 @@ Result<LeafLogin> leaf_login(const std::string& nkey_seed_path) {
   const std::string text = "noroshi leaf " + key->seed;
   std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  LeafLogin login{.user = key->public_key};
-  for (const unsigned char byte : hash) {
-    login.password += "0123456789abcdef"[byte >> 4];
-    login.password += "0123456789abcdef"[byte & 15];
-  }
-  return login;
+  return LeafLogin{.user = key->public_key, .password = hexadecimal(hash)};
 }
 
 Result<std::string> leaf_verifier(const LeafLogin& login) {

@@ -6,13 +6,17 @@
 //   control  everything of the fleet
 //   site     its own beat; reads its own desired state; writes its own facts. No other site's, no
 //            command, no digest
-//   gateway  hears beats and digests; keeps usage records; nothing else
+//   gateway  hears beats and digests; keeps usage records; reads the fleet's bucket, with the
+//   secret
+//            under which sessions are named; tells other gateways of sessions' turns, and hears
+//            them
 //   meter    takes usage records out of their stream
 //   admin    asks for commands and status
 //
 // Answers come to inboxes of each member's own (_INBOX_ROLE_NAME), which no other may read.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -37,6 +41,13 @@ struct LeafLogin {
 Result<LeafLogin> leaf_login(const std::string& nkey_seed_path);
 // What the core keeps of the password, which does not give it away (bcrypt).
 Result<std::string> leaf_verifier(const LeafLogin& login);
+
+// 256 random bits, as 64 hexadecimal digits. Errors: the system has no randomness.
+Result<std::string> new_session_secret();
+
+// Whether a region may have this name: a word that is none of the fleet's own subjects and buckets,
+// whose rights a site of that region would have.
+bool may_be_region(std::string_view word);
 
 // Where answers to the owner of a key come; what follows it is drawn for each ask. Nobody else may
 // listen there, and only those may answer who have the right to publish to that role.

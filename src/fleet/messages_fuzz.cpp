@@ -33,6 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   there_and_back(
       bytes, [](std::string_view b) { return parse_digest("noroshi.digest.r", b); }, digest_bytes);
   there_and_back(bytes, parse_model, model_text);
+  there_and_back(bytes, parse_session_secret, session_secret_text);
   there_and_back(bytes, parse_facts, facts_text);
   there_and_back(bytes, parse_desired, desired_text);
   there_and_back(bytes, parse_rollout, rollout_text);

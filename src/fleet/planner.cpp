@@ -56,6 +56,9 @@ Result<void> Planner::learn(const std::string& bucket, const KvEntry& entry) {
     if (const auto model = key_after(entry.key, "rollout")) {
       return take(rollouts_, *model, entry, parse_rollout);
     }
+    if (entry.key == session_secret_key) {
+      return take(session_secrets_, entry.key, entry, parse_session_secret);
+    }
     return {};
   }
   if (const auto site = key_after(entry.key, "facts")) {
@@ -85,6 +88,7 @@ std::optional<std::string> Planner::known_text(const std::string& bucket,
     if (const auto model = key_after(key, "model")) return text(models_, *model, model_text);
     if (const auto site = key_after(key, "drain")) return text(drains_, *site, drain_text);
     if (const auto model = key_after(key, "rollout")) return text(rollouts_, *model, rollout_text);
+    if (key == session_secret_key) return text(session_secrets_, key, session_secret_text);
     return {};
   }
   const auto site_text = [&](const std::string& site, const auto& at_home, auto Claims::*aside,

@@ -79,6 +79,7 @@ class Planner {
   const std::map<std::string, Revised<Rollout>>& rollouts() const { return rollouts_; }
   bool drains(const std::string& site) const;
   std::uint64_t drain_revision(const std::string& site) const;  // 0: nobody has said
+  bool has_session_secret() const { return !session_secrets_.empty(); }
 
  private:
   // What the bucket of a region has of names that are another region's.
@@ -96,6 +97,7 @@ class Planner {
   std::map<std::string, Revised<ModelSpec>> models_;
   std::map<std::string, Revised<bool>> drains_;
   std::map<std::string, Revised<Rollout>> rollouts_;
+  std::map<std::string, Revised<std::string>> session_secrets_;  // by key: one, or none
   std::map<std::string, FactsHeld> facts_;
   std::map<std::string, DesiredHeld> desired_;
   std::map<std::string, std::string> home_;  // site: the region whose facts and desired are above

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/loopback.h"
+#include "fleet/doors.h"
 #include "fleet/feed.h"
 #include "fleet/keys.h"
 #include "fleet/nats_bus.h"
@@ -41,9 +42,10 @@ struct Metering {
   }
 };
 
-std::string metrics_of(const fleet::Feed& feed, const gateway::Router& router,
-                       const fleet::Bus& bus) {
+std::string metrics_of(const fleet::Feed& feed, const fleet::Doors& doors,
+                       const gateway::Router& router, const fleet::Bus& bus) {
   const fleet::FeedCounters feed_counters = feed.counters();
+  const fleet::DoorsCounters turns = doors.counters();
   const gateway::RouterCounters routed = router.counters();
   std::string out;
   const auto add = [&out](const char* name, const char* type, std::uint64_t value) {
@@ -58,6 +60,12 @@ std::string metrics_of(const fleet::Feed& feed, const gateway::Router& router,
   add("noroshi_fleet_duplicate_beats_total", "counter", feed_counters.duplicates);
   add("noroshi_fleet_sites_lost_total", "counter", feed_counters.lost);
   add("noroshi_fleet_plain_sites_refused_total", "counter", feed_counters.plain_sites);
+  add("noroshi_fleet_session_secret_shared", "gauge", turns.shares_secret ? 1 : 0);
+  add("noroshi_fleet_turns_told_total", "counter", turns.told);
+  add("noroshi_fleet_turns_untold_total", "counter", turns.lost + routed.turns_untold);
+  add("noroshi_fleet_turns_heard_total", "counter", routed.turns_heard);
+  add("noroshi_fleet_turns_nowhere_total", "counter", routed.turns_nowhere);
+  add("noroshi_fleet_turns_messages_refused_total", "counter", turns.refused);
   return out;
 }
 
@@ -95,8 +103,6 @@ int run_gateway(const GatewayCommand& command) {
   char instance[40];
   std::snprintf(instance, sizeof instance, "req-%08x%08x", chance(), chance());
   config.instance = instance;
-  std::string secret;
-  for (int i = 0; i < 8; ++i) secret += std::to_string(chance()) + ".";
   if (!command.tenants_path.empty()) {
     auto tenants = gateway::load_tenants(command.tenants_path);
     if (!tenants) return failure(tenants.error());
@@ -121,7 +127,8 @@ int run_gateway(const GatewayCommand& command) {
   if (!bus) return failure(bus.error());
 
   MonotonicClock clock;
-  gateway::Router router({}, chance());
+  gateway::Router router(
+      {.sessions_max = std::size_t{1} << 18, .sessions_told_max = command.sessions}, chance());
   fleet::Feed feed(**bus, clock,
                    {.region = command.region,
                     .id = command.id,
@@ -131,13 +138,20 @@ int run_gateway(const GatewayCommand& command) {
                     .rtt_ms_other = command.rtt_ms_other},
                    fleet::sink_of(router));
   if (const auto started = feed.start(); !started) return failure(started.error());
-  const fleet::Runner listening("fleet", 0.025, [&feed] { feed.step(); });
+  fleet::DoorsConfig door{.id = command.id, .origin = std::uint64_t{chance()} << 32 | chance()};
+  for (int i = 0; i < 8; ++i) door.secret += std::to_string(chance()) + ".";
+  fleet::Doors doors(**bus, clock, std::move(door), fleet::doors_sink_of(router));
+  if (const auto started = doors.start(); !started) return failure(started.error());
+  const fleet::Runner listening("fleet", 0.025, [&] {
+    feed.step();
+    doors.step();
+  });
 
   Metering metering;
   gateway::GatewayCalls calls;
-  calls.session_secret = [&secret] { return secret; };
+  calls.session_secret = [&doors] { return doors.secret(); };
   calls.extra_metrics = [&] {
-    std::string text = metrics_of(feed, router, **bus);
+    std::string text = metrics_of(feed, doors, router, **bus);
     if (metering.shipper) text += meter::metrics_text(*metering.spool, *metering.shipper);
     return text;
   };

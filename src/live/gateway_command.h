@@ -1,7 +1,8 @@
 #pragma once
 
 // `noroshi gateway`: the door to all sites of a fleet, wherever it stands. It hears the sites
-// (fleet/feed.h), routes (gateway/route/route.h), and meters what was answered (meter/).
+// (fleet/feed.h) and the other doors (fleet/doors.h), routes (gateway/route/route.h), and meters
+// what was answered (meter/).
 
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ struct GatewayCommand {
   bool plain_sites = false;       // beyond the loopback are asked, too
   std::string site_key = {};      // the API key that sites' gateways want to see
   std::string usage_folder = {};  // where usage records wait for the meter; empty: not metered
+  // Whose last turn other gateways told, 32 bytes each; 0: none, and none is told of ours.
+  std::size_t sessions = std::size_t{1} << 20;
   double rtt_ms_own = 1;
   double rtt_ms_other = 20;
 };

@@ -207,6 +207,9 @@ class Router {
   // at first, then as it was left; 0 again: that was all.
   ToldTurns known_turns(std::size_t& from, std::size_t turns_max, std::int64_t since_ns) const;
 
+  // Those that have such a turn, at most: some may be there twice, or at sites that are gone.
+  std::uint64_t sessions_known() const;
+
   Capacity capacity(std::string_view model) const;
   std::vector<std::string> models() const;  // of sites that are known, sorted
   bool ready() const;                       // any site may be chosen

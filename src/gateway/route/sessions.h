@@ -31,6 +31,7 @@ class SessionTable {
     Bucket& entries = buckets_[session & (buckets_.size() - 1)];
     std::size_t at = 0;
     while (at + 1 < ways && entries[at].session != session) ++at;
+    if (entries[at].session == 0) ++size_;
     for (; at > 0; --at) entries[at] = std::move(entries[at - 1]);
     entries[0] = {session, std::move(turn)};
   }
@@ -43,6 +44,7 @@ class SessionTable {
     }
   }
 
+  std::size_t size() const { return size_; }
   std::size_t buckets() const { return buckets_.size(); }
   std::size_t memory_bytes() const { return buckets_.size() * sizeof(Bucket); }
 
@@ -59,6 +61,7 @@ class SessionTable {
   }
 
   std::vector<Bucket> buckets_;
+  std::size_t size_ = 0;
 };
 
 // What the router keeps.

@@ -125,6 +125,11 @@ void Router::hear(const ToldTurns& told) {
   }
 }
 
+std::uint64_t Router::sessions_known() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->sessions.size() + state_->told_sessions.size();
+}
+
 ToldTurns Router::known_turns(std::size_t& from, std::size_t turns_max,
                               std::int64_t since_ns) const {
   const State& s = *state_;
