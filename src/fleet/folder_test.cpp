@@ -46,6 +46,22 @@ TEST(Keys, AKeyOfAnotherRegionIsRefusedAndTheListStaysAsItWas) {
   EXPECT_TRUE(add_user(folder.path, "site", "site1", "north")) << "nobody has the name now";
 }
 
+// A site of region "fleet" would read the fleet's own bucket, one of "turns" be heard by gateways.
+TEST(Keys, ARegionHasNoneOfTheFleetsOwnWords) {
+  const Folder folder;
+  for (const char* region : {"fleet", "turns", "control", "context", "digest"}) {
+    for (const char* role : {"site", "gateway"}) {
+      const auto added = add_user(folder.path, role, "x", region);
+      ASSERT_FALSE(added) << region;
+      EXPECT_NE(added.error().message.find(std::string("region '") + region + "' of " + role +
+                                           " 'x' is one of the fleet's own words"),
+                std::string::npos)
+          << added.error().message;
+    }
+  }
+  EXPECT_TRUE(add_user(folder.path, "site", "x", "fleets"));
+}
+
 TEST(Keys, CommandsWantAFleetsFolderAndTellTheAuditLog) {
   const Folder folder;
   const FleetKeys keys{.folder = folder.path, .role = "site", .name = "s", .region = "east"};

@@ -11,10 +11,12 @@
 #include "base/process.h"
 #include "fleet/agent.h"
 #include "fleet/control.h"
+#include "fleet/doors.h"
 #include "fleet/folder.h"
 #include "fleet/keys.h"
 #include "fleet/real_server_test.h"
 #include "fleet/runner.h"
+#include "gateway/route/route.h"
 #include "trial/leaf_site_test.h"
 
 namespace noroshi::trial {
@@ -54,7 +56,9 @@ class SecureLeafTest : public testing::Test {
                              .users = users_of(core_folder, ""),
                              .leaves = fleet::nats_leaves(*fleet::read_users(core_folder))}));
     control_bus = connect(*core, tls.ca, key, "control", "core", "");
-    control.emplace(*control_bus, clock, fleet::ControlConfig{.id = "core", .instance = 1});
+    fleet::ControlConfig config{.id = "core", .instance = 1};
+    config.new_session_secret = fleet::new_session_secret;
+    control.emplace(*control_bus, clock, std::move(config));
     ASSERT_TRUE(control->start());
     fast.emplace("fast", 0.01, [this] { control->step(); });
     slow.emplace("slow", 0.02, [this] { control->step_slow(); });
@@ -162,6 +166,63 @@ TEST_F(SecureLeafTest, ASitesKeyReachesThroughTheRegionsServerIntoTheCore) {
   const std::uint64_t beats = control->counters().beats;
   while (control->counters().beats < beats + 3) std::this_thread::yield();  // all came that will
   EXPECT_EQ(heard.get(), 0);
+}
+
+// One door at the core, one behind a region's server, each with its own key: they share the secret,
+// and a session's turn at one is known at the other, both ways.
+TEST_F(SecureLeafTest, DoorsOfTwoRegionsAreOne) {
+  const std::string core_key = user(core_folder, "gateway", "gc", "east");
+  ASSERT_TRUE(core->set_users(users_of(core_folder, ""),
+                              fleet::nats_leaves(*fleet::read_users(core_folder))));
+  const std::string west_key = user(west_folder, "gateway", "gw", "west");
+  fleet::NatsServer west = region_server(leaf_key, core_ca);
+  struct Door {
+    std::unique_ptr<fleet::Bus> bus;
+    gateway::Router router;
+    fleet::Doors doors;
+    fleet::Runner runner{"door", 0.01, [this] { doors.step(); }};
+
+    Door(std::unique_ptr<fleet::Bus> its_bus, Clock& clock, const std::string& id,
+         std::uint64_t origin)
+        : bus(std::move(its_bus)),
+          router({.sessions_told_max = 1 << 10}, origin),
+          doors(*bus, clock, {.id = id, .origin = origin, .secret = id},
+                fleet::doors_sink_of(router)) {
+      EXPECT_TRUE(doors.start());
+      for (const char* name : {"s0", "s1"}) {
+        gateway::SiteState site{.name = name, .host = "10.0.0.1", .tcp_port = 1, .ready = true};
+        site.models = {{.name = "m"}};
+        EXPECT_TRUE(router.update(site));
+      }
+    }
+    std::string turn(std::uint64_t session, std::int64_t now_ns) {
+      const auto choice = router.choose({"m", {}, {}, session, 1000, 10, {}}, now_ns);
+      router.finished(choice, {gateway::Fate::left}, now_ns);
+      return choice.at->name;
+    }
+  };
+  Door at_core(connect(*core, core_ca, core_key, "gateway", "gc", ""), clock, "gc", 1);
+  Door at_west(
+      connect(west, west_folder + "/keys/ca.pem", west_key, "gateway", "gw", fleet::core_domain),
+      clock, "gw", 2);
+  ASSERT_TRUE(fleet::becomes_so([&] {
+    return at_core.doors.counters().shares_secret && at_west.doors.counters().shares_secret;
+  })) << west.status().leaf_error;
+  EXPECT_EQ(at_core.doors.secret(), at_west.doors.secret());
+  EXPECT_EQ(at_core.doors.secret().size(), 64u);
+  std::uint64_t session = 0;
+  for (const auto& [from, to] : {std::pair{&at_core, &at_west}, {&at_west, &at_core}}) {
+    for (int i = 0; i < 8; ++i) {
+      ++session;
+      const std::string where = from->turn(session, clock.now_ns());
+      const std::uint64_t heard = to->router.counters().turns_heard;
+      ASSERT_TRUE(fleet::becomes_so([&] { return to->router.counters().turns_heard > heard; }))
+          << from->bus->trouble() << to->bus->trouble() << west.status().leaf_error;
+      EXPECT_EQ(to->turn(session, clock.now_ns()), where);
+    }
+  }
+  EXPECT_EQ(at_core.bus->trouble() + at_west.bus->trouble(), "");
+  EXPECT_EQ(at_core.router.counters().turns_nowhere + at_west.router.counters().turns_nowhere, 0u);
 }
 
 TEST_F(SecureLeafTest, ARefusedRegionSaysWhyAndGoesOnByItself) {
