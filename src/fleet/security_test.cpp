@@ -3,13 +3,10 @@
 // not the fleet's own, threads that break one another's TLS connection.
 
 #include <gtest/gtest.h>
-#include <nats/nats.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
-#include <optional>
-#include <set>
 #include <thread>
 
 #include "fleet/command.h"
@@ -17,10 +14,9 @@
 #include "fleet/keys.h"
 #include "fleet/nats_tls.h"
 #include "fleet/nkey.h"
-#include "fleet/real_server_test.h"
 #include "fleet/report.h"
+#include "fleet/security_test.h"
 #include "fleet/standing.h"
-#include "fleet/turns.h"
 
 namespace noroshi::fleet {
 namespace {
@@ -45,63 +41,6 @@ TEST(Nkey, IsTheDocumentedFormat) {
   changed[20] = changed[20] == 'A' ? 'B' : 'A';
   EXPECT_FALSE(is_public_nkey(changed));
 }
-
-class SecurityTest : public testing::Test {
- protected:
-  TemporaryFolder folder;
-  std::string keys = (folder.path / "keys").string();
-  CertificateFiles tls;
-  NkeyFile control, site1, site2, gateway, gateway2, admin, stranger;
-  std::vector<NatsUser> users;
-  std::optional<NatsServer> server;
-
-  void SetUp() override {
-    const auto made = make_certificates(keys, {"localhost", "127.0.0.1"});
-    ASSERT_TRUE(made) << made.error().message;
-    tls = *made;
-    for (auto [name, file] : {std::pair{"control", &control},
-                              {"site1", &site1},
-                              {"site2", &site2},
-                              {"gw", &gateway},
-                              {"gw2", &gateway2},
-                              {"root", &admin},
-                              {"stranger", &stranger}}) {
-      *file = *make_nkey(keys, name);
-    }
-    users = {control_user("c1", control.public_key),
-             site_user("east", "site1", site1.public_key),
-             site_user("east", "site2", site2.public_key),
-             gateway_user("gw", "east", gateway.public_key),
-             gateway_user("gw2", "west", gateway2.public_key),
-             admin_user("root", admin.public_key)};
-    server.emplace(start_server({.folder = (folder.path / "nats").string(),
-                                 .certificate_path = tls.certificate,
-                                 .key_path = tls.key,
-                                 .users = users}));
-  }
-
-  Result<std::unique_ptr<Bus>> connect(const NkeyFile& key, const std::string& role,
-                                       const std::string& name) {
-    return connect_nats({.urls = {server->status().url},
-                         .name = name,
-                         .nkey_seed_path = key.path,
-                         .ca_path = tls.ca,
-                         .role = role,
-                         .on_event =
-                             [this](const std::string& what) {
-                               events.change([&](auto& e) { e.push_back(what); });
-                             }},
-                        wait_s);
-  }
-  bool denied(const std::string& what) {
-    return events.wait([&](const auto& all) {
-      return std::ranges::any_of(all, [&](const std::string& e) {
-        return e.find("ermissions") != std::string::npos && e.find(what) != std::string::npos;
-      });
-    });
-  }
-  Watched<std::vector<std::string>> events;
-};
 
 TEST_F(SecurityTest, WhatTheServerDoesNotPermitIsTold) {
   auto bus = connect(site1, "site", "site1");
@@ -169,79 +108,6 @@ TEST_F(SecurityTest, AStolenSiteKeyCommandsNoOtherSite) {
   EXPECT_EQ(heard.get().size(), 1u) << "the one beat of its own";
   EXPECT_EQ((*(*boss)->kv_get("noroshi-east", "desired.site1", wait_s))->value, "mine");
 }
-
-// A client that may say anything, and to whom the server may refuse it.
-class Thief {
- public:
-  Thief(const std::string& url, const NkeyFile& key, const std::string& ca) {
-    natsOptions* options = nullptr;
-    EXPECT_EQ(natsOptions_Create(&options), NATS_OK);
-    EXPECT_EQ(natsOptions_SetURL(options, url.c_str()), NATS_OK);
-    EXPECT_EQ(natsOptions_SetNKeyFromSeed(options, key.public_key.c_str(), key.path.c_str()),
-              NATS_OK);
-    EXPECT_EQ(natsOptions_LoadCATrustedCertificates(options, ca.c_str()), NATS_OK);
-    // Its socket does not block, as nats_tls.cpp needs it.
-    EXPECT_EQ(natsOptions_SetWriteDeadline(options, 2000), NATS_OK);
-    const auto refused = [](natsConnection* connection, natsSubscription*, natsStatus, void* me) {
-      const char* text = nullptr;
-      natsConnection_GetLastError(connection, &text);
-      static_cast<Thief*>(me)->refusals_.change(
-          [&](auto& all) { all.push_back(text == nullptr ? "" : text); });
-    };
-    EXPECT_EQ(natsOptions_SetErrorHandler(options, refused, this), NATS_OK);
-    // One nonce of 256 has a signature that the library leaves out (nats_bus.h).
-    natsStatus status = NATS_ERR;
-    for (int i = 0; i < 5 && status != NATS_OK; ++i) {
-      status = natsConnection_Connect(&connection_, options);
-    }
-    EXPECT_EQ(status, NATS_OK);
-    natsOptions_Destroy(options);
-  }
-  Thief(const Thief&) = delete;
-  Thief& operator=(const Thief&) = delete;
-  ~Thief() {
-    for (natsSubscription* ear : ears_) natsSubscription_Destroy(ear);
-    natsConnection_Destroy(connection_);
-  }
-
-  void listen(const std::string& subject) {
-    EXPECT_EQ(natsConnection_SubscribeSync(&ears_.emplace_back(), connection_, subject.c_str()),
-              NATS_OK);
-  }
-  void say(const std::string& subject, const std::string& reply, const std::string& data) {
-    const natsStatus said =
-        reply.empty() ? natsConnection_PublishString(connection_, subject.c_str(), data.c_str())
-                      : natsConnection_PublishRequestString(connection_, subject.c_str(),
-                                                            reply.c_str(), data.c_str());
-    EXPECT_EQ(said, NATS_OK);
-    EXPECT_EQ(natsConnection_FlushTimeout(connection_, static_cast<std::int64_t>(wait_s * 1e3)),
-              NATS_OK);
-  }
-  bool heard() {
-    natsMsg* message = nullptr;
-    const natsStatus status =
-        natsSubscription_NextMsg(&message, ears_.back(), static_cast<std::int64_t>(wait_s * 1e3));
-    natsMsg_Destroy(message);
-    return status == NATS_OK;
-  }
-  bool is_refused(const std::string& subject) {
-    return refusals_.wait([&](const auto& all) {
-      return std::ranges::any_of(all, [&](std::string text) {
-        std::string wanted = subject;
-        for (std::string* one : {&text, &wanted})
-          std::ranges::transform(*one, one->begin(), [](char c) {
-            return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-          });
-        return text.find(wanted) != std::string::npos;
-      });
-    });
-  }
-
- private:
-  natsConnection* connection_ = nullptr;
-  std::vector<natsSubscription*> ears_;
-  Watched<std::vector<std::string>> refusals_;
-};
 
 // The server publishes for others: what a consumer hands out, what a stream publishes again, what
 // an answer is. None of these may bring a thief's words where he may not say them himself.
@@ -381,93 +247,6 @@ TEST_F(SecurityTest, SitesGiveEachOtherContextsAndHearNobodyElsesAsks) {
   const auto erased = erase_object(**one, std::string(session_store), "c1", wait_s);
   EXPECT_TRUE(erased) << erased.error().message;
   EXPECT_FALSE((*one)->ensure_stream({.name = "USAGE", .subjects = {"noroshi.usage.>"}}, 0.3));
-}
-
-// Who knows the secret knows every session's name, and with that has the right to its context.
-TEST_F(SecurityTest, TheSessionSecretIsTheGatewaysAlone) {
-  auto boss = connect(control, "control", "c1");
-  auto gate = connect(gateway, "gateway", "gw");
-  ASSERT_TRUE(boss && gate);
-  ASSERT_TRUE((*boss)->ensure_bucket({.name = fleet_bucket}, wait_s));
-  const auto secret = new_session_secret();
-  ASSERT_TRUE(secret);
-  ASSERT_EQ(secret->size(), 64u);
-  EXPECT_NE(*secret, *new_session_secret());
-  Watched<std::string> known;
-  const auto watch = (*gate)->kv_watch(fleet_bucket, session_secret_key, [&](const KvEntry& entry) {
-    known.change([&](std::string& k) { k = *parse_session_secret(entry.value); });
-  });
-  ASSERT_TRUE(watch);
-  const std::string key = std::string("$KV.") + fleet_bucket + "." + session_secret_key;
-  for (const NkeyFile* stolen : {&site1, &admin}) {
-    Thief thief(server->status().url, *stolen, tls.ca);
-    for (const std::string& subject :
-         {key, std::string("$KV.>"), "_INBOX.gateway." + gateway.public_key + ".>",
-          std::string("_INBOX.control.>")}) {
-      thief.listen(subject);
-      EXPECT_TRUE(thief.is_refused("Subscription to \"" + subject + "\"")) << subject;
-    }
-    const std::string stream = std::string("KV_") + fleet_bucket;
-    const std::string last = R"({"last_by_subj":")" + key + "\"}";
-    const std::string consumer = R"({"stream_name":")" + stream +
-                                 R"(","config":{"deliver_subject":"x","ack_policy":"none"}})";
-    for (const auto& [call, data] :
-         {std::pair<std::string, std::string>{"STREAM.MSG.GET." + stream, last},
-          {"DIRECT.GET." + stream, last},
-          {"DIRECT.GET." + stream + "." + key, ""},
-          {"STREAM.INFO." + stream, ""},
-          {"STREAM.SNAPSHOT." + stream, "{}"},
-          {"STREAM.CREATE.mirror", R"({"name":"mirror","mirror":{"name":")" + stream + "\"}}"},
-          {"CONSUMER.CREATE." + stream, consumer},
-          {"CONSUMER.DURABLE.CREATE." + stream + ".d", consumer}}) {
-      thief.say("$JS.API." + call, "", data);
-      EXPECT_TRUE(thief.is_refused("$JS.API." + call)) << call;
-    }
-    thief.say(key, "", session_secret_text(std::string(64, 'e')));
-    EXPECT_TRUE(thief.is_refused(key)) << "nor may he choose it";
-  }
-  EXPECT_FALSE((*gate)->kv_put(fleet_bucket, session_secret_key, "x", 0.3));
-  ASSERT_TRUE(
-      (*boss)->kv_put(fleet_bucket, session_secret_key, session_secret_text(*secret), wait_s));
-  EXPECT_TRUE(known.wait([&](const std::string& k) { return k == *secret; }));
-}
-
-TEST_F(SecurityTest, GatewaysTellEachOtherOfTurnsAndNobodyElseDoes) {
-  auto one = connect(gateway, "gateway", "gw");
-  auto two = connect(gateway2, "gateway", "gw2");
-  ASSERT_TRUE(one && two);
-  Watched<std::set<std::string>> heard;
-  std::vector<std::unique_ptr<Subscription>> ears;
-  for (const std::string& subject : {turns_subject("*"), turns_subject("*", "gw2")}) {
-    auto listening = (*two)->subscribe(subject, "", [&](const Message& m) {
-      heard.change([&](auto& all) { all.insert(m.subject + " " + m.data); });
-    });
-    ASSERT_TRUE(listening);
-    ears.push_back(*std::move(listening));
-  }
-  ASSERT_TRUE((*two)->flush(wait_s));
-  for (const NkeyFile* stolen : {&site1, &admin}) {
-    Thief thief(server->status().url, *stolen, tls.ca);
-    for (const std::string& subject : {turns_subject("*"), turns_subject("gw"),
-                                       turns_subject("*", "gw2"), std::string("noroshi.turns.>")}) {
-      thief.listen(subject);
-      EXPECT_TRUE(thief.is_refused("Subscription to \"" + subject + "\"")) << subject;
-    }
-    for (const std::string& subject : {turns_subject("gw"), turns_subject("site1"),
-                                       turns_subject("gw", "gw2"), turns_subject("site1", "gw2")}) {
-      thief.say(subject, "", "thief");
-      EXPECT_TRUE(thief.is_refused("Publish to \"" + subject + "\"")) << subject;
-    }
-  }
-  EXPECT_TRUE((*one)->publish(turns_subject("gw2"), "another's"));
-  EXPECT_TRUE(denied(turns_subject("gw2"))) << "each speaks for itself";
-  const auto others = (*one)->subscribe(turns_subject("*", "gw2"), "", [](const Message&) {});
-  EXPECT_TRUE(denied(turns_subject("*", "gw2"))) << "and hears what is for it";
-  EXPECT_TRUE((*one)->publish(turns_subject("gw"), "to all"));
-  EXPECT_TRUE((*one)->publish(turns_subject("gw", "gw2"), "to one"));
-  EXPECT_TRUE(heard.wait([](const auto& all) { return all.size() == 2; }));
-  EXPECT_EQ(heard.get(),
-            (std::set<std::string>{"noroshi.turns.gw to all", "noroshi.turns.gw.to.gw2 to one"}));
 }
 
 TEST_F(SecurityTest, StrangersAndFalseServersAreRefused) {
