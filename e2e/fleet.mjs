@@ -1,14 +1,18 @@
 // A whole fleet under test, as a person starts it: `noroshi up`.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const { NOROSHI_BIN, NOROSHI_MODEL } = process.env;
 
-// Returns {url, model, pids, folder, fleet(...args), site(name), ask(fields), stop()}.
+const listens = (child) => new Promise((resolve) => {
+  createInterface({ input: child.stdout }).on('line', (line) => resolve(JSON.parse(line)));
+});
+
+// Returns {url, model, pids, folder, fleet(...args), site(name), ask(fields), door(id), stop()}.
 export async function startFleet(...args) {
   const folder = mkdtempSync(join(tmpdir(), 'noroshi-up-'));
   const child = spawn(
@@ -18,9 +22,7 @@ export async function startFleet(...args) {
   );
   const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)));
   process.once('exit', () => child.kill('SIGKILL'));
-  const up = await new Promise((resolve) => {
-    createInterface({ input: child.stdout }).on('line', (line) => resolve(JSON.parse(line)));
-  });
+  const up = await listens(child);
 
   const fleet = (...command) => {
     const out = spawnSync(NOROSHI_BIN, ['fleet', ...command, '--folder', folder, '--json'], {
@@ -33,8 +35,8 @@ export async function startFleet(...args) {
     folder,
     fleet,
     site: (name) => fleet('sites').json?.sites.find((s) => s.name === name),
-    ask: async (fields) => {
-      const response = await fetch(`${up.url}/v1/chat/completions`, {
+    ask: async (fields, url = up.url) => {
+      const response = await fetch(`${url}/v1/chat/completions`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({
@@ -51,7 +53,21 @@ export async function startFleet(...args) {
         text: await response.text(),
       };
     },
-    metrics: async () => (await fetch(`${up.url}/metrics`)).text(),
+    metrics: async (url = up.url) => (await fetch(`${url}/metrics`)).text(),
+    // Another gateway with a key of its own, once it listens: {url, stop()}.
+    door: async (id) => {
+      const added = spawnSync(NOROSHI_BIN, ['fleet', 'keys', 'add', 'gateway', id, '--region', 'east', '--folder', folder]);
+      if (added.status !== 0) throw new Error(`keys add: ${added.stderr}`);
+      const { url, ca } = JSON.parse(readFileSync(join(folder, 'fleet.json'), 'utf8'));
+      const keys = ['--nats', url, '--ca', ca, '--nkey', join(folder, 'keys', `gateway-${id}.nk`)];
+      const gateway = spawn(NOROSHI_BIN, ['gateway', '--id', id, '--region', 'east', '--port', '0', ...keys], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      const gone = new Promise((resolve) => gateway.once('exit', resolve));
+      process.once('exit', () => gateway.kill('SIGKILL'));
+      const stop = (signal = 'SIGINT') => (gateway.kill(signal), gone);
+      return { ...(await listens(gateway)), stop };
+    },
     // Returns the exit code, once all is tidied up.
     stop: async () => {
       child.kill('SIGINT');
