@@ -6,7 +6,9 @@
 // cycle from there and 60 us from memory. A prompt of 4 KB adds 8 hashes and about 4 x 3 looks at
 // buckets of two cache lines, each up to 0.1 us from memory.
 
+#include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "base/bench.h"
 #include "base/prng.h"
@@ -49,7 +51,7 @@ struct Fleet {
   std::int64_t now_ns = 1'000'000'000;
   std::uint64_t hash = 0;
 
-  explicit Fleet(std::size_t count) {
+  explicit Fleet(std::size_t count, const RouterConfig& config = {}) : router(config) {
     for (std::size_t i = 0; i < count; ++i) {
       sites.push_back(site_numbered(i, prng));
       if (!router.update(sites.back())) return;
@@ -73,6 +75,77 @@ struct Fleet {
     return choice.copy;
   }
 };
+
+// A door of a fleet with a million sessions. Floor of hearing a turn: two buckets of 256 bytes in a
+// table of 32 MiB that no cache holds, some 0.2 us; of telling one, a look at the copy that it is
+// at.
+void turns(Bench& bench) {
+  constexpr std::size_t count = 8192;
+  const std::string hear = "hear a message of " + std::to_string(count) + " turns";
+  const std::string tell = "tell " + std::to_string(count) + " turns of ours";
+  const std::string decide = "decide beside 10^5 told turns a second, 10000 sites";
+  if (!bench.wants(hear) && !bench.wants(tell) && !bench.wants(decide)) return;
+  const RouterConfig config{.sessions_max = 1 << 18, .sessions_told_max = 1 << 20};
+  Fleet fleet(bench.smoke() ? 500 : 10'000, config);
+  const auto message = [&] {
+    ToldTurns told;
+    for (int i = 0; i < 500; ++i) {
+      told.places.push_back(
+          {fleet.sites[fleet.prng.below(fleet.sites.size())].name, model_mark("m", "aa")});
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      told.turns.push_back({1 + fleet.prng.below(1 << 20) * 0x9e3779b97f4a7c15,
+                            static_cast<std::uint32_t>(fleet.prng.below(500)), 1000,
+                            ++fleet.now_ns});
+    }
+    return told;
+  };
+  std::vector<ToldTurns> told;
+  for (int i = 0; i < 64; ++i) told.push_back(message());
+  std::size_t next = 0;
+  bench.time_us(hear, [&] {
+    ToldTurns& one = told[next++ % told.size()];
+    fleet.now_ns += 1'000'000;
+    for (auto& turn : one.turns) turn.at_ns = fleet.now_ns;
+    fleet.router.hear(one);
+    return fleet.router.counters().turns_nowhere;
+  });
+  if (bench.wants(tell)) {
+    std::vector<double> took_us;
+    std::uint64_t all = 0;
+    for (int round = 0; round < (bench.smoke() ? 1 : 20); ++round) {
+      for (std::size_t i = 0; i < count; ++i) fleet.hash ^= fleet.decide();
+      const auto from = std::chrono::steady_clock::now();
+      all += fleet.router.new_turns().turns.size();
+      took_us.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - from)
+              .count());
+    }
+    bench.values(tell, "us", std::move(took_us), all);
+  }
+  if (bench.wants(decide)) {
+    std::vector<double> took_us;
+    std::atomic<bool> done{false};
+    std::thread others([&, at_ns = fleet.now_ns << 1]() mutable {
+      for (std::size_t i = 0; !done; ++i) {
+        const auto due = std::chrono::steady_clock::now() + std::chrono::milliseconds(82);
+        for (auto& turn : told[i % told.size()].turns) turn.at_ns = ++at_ns;
+        fleet.router.hear(told[i % told.size()]);
+        std::this_thread::sleep_until(due);
+      }
+    });
+    for (int i = 0; i < (bench.smoke() ? 10 : 200'000); ++i) {
+      const auto from = std::chrono::steady_clock::now();
+      fleet.hash ^= fleet.decide();
+      took_us.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - from)
+              .count());
+    }
+    done = true;
+    others.join();
+    bench.values(decide, "us", std::move(took_us), fleet.hash);
+  }
+}
 
 }  // namespace
 
@@ -117,6 +190,7 @@ NOROSHI_BENCH(route) {
       bench.values(herd, "us", std::move(took_us), fleet.hash);
     }
   }
+  turns(bench);
   const std::string prompt(1 << 20, 'x');
   bench.time_us("hash a prompt of 1 MiB", [&] {
     PrefixHasher one("m");
