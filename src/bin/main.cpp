@@ -324,6 +324,17 @@ void add_fleet_commands(CLI::App& app, int& exit_code) {
   });
 }
 
+void add_fleet_renew(CLI::App& app, int& exit_code) {
+  auto ask = std::make_shared<fleet::FleetAsk>();
+  auto* renew = app.add_subcommand(
+      "renew", "the gateways' secret under which sessions are named: each session begins anew");
+  add_ask_options(*renew, *ask);
+  renew->footer("After a gateway's key was stolen and removed (noroshi fleet keys remove).");
+  renew->callback([ask, &exit_code] {
+    exit_code = fleet::command_fleet(*ask, {.kind = fleet::CommandKind::renew});
+  });
+}
+
 void add_fleet_keys(CLI::App& app, int& exit_code) {
   auto* keys = app.add_subcommand("keys", "who may connect");
   keys->require_subcommand(1);
@@ -377,6 +388,7 @@ void add_fleet(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 5));
   add_fleet_commands(*fleet, exit_code);
   add_fleet_keys(*fleet, exit_code);
+  add_fleet_renew(*fleet, exit_code);
   fleet->callback([fleet, serve, &exit_code] {
     if (fleet->get_subcommands().empty()) exit_code = fleet::serve_fleet(*serve);
   });

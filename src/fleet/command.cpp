@@ -9,8 +9,8 @@
 namespace noroshi::fleet {
 namespace {
 
-constexpr CommandKind kinds[] = {CommandKind::drain, CommandKind::undrain, CommandKind::place,
-                                 CommandKind::remove, CommandKind::forget};
+constexpr CommandKind kinds[] = {CommandKind::drain,  CommandKind::undrain, CommandKind::place,
+                                 CommandKind::remove, CommandKind::forget,  CommandKind::renew};
 
 // The content that the sites' files of the model have. Errors: none has one, or they differ.
 Result<ModelFile> file_of(const std::string& model, const std::string& hash,
@@ -263,8 +263,10 @@ const char* name_of(CommandKind kind) {
       return "place";
     case CommandKind::remove:
       return "remove";
-    default:
+    case CommandKind::forget:
       return "forget";
+    default:
+      return "renew";
   }
 }
 
@@ -289,7 +291,7 @@ Result<Command> parse_command(std::string_view bytes) {
   const auto* known = std::ranges::find(kinds, kind, [](CommandKind k) { return name_of(k); });
   if (known == std::end(kinds)) {
     fields.fail("command",
-                "is '" + shown(kind) + "' (allowed: drain, undrain, place, remove, forget)");
+                "is '" + shown(kind) + "' (allowed: drain, undrain, place, remove, forget, renew)");
   } else {
     command.kind = *known;
   }
@@ -302,7 +304,8 @@ Result<Command> parse_command(std::string_view bytes) {
   }
   const bool of_model = command.kind == CommandKind::place || command.kind == CommandKind::remove;
   if (of_model && command.model.name.empty()) fields.fail("model", "is missing");
-  if (!of_model && !is_word(command.site)) {
+  const bool of_site = !of_model && command.kind != CommandKind::renew;
+  if (of_site && !is_word(command.site)) {
     fields.fail("site", "is '" + shown(command.site) + "' (allowed: a site's name)");
   }
   if (error) return *std::move(error);
@@ -341,6 +344,10 @@ Result<std::vector<KvWrite>> writes_of(const Command& command, const Planner& pl
       writes.push_back({fleet_bucket, "rollout." + key, "", KvWrite::erase, writes[0].why});
     }
     return writes;
+  }
+  if (command.kind == CommandKind::renew) {  // the leader makes another
+    return std::vector<KvWrite>{{fleet_bucket, session_secret_key, "", KvWrite::erase,
+                                 "renew the gateways' session secret"}};
   }
   const auto facts = planner.facts().find(command.site);
   const Member* member = planner.membership().find(command.site);

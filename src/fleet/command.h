@@ -17,7 +17,7 @@ namespace noroshi::fleet {
 inline constexpr const char* command_subject = "noroshi.control.command";
 inline constexpr const char* status_subject = "noroshi.control.status";
 
-enum class CommandKind : std::uint8_t { drain, undrain, place, remove, forget };
+enum class CommandKind : std::uint8_t { drain, undrain, place, remove, forget, renew };
 
 // How a model is to be placed. What is not named stays as it is with a model that is placed
 // already, and is as in ModelSpec with a new one.

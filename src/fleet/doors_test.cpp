@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/prng.h"
+#include "fleet/command.h"
 #include "fleet/desired.h"
 #include "fleet/fleet_sim_test.h"
 #include "gateway/fake_engine.h"
@@ -240,8 +241,11 @@ TEST_F(DoorsTest, TheSecretIsMadeOnceRestoredAndMadeAnewWhenItIsErased) {
   EXPECT_EQ(a.doors->counters().refused, 1u);
   EXPECT_EQ((*admin->kv_get(fleet_bucket, session_secret_key, 1))->value,
             session_secret_text(secret));
-  ASSERT_TRUE(admin->kv_erase(fleet_bucket, session_secret_key, 1));
+  // An admin wants another one.
+  network.send({command_subject, "", command_text({.kind = CommandKind::renew, .by = "test"})});
   run_ms(2000);
+  EXPECT_EQ(control.secrets + second.secrets, 1 + 7 + 1);
+  EXPECT_EQ(a.doors->counters().refused, 1u);
   EXPECT_NE(a.doors->secret(), secret);
   EXPECT_EQ(a.doors->secret().size(), 64u);
   for (const std::string& line : control.audit) {

@@ -346,6 +346,11 @@ int remove_key(const FleetKeys& keys) {
   const auto done = remove_user(keys.folder, keys.role, keys.name);
   const auto told = tell_audit(keys, "keys remove", done ? "done" : done.error().message);
   if (!done) return key_failure(done.error());
+  if (keys.role == "gateway") {
+    std::fprintf(stderr,
+                 "noroshi fleet keys: whoever had it knows what sessions are called; if it was "
+                 "stolen, renew that too: noroshi fleet renew\n");
+  }
   return told ? 0 : key_failure(told.error());
 }
 
