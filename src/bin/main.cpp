@@ -376,6 +376,11 @@ void add_fleet(CLI::App& app, int& exit_code) {
   fleet->add_option("--host", serve->hosts, "names under which it is reached, for its certificate");
   fleet->add_flag("--secure", serve->secure, "TLS and keys on the loopback too");
   fleet
+      ->add_option(
+          "--sessions", serve->sessions,
+          "whose last turn is kept for a gateway that is restarted, 32 bytes each")
+      ->check(CLI::Range(1, 1 << 28));
+  fleet
       ->add_option("--leaf-port", serve->leaf_tcp_port,
                    "where the servers of regions connect as leaf nodes")
       ->check(CLI::Range(1, 65'535));

@@ -10,7 +10,8 @@
 //            somewhere since (turns.h), and hears the others'
 //   asking   one that has just started asks once what is known. Of those that hear it one tells it
 //            all, in as many messages as it takes: each waits for a moment of its own, and is
-//            silent when another has announced that it will tell, and knows about as much
+//            silent when another has announced that it will tell, and knows about as much.
+//            Control planes do as doors do here, though they send nothing anywhere (turns_kept.h)
 //
 // Which of two turns is the later is judged by the hearer's clock, with the age that was told: a
 // turn seems younger than it is by the time that its message took. So two turns of one session

@@ -14,6 +14,7 @@
 #include "fleet/command.h"
 #include "fleet/desired.h"
 #include "fleet/fleet_sim_test.h"
+#include "fleet/turns_kept.h"
 #include "gateway/fake_engine.h"
 #include "gateway/gateway.h"
 #include "gateway/test_client.h"
@@ -58,6 +59,19 @@ struct Door {
   }
 };
 
+// What a control plane keeps of it.
+struct Keeper {
+  std::unique_ptr<Bus> bus;
+  TurnsKept kept{1 << 12};
+  Doors doors;
+
+  Keeper(MemoryNetwork& network, Clock& clock, const std::string& id, std::uint64_t origin)
+      : bus(network.join(id)),
+        doors(*bus, clock, {.id = id, .origin = origin}, doors_sink_of(kept)) {
+    EXPECT_TRUE(doors.start());
+  }
+};
+
 class DoorsTest : public testing::Test {
  protected:
   MemoryNetwork network;
@@ -65,6 +79,7 @@ class DoorsTest : public testing::Test {
   SimControl control{network, clock, "c1"};
   std::list<FakeEngine> sites = std::list<FakeEngine>(2);
   std::list<Door> doors;
+  std::list<Keeper> keepers;
   std::uint64_t origins = 0;
 
   // Ahead of the clock of the gateways' own choices, which is the machine's.
@@ -103,6 +118,7 @@ class DoorsTest : public testing::Test {
       control.control->step();
       control.control->step_slow();
       for (Door& one : doors) one.doors->step();
+      for (Keeper& one : keepers) one.doors.step();
       network.deliver();
     }
   }
@@ -169,6 +185,27 @@ TEST_F(DoorsTest, ASessionGoesOnAfterItsDoorWasRestarted) {
   EXPECT_EQ(again.ask("ann"), "s0");
   EXPECT_EQ(site(0).last_session, name);
   EXPECT_EQ(site(0).last_context_from, "east/s1");
+}
+
+TEST_F(DoorsTest, TheOnlyDoorFindsItsSessionsAfterItsRestartAndSoDoesWhoKeepsThem) {
+  Door& a = open_door("a");
+  keepers.emplace_back(network, clock, "control-a", 5);
+  run_ms(6000);
+  report(a, 0, 40);
+  EXPECT_EQ(a.ask("ann"), "s1");
+  const std::string name = site(1).last_session;
+  run_ms(400);
+  EXPECT_EQ(keepers.front().kept.sessions_known(), 1u);
+  // The control plane is restarted, and then the door.
+  keepers.clear();
+  keepers.emplace_back(network, clock, "control-a", 6);
+  run_ms(4000);
+  EXPECT_EQ(keepers.front().kept.sessions_known(), 1u);
+  doors.clear();
+  Door& again = open_door("a");
+  run_ms(4000);
+  EXPECT_EQ(again.ask("ann"), "s1");
+  EXPECT_EQ(site(1).last_session, name);
 }
 
 TEST_F(DoorsTest, ATenantsSessionIsNoneOfAnothersByAnyDoor) {

@@ -15,9 +15,11 @@
 
 #include "base/loopback.h"
 #include "fleet/control.h"
+#include "fleet/doors.h"
 #include "fleet/keys.h"
 #include "fleet/runner.h"
 #include "fleet/status.h"
+#include "fleet/turns_kept.h"
 
 namespace noroshi::fleet {
 namespace {
@@ -251,13 +253,21 @@ int serve_fleet(const FleetServe& o) {
   config.new_session_secret = new_session_secret;
   Control control(**bus, clock, config);
   if (const auto started = control.start(); !started) return failure(started.error(), 1);
+  // What gateways tell each other, for one that was restarted.
+  TurnsKept turns(o.sessions);
+  Doors doors(**bus, clock, {.id = o.id, .origin = std::random_device()() | 1ULL << 33},
+              doors_sink_of(turns));
+  if (const auto started = doors.start(); !started) return failure(started.error(), 1);
   std::optional<UsersWatch> users;
   if (owned.server && !owned.options.ca_path.empty())
     users.emplace(o.folder, domain_of(o), *owned.server);
   std::optional<CoreWatch> core;
   if (owned.server && !o.core.empty()) core.emplace(o.core, *owned.server);
   {
-    const Runner fast("fleet", 0.025, [&] { control.step(); });
+    const Runner fast("fleet", 0.025, [&] {
+      control.step();
+      doors.step();
+    });
     const Runner plan("fleet-plan", 0.05, [&] { control.step_plan(); });
     const Runner slow("fleet-slow", 0.05, [&] {
       control.step_slow();

@@ -28,6 +28,7 @@ struct FleetServe {
   std::string id = "control";
   std::vector<std::string> regions = {};
   int replicas = 1;
+  std::size_t sessions = std::size_t{1} << 20;  // kept for gateways that are restarted
 };
 
 // Until SIGINT or SIGTERM. Returns the exit code; every failure has been printed.

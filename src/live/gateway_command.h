@@ -25,7 +25,7 @@ struct GatewayCommand {
   bool plain_sites = false;       // beyond the loopback are asked, too
   std::string site_key = {};      // the API key that sites' gateways want to see
   std::string usage_folder = {};  // where usage records wait for the meter; empty: not metered
-  // Whose last turn other gateways told, 32 bytes each; 0: none, and none is told of ours.
+  // Whose last turn other gateways told, 32 bytes each; 0: none, and others are not told of ours.
   std::size_t sessions = std::size_t{1} << 20;
   double rtt_ms_own = 1;
   double rtt_ms_other = 20;

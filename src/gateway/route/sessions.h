@@ -36,6 +36,11 @@ class SessionTable {
     entries[0] = {session, std::move(turn)};
   }
 
+  void clear() {
+    buckets_.assign(buckets_.size(), Bucket{});
+    size_ = 0;
+  }
+
   // Calls f(session, turn) for each of a bucket.
   template <class F>
   void visit(std::size_t bucket, F f) const {
