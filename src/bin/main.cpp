@@ -225,6 +225,7 @@ void add_gateway(CLI::App& app, int& exit_code) {
   gateway->require_subcommand(0, 1);
   add_key(*gateway, exit_code);
   auto command = std::make_shared<live::GatewayCommand>();
+  command->config.probes_per_s = 5;
   gateway->add_option("--nats", command->nats, "nats:// or tls:// URLs of the fleet's servers");
   gateway->add_option("--nkey", command->key, "the file with the seed of our nkey");
   gateway->add_option("--ca", command->ca, "the certificate authority of the servers, for TLS");
@@ -254,10 +255,17 @@ void add_gateway(CLI::App& app, int& exit_code) {
       ->add_option("--sessions", command->sessions,
                    "of other gateways, whose last turns are remembered, 32 bytes each; 0: none")
       ->check(CLI::Range(0, 1 << 28));
-  gateway->add_option("--rtt-own-ms", command->rtt_ms_own, "to sites of the own region")
+  gateway
+      ->add_option("--rtt-own-ms", command->rtt_ms_own,
+                   "round trip to sites of the own region, until connections have measured it")
       ->check(CLI::Range(0.0, 1e4));
-  gateway->add_option("--rtt-other-ms", command->rtt_ms_other, "to sites of other regions")
+  gateway->add_option("--rtt-other-ms", command->rtt_ms_other, "and to sites of other regions")
       ->check(CLI::Range(0.0, 1e4));
+  gateway
+      ->add_option("--probes-per-s", command->config.probes_per_s,
+                   "connections made only to measure how far sites are; 0: never, and the round "
+                   "trips above stay")
+      ->check(CLI::Range(0.0, 1000.0));
   gateway->callback([gateway, command, &exit_code] {
     if (gateway->get_subcommands().empty()) exit_code = live::run_gateway(*command);
   });
@@ -376,9 +384,8 @@ void add_fleet(CLI::App& app, int& exit_code) {
   fleet->add_option("--host", serve->hosts, "names under which it is reached, for its certificate");
   fleet->add_flag("--secure", serve->secure, "TLS and keys on the loopback too");
   fleet
-      ->add_option(
-          "--sessions", serve->sessions,
-          "whose last turn is kept for a gateway that is restarted, 32 bytes each")
+      ->add_option("--sessions", serve->sessions,
+                   "whose last turn is kept for a gateway that is restarted, 32 bytes each")
       ->check(CLI::Range(1, 1 << 28));
   fleet
       ->add_option("--leaf-port", serve->leaf_tcp_port,
@@ -465,7 +472,6 @@ void add_trial(CLI::App& app, int& exit_code) {
   trial->add_option("--port", role->tcp_port);
   trial->add_option("--nats", role->nats_urls);
   trial->add_option("--spool", role->spool);
-  trial->add_option("--rtt-other", role->rtt_ms_other);
   trial->add_option("--places", role->stub.places);
   trial->add_option("--prompt-rate", role->stub.prompt_tokens_per_s);
   trial->add_option("--token-rate", role->stub.tokens_per_s);

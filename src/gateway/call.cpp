@@ -2,6 +2,7 @@
 
 #include <boost/asio/ssl/error.hpp>
 
+#include "gateway/distance.h"
 #include "gateway/tls.h"
 
 namespace noroshi::gateway {
@@ -56,6 +57,7 @@ net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
     co_return false;
   }
   call.stream->socket().set_option(tcp::no_delay(true), error);
+  call.connect_s = round_trip_s(call.stream->socket());
   if (call.at->pin.is_none()) co_return true;
   co_return co_await secure(call);
 }

@@ -17,7 +17,8 @@ struct Call {
   beast::flat_buffer buffer = {};
   std::optional<http::response_parser<http::buffer_body>> parser = {};
   std::array<char, 16 << 10> bytes;
-  bool reused = false;   // the connection had another question before
+  bool reused = false;                   // the connection had another question before
+  std::optional<double> connect_s = {};  // the round trip of a new connection (distance.h)
   bool stopped = false;  // closed by us: the client left, or the router has lost the site
   std::string failure = {};
 

@@ -71,6 +71,9 @@ struct GatewayConfig {
   // A model that nobody has asked for so long is asked by the gateway, to know its speed
   // (speeds.h); 0: never.
   double measure_idle_s = 0;
+  // Connections a second, at most, made only to measure how far sites are (distance.h), beside
+  // those of requests. 0: distances are what news of the sites says.
+  double probes_per_s = 0;
 };
 
 // A session's context that is at another site, and what it is worth.

@@ -46,10 +46,12 @@ struct Metrics {
   std::atomic<std::uint64_t> contexts_computed{0};  // because that is cheaper
   std::atomic<std::uint64_t> contexts_failed{0};    // to move, so they were computed
   std::atomic<std::uint64_t> measured{0};           // answers to the gateway's own questions
-  std::atomic<std::uint64_t> clients_left{0};       // before their answer was whole
-  std::atomic<std::uint64_t> garbage{0};            // connections that did not speak HTTP
-  std::atomic<std::uint64_t> tls_failed{0};         // connections whose handshake did
-  std::atomic<std::uint64_t> slow_clients{0};       // cut off by a timeout
+  std::atomic<std::uint64_t> probes{0};             // of distances (distance.h)
+  std::atomic<std::uint64_t> probes_failed{0};
+  std::atomic<std::uint64_t> clients_left{0};  // before their answer was whole
+  std::atomic<std::uint64_t> garbage{0};       // connections that did not speak HTTP
+  std::atomic<std::uint64_t> tls_failed{0};    // connections whose handshake did
+  std::atomic<std::uint64_t> slow_clients{0};  // cut off by a timeout
   std::atomic<std::int64_t> connections{0};
   std::atomic<std::uint64_t> connections_refused{0};
   Histogram first_token_ns;  // one writer at a time: first_token_mutex

@@ -4,6 +4,7 @@
 #include <boost/asio/write.hpp>
 
 #include "gateway/context.h"
+#include "gateway/distance.h"
 #include "gateway/meeting.h"
 #include "gateway/told.h"
 
@@ -275,6 +276,7 @@ net::awaitable<Part> one_part(Meeting& m, std::string_view body) {
   m.clock = {.asked = std::chrono::steady_clock::now()};
   m.others_before = others_now(m);
   const bool answered = co_await ask(*m.call, m.client.local.pool, m.limits(), question);
+  learn_distance(m.client.shared, *m.call);
   if (m.result.client_left) co_return Part::left;
   if (!answered) {
     if (m.call->stopped) m.call->failure = "is lost";

@@ -10,6 +10,7 @@
 #include <boost/asio/write.hpp>
 #include <memory>
 
+#include "gateway/distance.h"
 #include "gateway/route/prefix.h"
 #include "gateway/session.h"
 
@@ -99,6 +100,7 @@ std::optional<ApiError> refusal_of(const Shared& shared, const Asked& asked,
 Reply local_reply(Shared& shared, const Asked& asked, std::string_view target) {
   if (asked.endpoint == Endpoint::metrics) {
     std::string text = shared.metrics.text(shared.admissions.waiting(), shared.admissions.shed());
+    text += distances_text(shared);
     if (shared.calls.extra_metrics) text += shared.calls.extra_metrics();
     return {200, std::move(text), "text/plain; version=0.0.4; charset=utf-8"};
   }

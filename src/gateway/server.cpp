@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/loopback.h"
+#include "gateway/distance.h"
 #include "gateway/measure.h"
 #include "gateway/route/prefix.h"
 #include "gateway/session.h"
@@ -270,6 +271,9 @@ Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCall
   if (state.shared.config.measure_idle_s > 0) {
     net::co_spawn(state.workers[0]->io, measure_idle_models(state.shared, state.workers[0]->local),
                   net::detached);
+  }
+  if (state.shared.config.probes_per_s > 0) {
+    net::co_spawn(state.workers[0]->io, measure_distances(state.shared), net::detached);
   }
 
   for (int i = 0; i < threads; ++i) {

@@ -43,7 +43,7 @@ struct Source {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace noroshi::gateway;
   Source source{data, size};
-  Router router({.prefix_entries = 64, .sessions_max = 64, .sites_max = 8}, 1);
+  Router router({.prefix_entries = 64, .sessions_max = 64, .sites_max = 8, .region = "a"}, 1);
   std::vector<Choice> open;
   std::int64_t now_ns = 0;
   for (int step = 0; step < 200 && source.left > 0; ++step) {
@@ -54,6 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       state.name = source.text();
       state.instance = source.take<std::uint8_t>() % 4;
       state.host = source.text();
+      state.region = source.take<std::uint8_t>() % 2 == 0 ? "a" : source.text();
       state.tcp_port = source.take<std::int16_t>();
       state.ready = source.take<std::uint8_t>() % 4 != 0;
       state.draining = source.take<std::uint8_t>() % 8 == 0;
@@ -93,6 +94,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         open.push_back(std::move(choice));
       } else if (router.capacity("m").ready) {
         std::abort();
+      }
+    } else if (what == 6 && source.take<std::uint8_t>() % 2 == 0) {
+      const std::optional<ToMeasure> due = router.to_measure(now_ns);
+      if (due && !due->at) std::abort();
+      if (due) router.measured(due->site, *due->at, source.number(), now_ns);
+      for (const RegionDistance& one : router.distances()) {
+        if (!(one.round_trip_s > 0)) std::abort();
       }
     } else if (!open.empty()) {
       const std::size_t at = source.take<std::uint8_t>() % open.size();

@@ -127,8 +127,10 @@ int run_gateway(const GatewayCommand& command) {
   if (!bus) return failure(bus.error());
 
   MonotonicClock clock;
-  gateway::Router router(
-      {.sessions_max = std::size_t{1} << 18, .sessions_told_max = command.sessions}, chance());
+  gateway::Router router({.sessions_max = std::size_t{1} << 18,
+                          .sessions_told_max = command.sessions,
+                          .region = command.region},
+                         chance());
   fleet::Feed feed(**bus, clock,
                    {.region = command.region,
                     .id = command.id,

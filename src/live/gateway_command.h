@@ -27,7 +27,7 @@ struct GatewayCommand {
   std::string usage_folder = {};  // where usage records wait for the meter; empty: not metered
   // Whose last turn other gateways told, 32 bytes each; 0: none, and others are not told of ours.
   std::size_t sessions = std::size_t{1} << 20;
-  double rtt_ms_own = 1;
+  double rtt_ms_own = 1;  // until it is measured, as the next
   double rtt_ms_other = 20;
 };
 

@@ -168,8 +168,7 @@ Result<void> Country::make_all() {
     add_role(region, {.role = "gateway",
                       .name = "gw-" + name,
                       .tcp_port = gateway_tcp_port,
-                      .spool = spool_path("gw-" + name),
-                      .rtt_ms_other = 10});
+                      .spool = spool_path("gw-" + name)});
   }
   processes_["meter"] = {south,
                          {"/proc/self/exe", "meter", "--db", store_path(), "--replicas", "3"}};

@@ -7,7 +7,8 @@
 //   region 2 "south"   a NATS server, the meter with its store
 //
 // The NATS servers are one cluster; the usage stream has three copies. Round trips: east-west 10
-// ms, to the south 30 ms, inside a region the loopback's (wire.h).
+// ms, to the south 30 ms, inside a region the loopback's (wire.h). Nobody tells the gateways: they
+// measure them.
 
 #include <map>
 #include <memory>

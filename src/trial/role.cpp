@@ -88,12 +88,8 @@ int run_gateway(const RoleCommand& command, fleet::Bus& bus, Clock& clock) {
   if (!spool) return failed(command, spool.error());
   auto shipper = meter::Shipper::start(*spool, bus, {.gateway = command.name});
   if (!shipper) return failed(command, shipper.error());
-  gateway::Router router;
-  fleet::Feed feed(bus, clock,
-                   {.region = command.region,
-                    .id = command.name,
-                    .rtt_ms_own = 0.2,
-                    .rtt_ms_other = command.rtt_ms_other},
+  gateway::Router router({.region = command.region});
+  fleet::Feed feed(bus, clock, {.region = command.region, .id = command.name},
                    fleet::sink_of(router));
   if (auto started = feed.start(); !started) return failed(command, started.error());
   char instance[32];
@@ -105,6 +101,7 @@ int run_gateway(const RoleCommand& command, fleet::Bus& bus, Clock& clock) {
   config.open = true;  // the wires of a trial are this machine's
   config.instance = instance;
   config.requests_in_flight_max = 512;
+  config.probes_per_s = 5;  // it finds the distances by itself
   gateway::GatewayCalls calls;
   calls.store_usage = meter::keep_in(*spool);
   calls.may_begin = [&] { return spool->accepts(); };
@@ -157,7 +154,6 @@ std::vector<std::string> arguments_of(const RoleCommand& c) {
   add("--port", std::to_string(c.tcp_port));
   for (const std::string& url : c.nats_urls) add("--nats", url);
   add("--spool", c.spool);
-  add("--rtt-other", std::to_string(c.rtt_ms_other));
   add("--places", std::to_string(c.stub.places));
   add("--prompt-rate", std::to_string(c.stub.prompt_tokens_per_s));
   add("--token-rate", std::to_string(c.stub.tokens_per_s));

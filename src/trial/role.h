@@ -24,7 +24,6 @@ struct RoleCommand {
   std::string spool = {};  // gateway: its folder
   std::uint64_t spool_segment_bytes = 32 << 10;
   std::uint64_t spool_reserve_bytes = 24 << 10;
-  double rtt_ms_other = 20;  // gateway: to other regions
   StubConfig stub = {};
 };
 

@@ -323,6 +323,10 @@ std::size_t Router::memory_bytes() const {
                       s.told_sessions.memory_bytes() + s.new_turns.capacity() * sizeof(NewTurn);
   bytes += s.sites.capacity() * sizeof(Site) + s.copies.capacity() * sizeof(Copy);
   bytes += s.sites.size() * (map_entry + sizeof(SiteAddress) + 2 * sizeof(void*) + 32);
+  for (const SiteRegion& region : s.regions) {
+    bytes += sizeof region + map_entry +
+             (region.sites.capacity() + region.measured.capacity()) * sizeof(std::uint32_t);
+  }
   for (const Content& content : s.contents)
     bytes += sizeof content + content.candidates.memory_bytes();
   return bytes + s.scratch.capacity() * sizeof(float);

@@ -27,6 +27,9 @@
 // A session's last turn is the later one of what this gateway chose and what others tell of theirs
 // (told_turns.h).
 //
+// The round trip is what news of the site says until connections to it, or to others of its region,
+// have shown better (distance.h).
+//
 // A site that failed in band is the last resort until its time is over (2 s, doubled at each
 // failure in a row, 30 s at most). Nothing is dropped for age: with the bus dead the router works
 // on what it knew last. Time and chance are arguments; thread-safe. It never waits, does I/O or
@@ -34,6 +37,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,7 +76,7 @@ struct SiteState {
   std::vector<ModelAtSite> models = {};
   double lease_share = 1;           // of its places, that the radio leaves now, 0..1
   double lease_share_forecast = 1;  // over the next seconds
-  double rtt_ms = 0;                // from this gateway
+  double rtt_ms = 0;                // from this gateway, until it is measured
   // Its server does not mind connections that idle between requests; each holds one of the few
   // threads of llama-server's.
   bool keeps_connections = true;
@@ -94,6 +98,9 @@ struct RouterConfig {
   std::size_t sessions_told_max = 0;
   std::size_t turns_told_max = 8192;  // that wait to be told; above, the oldest are not
   std::size_t sites_max = 200'000;    // known at once; above, new ones are refused
+  // Where the gateway stands: all sites of this region are to be measured, one of each other.
+  std::string region = {};
+  double measure_again_s = 60;  // what was measured so long ago is measured again
   // What is assumed of a model of which the reports say nothing.
   double prompt_tokens_per_s = 1000;
   double tokens_per_s = 30;
@@ -161,6 +168,19 @@ struct Capacity {
   double share = 1;
 };
 
+// A site whose distance is not known, or of long ago.
+struct ToMeasure {
+  std::uint32_t site = 0;
+  std::shared_ptr<const SiteAddress> at = {};
+};
+
+// How far the sites of a region are that were not measured themselves.
+struct RegionDistance {
+  std::string region = {};
+  double round_trip_s = 0;
+  std::size_t sites_measured = 0;
+};
+
 struct RouterCounters {
   std::uint64_t sites = 0;
   std::uint64_t decisions = 0;
@@ -173,6 +193,7 @@ struct RouterCounters {
   std::uint64_t turns_untold = 0;   // of ours: there were more than others can be told of
   std::uint64_t turns_heard = 0;    // of others
   std::uint64_t turns_nowhere = 0;  // of them, at a site or of a model that is not known there
+  std::uint64_t measured = 0;       // round trips
 };
 
 class Router {
@@ -209,6 +230,16 @@ class Router {
 
   // Those that have such a turn, at most: some may be there twice, or at sites that are gone.
   std::uint64_t sessions_known() const;
+
+  // A connection to the site took a round trip so long. It counts for the site from now on, and for
+  // those of its region that were never measured from their next news on. Nothing is learned of a
+  // site that has another address by now.
+  void measured(std::uint32_t site, const SiteAddress& at, double round_trip_s,
+                std::int64_t now_ns);
+  // Which site is to be measured next; nothing: none is due. One of each region, and those of the
+  // own region, in turns.
+  std::optional<ToMeasure> to_measure(std::int64_t now_ns);
+  std::vector<RegionDistance> distances() const;  // of regions that were measured, by name
 
   Capacity capacity(std::string_view model) const;
   std::vector<std::string> models() const;  // of sites that are known, sorted

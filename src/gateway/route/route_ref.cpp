@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "gateway/route/copy_load.h"
 #include "gateway/route/prefix.h"
@@ -10,7 +11,15 @@ namespace noroshi::gateway::ref {
 void PlainRouter::update(const SiteState& state) {
   Site& site = sites_[state.name];
   const bool restarted = site.report.instance != state.instance && !site.report.name.empty();
+  const bool moved = site.report.host != state.host || site.report.tcp_port != state.tcp_port ||
+                     site.report.region != state.region;
+  if (moved) {
+    site.distance = {};
+    site.measured = 0;
+  }
   site.report = state;
+  site.rtt_s = site.distance.known() ? site.distance.round_trip_s()
+                                     : region_s(state.region).value_or(state.rtt_ms / 1e3);
   site.alive = true;
   if (restarted) {
     site.suspected = false;
@@ -53,6 +62,30 @@ void PlainRouter::update(const SiteState& state) {
     });
     if (!listed) unlist(site, entry.first);
   }
+}
+
+void PlainRouter::measured(const SiteAddress& at, double round_trip_s, std::int64_t now_ns) {
+  Site& site = sites_.at(at.name);
+  if (site.report.host != at.host || site.report.tcp_port != at.tcp_port) return;
+  site.distance.add(round_trip_s, now_ns);
+  site.rtt_s = site.distance.round_trip_s();
+  site.measured = ++measures_;
+}
+
+// The lower median of those measured last.
+std::optional<double> PlainRouter::region_s(const std::string& region) const {
+  std::vector<std::pair<std::uint64_t, double>> all;
+  for (const auto& [name, site] : sites_) {
+    if (site.measured == 0 || site.report.region != region) continue;
+    all.emplace_back(site.measured, site.distance.round_trip_s());
+  }
+  if (all.empty()) return {};
+  std::ranges::sort(all, std::greater<>());
+  all.resize(std::min(all.size(), region_sites_max));
+  std::vector<double> values;
+  for (const auto& [number, value] : all) values.push_back(value);
+  std::ranges::sort(values);
+  return values[(values.size() - 1) / 2];
 }
 
 int PlainRouter::others_that_told(const std::pair<std::string, std::string>& which,
@@ -120,7 +153,7 @@ double PlainRouter::score(const Site& site, const Copy& copy, double prompt,
   }
   const double slow = slow_at(copy);
   const double backlog = std::max(0.0, static_cast<double>(copy.reads_until_ns - now_ns_) / 1e9);
-  return site.report.rtt_ms / 1e3 + wait + backlog + (site.suspected ? suspect_penalty_s : 0) +
+  return site.rtt_s + wait + backlog + (site.suspected ? suspect_penalty_s : 0) +
          slow * (prompt / copy.prompt_tokens_per_s + completion / copy.tokens_per_s);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "gateway/route/distance.h"
 #include "gateway/route/route.h"
 
 namespace noroshi::gateway::ref {
@@ -32,6 +33,7 @@ class PlainRouter {
 
   void update(const SiteState& state);
   void lost(const std::string& site);
+  void measured(const SiteAddress& at, double round_trip_s, std::int64_t now_ns);
   void allow(const std::string& model, std::vector<std::string> hashes) {
     allowed_[model] = std::move(hashes);
   }
@@ -68,6 +70,9 @@ class PlainRouter {
   };
   struct Site {
     SiteState report;
+    Distance distance;
+    std::uint64_t measured = 0;  // the number of its last measure
+    double rtt_s = 0;
     bool alive = false;
     std::int64_t suspect_until_ns = 0;
     double suspect_s = 0;
@@ -85,6 +90,7 @@ class PlainRouter {
   double told_or_mean(const std::pair<std::string, std::string>& which, const Copy& of,
                       double ModelAtSite::*field, double assumed) const;
   int others_that_told(const std::pair<std::string, std::string>& which, const Copy& of) const;
+  std::optional<double> region_s(const std::string& region) const;
   static double slow_at(const Copy& copy);
   static double told_token_s(const Copy& copy) {
     return slow_at(copy) / copy.slowness / copy.tokens_per_s;
@@ -115,6 +121,7 @@ class PlainRouter {
   std::map<std::uint64_t, Turn> sessions_;
   std::map<std::uint64_t, Turn> told_sessions_;
   std::uint64_t age_ = 0;
+  std::uint64_t measures_ = 0;
   std::uint64_t born_ = 0;
 };
 

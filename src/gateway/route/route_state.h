@@ -15,6 +15,7 @@
 #include "base/prng.h"
 #include "gateway/route/candidates.h"
 #include "gateway/route/copy_load.h"
+#include "gateway/route/distance.h"
 #include "gateway/route/prefix.h"
 #include "gateway/route/route.h"
 #include "gateway/route/sessions.h"
@@ -61,6 +62,21 @@ struct Site {
   double suspect_s = 0;  // how long the last time was; 0: it is trusted
   bool suspected = false;
   std::vector<std::uint32_t> copies = {};
+  std::uint32_t region = 0;
+  Distance distance = {};
+  std::int64_t measure_due_ns = 0;
+};
+
+// The sites of one region, and how far it is.
+struct SiteRegion {
+  std::string name;
+  std::vector<std::uint32_t> sites = {};     // alive or not
+  std::vector<std::uint32_t> measured = {};  // of them, the last one last: region_sites_max
+  std::size_t known = 0;                     // whose distance was measured
+  std::optional<double> round_trip_s = {};
+  std::int64_t measure_due_ns = 0;  // any of them
+  std::size_t turn = 0;             // of sites: which is measured next for the region
+  std::size_t turn_own = 0;         // and for itself
 };
 
 // A turn of this gateway's, that others are to be told of.
@@ -112,6 +128,13 @@ struct Router::State {
   }
   double penalty_s(const Site& site) const { return site.suspected ? suspect_penalty_s : 0; }
 
+  // distances.cpp
+  void settle_in(std::uint32_t site, const std::string& region, bool moved);
+  double round_trip_s(const Site& site, double otherwise) const;
+  void take_median(SiteRegion& region);
+  std::optional<std::uint32_t> region_to_measure(std::int64_t now_ns);
+  std::optional<std::uint32_t> own_to_measure(std::int64_t now_ns);
+
   // route.cpp
   SomeContents contents_for(const Model& model, std::string_view hash) const;
   const Model* model_named(std::string_view name) const;
@@ -130,6 +153,10 @@ struct Router::State {
   std::size_t turns_taken = 0;     // since it was empty
   std::vector<Site> sites;
   std::unordered_map<std::string, std::uint32_t> site_numbers;
+  std::vector<SiteRegion> regions;
+  std::unordered_map<std::string, std::uint32_t> region_numbers;
+  std::size_t region_turn = 0;
+  bool own_turn = false;  // to be measured
   std::vector<Model> models;
   std::map<std::string, std::uint32_t, std::less<>> model_numbers;
   std::vector<Content> contents;

@@ -23,6 +23,8 @@ constexpr std::int64_t second_ns = 1'000'000'000;
 SiteState random_site(const std::string& name, Prng& prng) {
   SiteState state = site_named(name, 100 * prng.uniform());
   state.instance = 1 + prng.below(30) / 29;
+  state.region = "r" + std::to_string(prng.below(20) == 0 ? prng.below(3) : name.back() % 3u);
+  if (prng.below(20) == 0) state.host = "10.0.0.2";
   state.ready = prng.below(10) != 0;
   state.draining = prng.below(12) == 0;
   state.lease_share = 0.2 + 0.8 * prng.uniform();
@@ -70,8 +72,11 @@ class Twins {
       SiteState state =
           random_site("s" + std::to_string(prng_.below(static_cast<std::uint64_t>(sites_))), prng_);
       state.received_at_ns = now_ns_;
-      ASSERT_TRUE(router_.update(state).ok());
-      plain_.update(state);
+      const auto done = router_.update(state);
+      if (done) plain_.update(state);
+      if (!done) {
+        ASSERT_NE(done.error().message.find("a site of that name is alive"), std::string::npos);
+      }
     } else if (what == 3 && prng_.below(4) == 0) {
       const std::string name =
           "s" + std::to_string(prng_.below(static_cast<std::uint64_t>(sites_)));
@@ -81,6 +86,11 @@ class Twins {
           prng_.below(2) ? std::vector<std::string>{"aa", "bb"} : std::vector<std::string>{};
       router_.allow("m", hashes);
       plain_.allow("m", hashes);
+    } else if (what == 4 && prng_.below(4) == 0 && !open_.empty()) {
+      const Open& one = open_[prng_.below(open_.size())];
+      const double round_trip_s = 0.3 * prng_.uniform();
+      router_.measured(one.choice.site, *one.choice.at, round_trip_s, now_ns_);
+      plain_.measured(*one.choice.at, round_trip_s, now_ns_);
     } else if (what == 4 && prng_.below(2) == 0) {
       hear();
     } else if (what < 7) {

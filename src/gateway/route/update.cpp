@@ -26,7 +26,6 @@ bool same_address(const SiteAddress& address, const SiteState& state) {
 CopyLoad load_of(const SiteState& state, const ModelAtSite& model, const RouterConfig& config,
                  const Content& content, const CopyLoad& before) {
   CopyLoad load;
-  load.rtt_s = state.rtt_ms / 1e3;
   load.share_now = state.lease_share;
   load.share = (state.lease_share + state.lease_share_forecast) / 2;
   load.places = model.places;
@@ -156,6 +155,9 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
   site.alive = true;
   site.takes = state.ready && !state.draining;
   if (!site.address || !same_address(*site.address, state)) {
+    const bool moved = site.address && (site.address->host != state.host ||
+                                        site.address->tcp_port != state.tcp_port);
+    settle_in(number, state.region, moved);
     site.address = std::make_shared<const SiteAddress>(
         SiteAddress{state.name, state.region, state.host, state.tcp_port, state.pin, state.api_key,
                     state.keeps_connections, state.keeps_contexts});
@@ -165,6 +167,7 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
     for (const std::uint32_t copy : site.copies) prefixes.forget(copy);
   }
 
+  const double rtt_s = round_trip_s(site, state.rtt_ms / 1e3);
   std::vector<std::uint32_t> listed;
   for (const ModelAtSite& model : state.models) {
     const std::uint32_t copy_number = copy_of(number, content_of(model.name, model.content_hash));
@@ -180,6 +183,7 @@ void Router::State::take_report(std::uint32_t number, const SiteState& state) {
     copy.listed = true;
     const CopyLoad::Basis basis = copy.load.basis;
     copy.load = load_of(state, model, config, content, copy.load);
+    copy.load.rtt_s = rtt_s;
     const bool first_told = copy.load.basis == CopyLoad::Basis::told && basis != copy.load.basis &&
                             content.told.copies[1] == 0;
     content.told.count(copy.load, 1);
