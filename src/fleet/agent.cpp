@@ -55,10 +55,10 @@ void Agent::heard_beat(const Message& message) {
     status_.last_error = heard.error().message;
     return;
   }
-  // One that listens has not been there at all.
-  const double uptime_s = status_.state == AgentState::listening
-                              ? -1
-                              : static_cast<double>(clock_.now_ns() - started_ns_) / 1e9;
+  // One that is not in yet has not been there at all.
+  const double uptime_s = status_.state == AgentState::joined
+                              ? static_cast<double>(clock_.now_ns() - started_ns_) / 1e9
+                              : -1;
   const SiteFacts& facts = config_.facts;
   if (rival_of(facts.instance, uptime_s, *heard) != Rival::we_yield) return;
   refuse_for(*heard);
@@ -69,10 +69,12 @@ void Agent::heard_namesake(const Message& message) {
   const std::lock_guard lock(mutex_);
   // Garbage in another region is no news of ours; our own region's is heard_beat()'s.
   if (!heard || heard->site.region == config_.facts.region) return;
-  if (status_.state == AgentState::listening) refuse_for(*heard);
+  if (status_.state != AgentState::joined) refuse_for(*heard);
 }
 
 void Agent::refuse_for(const SiteReport& heard) {
+  rival_heard_ns_ = clock_.now_ns();
+  if (told_refused_) return;
   status_.state = AgentState::refused;
   status_.refusal = "fleet: a site named '" + heard.site.name + "' of region '" +
                     heard.site.region + "' is there already, at " + heard.site.host + ":" +
@@ -81,24 +83,67 @@ void Agent::refuse_for(const SiteReport& heard) {
                     " s: give this one another name (site.name)";
 }
 
-void Agent::heard_desired(const KvEntry& entry) {
-  if (entry.erased) return;
+// Silence counts while the bus is there to hear somebody on.
+bool Agent::may_come_back(std::int64_t now_ns, bool connected) {
+  if (told_refused_) return false;
+  if (!connected) rival_heard_ns_ = now_ns;
+  if (now_ns - rival_heard_ns_ < name_free_ns) return false;
+  status_.state = AgentState::listening;
+  status_.refusal.clear();
+  next_beat_ns_ = now_ns;  // it has listened all the while
+  return true;
+}
+
+bool Agent::heard_desired(const KvEntry& entry) {
+  if (entry.erased) {
+    const std::lock_guard lock(mutex_);
+    return told_refused_;
+  }
   const Result<DesiredSite> desired = parse_desired(entry.value);
   const std::lock_guard lock(mutex_);
   if (!desired) {
     ++status_.messages_refused;
     status_.last_error = "key " + entry.key + ": " + desired.error().message;
-    return;
+    return false;
   }
   if (desired->term < status_.desired.term) {
     ++status_.messages_refused;
     status_.last_error = "key " + entry.key + ": is of term " + std::to_string(desired->term) +
                          ", and term " + std::to_string(status_.desired.term) + " was there before";
-    return;
+    return false;
+  }
+  if (!desired->refused_by.empty()) {
+    // What it runs it goes on running, for those who ask it without the fleet.
+    status_.desired.term = desired->term;
+    status_.state = AgentState::refused;
+    status_.refusal = "fleet: region '" + desired->refused_by + "' has a site named '" +
+                      config_.facts.name + "' already, says the control plane: give this one " +
+                      "another name (site.name); else it stays out until that one is gone";
+    told_refused_ = true;
+    return false;
   }
   status_.desired = *desired;
   status_.desired_revision = entry.revision;
   to_apply_ = *desired;
+  return told_refused_;
+}
+
+// As at the start: whoever took the name meanwhile keeps it.
+void Agent::listen_again() {
+  auto namesakes = bus_.subscribe(beat_subject("*", config_.facts.name), "",
+                                  [this](const Message& message) { heard_namesake(message); });
+  std::unique_ptr<Subscription> before;  // goes outside the lock, for it waits for its handler
+  const std::lock_guard lock(mutex_);
+  if (!namesakes) {
+    status_.last_error = namesakes.error().message;
+    read_revision_ = 0;  // to be read again
+    return;
+  }
+  before = std::exchange(namesakes_, *std::move(namesakes));
+  told_refused_ = false;
+  status_.state = AgentState::listening;
+  status_.refusal.clear();
+  next_beat_ns_ = clock_.now_ns() + listen_ns;
 }
 
 void Agent::step() {
@@ -113,10 +158,13 @@ void Agent::step() {
     report.site.draining = status_.desired.draining;
   }
   if (apply) apply_(*apply);
+  const bool connected = bus_.connected();
   std::unique_ptr<Subscription> heard_enough;
   {
     const std::lock_guard lock(mutex_);
-    if (status_.state == AgentState::refused || leaving_ || now_ns < next_beat_ns_) return;
+    if (leaving_) return;
+    if (status_.state == AgentState::refused && !may_come_back(now_ns, connected)) return;
+    if (now_ns < next_beat_ns_) return;
     if (status_.state == AgentState::listening) heard_enough = std::move(namesakes_);
     status_.state = AgentState::joined;
     report.site.name = config_.facts.name;
@@ -159,9 +207,11 @@ void Agent::step_desired() {
     status_.last_error = entry.error().message;
     return;
   }
-  if (!entry->has_value() || (*entry)->revision == read_revision_) return;
-  read_revision_ = (*entry)->revision;
-  heard_desired(**entry);
+  const KvEntry none{.key = "desired." + facts.name, .erased = true};
+  const KvEntry& read = entry->has_value() ? **entry : none;
+  if (entry->has_value() && read.revision == read_revision_) return;
+  read_revision_ = read.revision;
+  if (heard_desired(read)) listen_again();
 }
 
 void Agent::step_slow() {

@@ -5,7 +5,9 @@
 //
 // It first listens a while for its own name, in every region: a name that somebody else has is
 // refused. Two of one region that meet later: the younger one falls silent. Nobody falls silent for
-// another region's beat: it is ignored there (planner.h), and its key is another's.
+// another region's beat, whose key is another's, but when the control plane says so (planner.h). A
+// site that is refused says nothing to the fleet and serves on those who ask it. It comes back when
+// it hears nobody of its name any more, or, refused by the control plane, when that lets it.
 
 #include <atomic>
 #include <cstdint>
@@ -45,6 +47,8 @@ struct AgentStatus {
 class Agent {
  public:
   static constexpr std::int64_t listen_ns = 700'000'000;  // three beats and some
+  // Of silence, after which a name that somebody else had is taken to be free.
+  static constexpr std::int64_t name_free_ns = 3'000'000'000;
 
   // describe: fills in what the site can do now: ready, models, lease shares, and (fault) why it
   // does not do what is desired. apply: told each new desired state; returns soon. Both are called
@@ -74,7 +78,9 @@ class Agent {
   void heard_beat(const Message& message);
   void heard_namesake(const Message& message);
   void refuse_for(const SiteReport& heard);  // mutex_ is held
-  void heard_desired(const KvEntry& entry);
+  bool heard_desired(const KvEntry& entry);  // true: it may come in again
+  void listen_again();
+  bool may_come_back(std::int64_t now_ns, bool connected);  // mutex_ is held
 
   Bus& bus_;
   Clock& clock_;
@@ -89,6 +95,8 @@ class Agent {
   AgentStatus status_;                   // under mutex_
   std::optional<DesiredSite> to_apply_;  // under mutex_
   bool leaving_ = false;                 // under mutex_
+  bool told_refused_ = false;            // under mutex_: by the control plane
+  std::int64_t rival_heard_ns_ = 0;      // under mutex_: who has the name
   std::int64_t started_ns_ = 0;
   std::int64_t next_beat_ns_ = 0;
   std::uint64_t sequence_ = 0;  // under mutex_
@@ -96,7 +104,7 @@ class Agent {
 
   // Last: their handlers use the others.
   std::unique_ptr<Subscription> beats_;
-  std::unique_ptr<Subscription> namesakes_;  // in other regions, as long as it listens
+  std::unique_ptr<Subscription> namesakes_;  // in other regions, until it is in; under mutex_
   std::unique_ptr<Subscription> wanted_;
 };
 

@@ -78,6 +78,11 @@ void Control::heard_beat(const Message& message) {
   ++counters_.beats;
   if (regions_.size() < regions_max) regions_.insert(report->site.region);
   const std::string name = report->site.name;
+  if (planner_.refuses(name, report->site.region)) {
+    planner_.membership().hear_rival(*report, clock_.now_ns());
+    ++counters_.duplicates;
+    return;
+  }
   const Heard heard = planner_.membership().hear(*std::move(report), clock_.now_ns());
   if (heard == Heard::duplicate) ++counters_.duplicates;
   if (heard == Heard::joined || heard == Heard::restarted) planner_.settle(name);
@@ -470,6 +475,11 @@ void Control::step_plan() {
     const std::lock_guard lock(mutex_);
     return leadership_.leads(clock_.now_ns()) && leadership_.term() == term;
   };
+  {
+    const std::lock_guard lock(mutex_);
+    const std::vector<KvWrite> refusals = planner_.plan_refusals(now_ns, term);
+    rollouts.insert(rollouts.end(), refusals.begin(), refusals.end());
+  }
   for (const KvWrite& one : rollouts) {
     if (!leads_on()) return;
     write(one, term, "planner");

@@ -181,10 +181,12 @@ Result<SiteFacts> parse_facts(std::string_view bytes) {
 }
 
 std::string desired_text(const DesiredSite& desired) {
-  return json::serialize(json::object{{"v", 1},
-                                      {"term", desired.term},
-                                      {"draining", desired.draining},
-                                      {"models", list(desired.models)}});
+  json::object out{{"v", 1},
+                   {"term", desired.term},
+                   {"draining", desired.draining},
+                   {"models", list(desired.models)}};
+  if (!desired.refused_by.empty()) out["refused_by"] = desired.refused_by;
+  return json::serialize(out);
 }
 
 Result<DesiredSite> parse_desired(std::string_view bytes) {
@@ -193,6 +195,7 @@ Result<DesiredSite> parse_desired(std::string_view bytes) {
     f.natural("term", desired.term);
     f.boolean("draining", desired.draining);
     read_files(f, "models", desired.models, error);
+    if (f.has("refused_by")) f.word("refused_by", desired.refused_by);
   });
 }
 

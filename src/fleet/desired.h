@@ -70,6 +70,9 @@ struct DesiredSite {
   std::uint64_t term = 0;
   bool draining = false;
   std::vector<ModelFile> models = {};
+  // Not empty: the name is a site's of that region; this one stays out of the fleet, and what else
+  // stands here is for when it is let in again.
+  std::string refused_by = {};
 };
 
 enum class RolloutState : std::uint8_t { running, done, rolled_back };

@@ -7,6 +7,8 @@ namespace noroshi::fleet {
 namespace {
 
 constexpr std::size_t regions_max = 4096;
+// A region whose digests have been missing for so long keeps no name from others.
+constexpr std::int64_t digest_holds_ns = 3'500'000'000;
 
 }  // namespace
 
@@ -70,6 +72,10 @@ void Feed::heard_beat(const Message& message) {
   const std::int64_t now_ns = clock_.now_ns();
   ++counters_.beats;
   const gateway::SiteState site = report->site;
+  if (is_elsewhere(site.name, nullptr, now_ns)) {
+    ++counters_.duplicates;
+    return;
+  }
   switch (membership_.hear(*std::move(report), now_ns)) {
     case Heard::duplicate:
       ++counters_.duplicates;
@@ -106,18 +112,40 @@ void Feed::heard_digest(const Message& message) {
   } else if (digest->sequence < region.sequence) {
     return;
   }
+  region.heard_ns = now_ns;
   for (DigestSite& entry : digest->sites) {
-    region.sites.insert_or_assign(entry.site.name, region.round);
+    const Member* own = membership_.find(entry.site.name);
+    if ((own != nullptr && own->alive) || is_elsewhere(entry.site.name, &region, now_ns)) {
+      ++counters_.duplicates;
+      continue;
+    }
+    take_name(entry.site.name, region);
     update(std::move(entry.site), now_ns, std::int64_t{entry.age_ms} * 1'000'000);
   }
   region.parts.insert(digest->part);
   if (static_cast<int>(region.parts.size()) == digest->parts) complete(region);
 }
 
+bool Feed::is_elsewhere(const std::string& site, const Region* asker, std::int64_t now_ns) {
+  const auto holder = holders_.find(site);
+  if (holder == holders_.end() || holder->second == asker) return false;
+  if (now_ns - holder->second->heard_ns <= digest_holds_ns) return true;
+  Region& before = *holder->second;
+  holders_.erase(holder);
+  before.sites.erase(site);
+  return false;
+}
+
+void Feed::take_name(const std::string& site, Region& region) {
+  const auto [named, is_new] = region.sites.insert_or_assign(site, region.round);
+  if (is_new) holders_.emplace(named->first, &region);
+}
+
 // All parts of a digest came: who is in none of them is no longer there.
 void Feed::complete(Region& region) {
   std::erase_if(region.sites, [&](const auto& site) {
     if (site.second == region.round) return false;
+    holders_.erase(site.first);
     sink_.lost(site.first);
     ++counters_.lost;
     return true;

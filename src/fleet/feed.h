@@ -3,7 +3,8 @@
 // What a gateway hears of the sites, carried to its router: heartbeats of its own region, the other
 // regions' digests, and which content of a model may answer to its name. Nothing is taken back for
 // age: with the bus dead the router goes on with what it knew last. A site is lost when it misses
-// its beats while the bus works, or its region's digest no longer names it.
+// its beats while the bus works, or its region's digest no longer names it. A name is the region's
+// that was the first to have it, as long as that has it: another's is counted and ignored.
 
 #include <cstdint>
 #include <functional>
@@ -12,6 +13,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -44,7 +46,7 @@ struct FeedCounters {
   std::uint64_t beats = 0;
   std::uint64_t digests = 0;
   std::uint64_t refused = 0;     // malformed, or refused by the router
-  std::uint64_t duplicates = 0;  // beats of a second site with a name that is taken
+  std::uint64_t duplicates = 0;  // beats and lines of digests of a name that another site has
   std::uint64_t lost = 0;
   std::uint64_t plain_sites = 0;  // words of sites without TLS that were refused
   std::string last_error = {};
@@ -65,6 +67,7 @@ class Feed {
     std::uint64_t sequence = 0;
     std::set<int> parts;      // of this sequence, that came
     std::uint64_t round = 0;  // grows with each sequence
+    std::int64_t heard_ns = 0;
     // That the router was told of, with the round that named each last.
     std::unordered_map<std::string, std::uint64_t> sites;
   };
@@ -72,6 +75,9 @@ class Feed {
   void heard_digest(const Message& message);
   void heard_model(const KvEntry& entry);
   void complete(Region& region);
+  // Whether a region, other than this one, tells now that it has the site.
+  bool is_elsewhere(const std::string& site, const Region* asker, std::int64_t now_ns);
+  void take_name(const std::string& site, Region& region);
   void update(gateway::SiteState site, std::int64_t now_ns, std::int64_t age_ns);
   void refuse(const Error& error);
 
@@ -84,6 +90,7 @@ class Feed {
   Membership membership_;
   BusPulse pulse_;
   std::map<std::string, Region> regions_;
+  std::unordered_map<std::string_view, Region*> holders_;  // of the names in regions' sites
   FeedCounters counters_;
   std::int64_t next_pulse_ns_ = 0;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;  // last: its handlers use the others

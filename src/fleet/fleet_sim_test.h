@@ -37,8 +37,8 @@ struct SimSite {
   bool breaks_with_b = false;
 
   SimSite(MemoryNetwork& network, const std::string& name, const std::string& region,
-          std::uint64_t instance, std::int64_t offset_ns)
-      : bus(network.join(name)) {
+          std::uint64_t instance, std::int64_t offset_ns, const std::string& node = "")
+      : bus(network.join(node.empty() ? name : node)) {
     clock.advance_ns(offset_ns);
     AgentConfig config;
     config.facts = {.name = name,

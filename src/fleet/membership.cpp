@@ -14,9 +14,7 @@ Heard Membership::hear(SiteReport report, std::int64_t now_ns) {
   Member& member = found->second;
   const bool same = member.report.site.instance == report.site.instance;
   if (!same && member.alive && now_ns - member.heard_ns <= lost_after_ns) {
-    member.rival_instance = report.site.instance;
-    member.rival_region = report.site.region;
-    member.rival_heard_ns = now_ns;
+    hear_rival(report, now_ns);
     return Heard::duplicate;
   }
   if (same && report.sequence <= member.report.sequence) return Heard::old;
@@ -27,6 +25,14 @@ Heard Membership::hear(SiteReport report, std::int64_t now_ns) {
   if (!same) member.rival_instance = 0;
   if (!was_alive) return Heard::joined;
   return same ? Heard::updated : Heard::restarted;
+}
+
+void Membership::hear_rival(const SiteReport& report, std::int64_t now_ns) {
+  const auto found = members_.find(report.site.name);
+  if (found == members_.end()) return;
+  found->second.rival_instance = report.site.instance;
+  found->second.rival_region = report.site.region;
+  found->second.rival_heard_ns = now_ns;
 }
 
 std::vector<std::string> Membership::expire(const BusPulse& pulse) {

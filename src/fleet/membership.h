@@ -64,6 +64,8 @@ class Membership {
 
   // At sites_max a new name is refused like a duplicate.
   Heard hear(SiteReport report, std::int64_t now_ns);
+  // A beat of somebody who is refused, whatever became of the one who has the name.
+  void hear_rival(const SiteReport& report, std::int64_t now_ns);
   // Those that are newly lost.
   std::vector<std::string> expire(const BusPulse& pulse);
   // Forgets one that is lost.

@@ -265,7 +265,8 @@ TEST(Desired, EveryDocumentComesBackAsItWas) {
   const auto read = parse_facts(facts_text(facts));
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(facts_text(*read), facts_text(facts));
-  const DesiredSite desired{.term = prng(), .draining = true, .models = {file}};
+  const DesiredSite desired{
+      .term = prng(), .draining = true, .models = {file}, .refused_by = "kita-kyushu"};
   EXPECT_EQ(desired_text(*parse_desired(desired_text(desired))), desired_text(desired));
   const Rollout rollout{.model = "m",
                         .from_hash = any_hash(prng),
@@ -314,6 +315,7 @@ TEST(Desired, RefusesWithFieldAndValue) {
        "requests_per_copy is 0"},
       {refusal(parse_facts(R"({"v":1,"name":"../x","region":"r"})")), "facts.name is '../x'"},
       {refusal(parse_desired(R"({"v":1})")), "desired.term is missing"},
+      {refusal(parse_desired(R"({"v":1,"term":1,"refused_by":"a b"})")), "desired.refused_by"},
       {refusal(parse_desired(R"({"v":1,"term":1,"models":[{"name":"m","content_hash":"0"}]})")),
        "models[0].content_hash is '0'"},
       {refusal(parse_rollout(R"({"v":1,"model":"m","state":"odd"})")), "state is 'odd'"},

@@ -69,7 +69,10 @@ Plan decide(const PlanInput& input, const std::map<std::string, double>& demand,
     if (placed == placement.sites.end()) continue;  // it is lost: it keeps what was desired
     DesiredSite next = next_of(input, seen, std::move(placed->second));
     const DesiredSite* now = seen.desired.value.get();
-    if (now != nullptr && now->models == next.models && now->draining == next.draining) continue;
+    if (now != nullptr && now->models == next.models && now->draining == next.draining &&
+        now->refused_by.empty()) {
+      continue;
+    }
     plan.changes.push_back({seen, std::move(next)});
   }
   return plan;

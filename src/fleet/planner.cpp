@@ -7,6 +7,9 @@
 namespace noroshi::fleet {
 namespace {
 
+// A leader that has just begun has heard nobody yet.
+constexpr std::int64_t name_vacant_ns = 3'000'000'000;
+
 // The part of a key after "KIND."; nothing when it is of another kind.
 std::optional<std::string> key_after(const std::string& key, std::string_view kind) {
   if (!key.starts_with(kind) || key.size() <= kind.size() || key[kind.size()] != '.') return {};
@@ -123,6 +126,14 @@ Result<void> Planner::learn_site(const std::string& region, const std::string& s
   auto& desired = at_home ? desired_ : claims_[region].desired;
   const Result<void> taken =
       of_facts ? take(facts, site, entry, parse_facts) : take(desired, site, entry, parse_desired);
+  if (!of_facts && taken) {
+    const auto held = desired.find(site);
+    const bool told = held != desired.end() && !held->second.value->refused_by.empty();
+    if (!told) refused_.erase({site, region});
+    if (told && refused_.try_emplace({site, region}, -1).second && member_of(site, region)) {
+      membership_.forget(site);  // heard before this was known
+    }
+  }
   settle(site);
   return taken;
 }
@@ -313,6 +324,52 @@ std::vector<KvWrite> Planner::plan_rollouts(std::int64_t now_ns) {
                     (next.state != RolloutState::running
                          ? std::string(name_of(next.state)) + " " + next.reason
                          : "next site " + next.site));
+  }
+  return writes;
+}
+
+KvWrite Planner::refusal_write(const std::string& site, const std::string& region,
+                               const std::string& refused_by, std::uint64_t term) const {
+  const auto home = home_.find(site);
+  const bool at_home = home != home_.end() && home->second == region;
+  const auto& all = at_home ? desired_ : claims_.at(region).desired;
+  const auto held = all.find(site);
+  DesiredSite next = held == all.end() ? DesiredSite{} : *held->second.value;
+  next.term = term;
+  next.refused_by = refused_by;
+  return {
+      region_bucket(region), "desired." + site, desired_text(next),
+      held == all.end() ? 0 : held->second.revision,
+      "site " + site + " of region " + region +
+          (refused_by.empty() ? ": the name is free, it may come in"
+                              : " is refused: region " + refused_by + " has a site of its name")};
+}
+
+std::vector<KvWrite> Planner::plan_refusals(std::int64_t now_ns, std::uint64_t term) {
+  const auto holder_of = [this](const std::string& site) -> std::string {
+    const auto home = home_.find(site);
+    if (home == home_.end()) return {};
+    const Member* member = member_of(site, home->second);
+    return member != nullptr && member->alive ? home->second : "";
+  };
+  std::vector<KvWrite> writes;
+  for (const auto& [region, claims] : claims_) {
+    for (const auto& [site, facts] : claims.facts) {
+      const std::string holder = holder_of(site);
+      if (holder.empty() || refuses(site, region)) continue;
+      writes.push_back(refusal_write(site, region, holder, term));
+    }
+  }
+  for (auto& [which, vacant_ns] : refused_) {
+    const auto& [site, region] = which;
+    const std::string holder = holder_of(site);
+    if (!holder.empty() && holder != region) {
+      vacant_ns = -1;
+    } else if (vacant_ns < 0) {
+      vacant_ns = now_ns;
+    } else if (now_ns - vacant_ns >= name_vacant_ns) {
+      writes.push_back(refusal_write(site, region, "", term));
+    }
   }
   return writes;
 }

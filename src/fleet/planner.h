@@ -7,12 +7,15 @@
 //
 // A name is one site's in the whole fleet. Where the buckets of several regions have facts of one
 // name, it is the region's whose site lives, else the one's that was known first; what the others
-// have is held aside, planned for by nobody, and takes its place when that one is gone.
+// have is held aside, planned for by nobody, and takes its place when that one is gone. The others
+// are told so by their desired state (refused_by), and nobody hears them from then on, whoever is
+// restarted: only the one whose the name is may be silent for long enough that they are let in.
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fleet/bus.h"
@@ -69,6 +72,12 @@ class Planner {
   // What is to be written now of roll-outs. Nothing is assumed written until learn() brings it
   // back, here and below.
   std::vector<KvWrite> plan_rollouts(std::int64_t now_ns);
+  // Who is to be told that his name is another's, and who that it is no more.
+  std::vector<KvWrite> plan_refusals(std::int64_t now_ns, std::uint64_t term);
+  // Whether the site of that region was told so.
+  bool refuses(const std::string& site, const std::string& region) const {
+    return refused_.count({site, region}) > 0;
+  }
   // The write for one site by a leader of this term; nothing when the site is not as it was seen.
   std::optional<KvWrite> stands(const SiteChange& change, std::uint64_t term) const;
 
@@ -89,6 +98,8 @@ class Planner {
   };
   Result<void> learn_site(const std::string& region, const std::string& site, bool of_facts,
                           const KvEntry& entry);
+  KvWrite refusal_write(const std::string& site, const std::string& region,
+                        const std::string& refused_by, std::uint64_t term) const;
   const Member* member_of(const std::string& site, const std::string& region) const;
   std::vector<RolloutSite> rollout_sites(const Rollout& rollout) const;
 
@@ -102,6 +113,8 @@ class Planner {
   std::map<std::string, DesiredHeld> desired_;
   std::map<std::string, std::string> home_;  // site: the region whose facts and desired are above
   std::map<std::string, Claims> claims_;     // by region
+  // Site and region that were told, and since when nobody else was heard of the name; -1: not so.
+  std::map<std::pair<std::string, std::string>, std::int64_t> refused_;
   std::map<std::string, RolloutWatch> watches_;
   std::map<std::string, double> demand_;  // requests in flight and queued, smoothed
   std::int64_t demand_at_ns_ = -1;

@@ -57,6 +57,8 @@ json::object site_object(const std::string& name, const Planner& planner, std::i
     claims.push_back(member->rival_region);
   }
   if (!claims.empty()) out["name_claimed_by"] = json::value_from(claims);
+  std::erase_if(claims, [&](const std::string& region) { return !planner.refuses(name, region); });
+  if (!claims.empty()) out["name_refused_to"] = json::value_from(claims);
   out["state"] = member == nullptr || !member->alive ? "lost"
                  : member->report.site.draining      ? "draining"
                  : member->report.site.ready         ? "ready"
@@ -189,6 +191,10 @@ std::string fault_of(const json::object& site) {
       if (!region.is_string()) continue;
       out += (out.empty() ? "" : "; ") + std::string("region ") + shown(region.as_string()) +
              " has its name too";
+      const json::value* told = site.if_contains("name_refused_to");
+      const bool was_told = told != nullptr && told->is_array() &&
+                            std::ranges::find(told->as_array(), region) != told->as_array().end();
+      if (was_told) out += " and was told to take another";
     }
   }
   return out.empty() ? "-" : out;

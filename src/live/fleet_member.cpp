@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <random>
+#include <utility>
 
 #include "fleet/file_share.h"
 #include "fleet/keys.h"
@@ -315,6 +316,10 @@ std::string FleetMember::warning() {
   if (std::string news = standing_->news(); !news.empty()) return news;
   const fleet::AgentStatus status = agent_->status();
   const std::lock_guard lock(mutex_);
+  if (std::exchange(refused_, !status.refusal.empty()) && !refused_) {
+    warned_.clear();
+    return "fleet: the name is this site's again, it is in the fleet";
+  }
   const std::string& text = status.refusal.empty() ? fault_ : status.refusal;
   if (text == warned_) return {};
   warned_ = text;

@@ -68,6 +68,7 @@ class FleetMember {
   std::optional<fleet::DesiredSite> to_run_;  // under mutex_
   std::string fault_;                         // under mutex_
   std::string warned_;                        // under mutex_
+  bool refused_ = false;                      // under mutex_: when it was last asked for a warning
   double share_slow_ = 1;                     // of the fast thread
   bool hashed_ = false;                       // of the slow thread, as the next two
   std::vector<std::string> configured_;
