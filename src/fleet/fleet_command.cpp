@@ -353,9 +353,13 @@ int add_key(const FleetKeys& keys) {
 
 int remove_key(const FleetKeys& keys) {
   if (const auto there = is_fleet(keys.folder); !there) return key_failure(there.error());
-  const auto done = remove_user(keys.folder, keys.role, keys.name);
-  const auto told = tell_audit(keys, "keys remove", done ? "done" : done.error().message);
-  if (!done) return key_failure(done.error());
+  const auto aside = remove_user(keys.folder, keys.role, keys.name);
+  const std::string what = !aside           ? aside.error().message
+                           : aside->empty() ? "done; its seed was not here"
+                                            : "done; its seed is set aside as " + *aside;
+  const auto told = tell_audit(keys, "keys remove", what);
+  if (!aside) return key_failure(aside.error());
+  std::printf("%s\n", what.c_str());
   if (keys.role == "gateway") {
     std::fprintf(stderr,
                  "noroshi fleet keys: whoever had it knows what sessions are called; if it was "

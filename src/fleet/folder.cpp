@@ -160,12 +160,16 @@ Result<std::string> add_user(const std::string& folder, const std::string& role,
   Result<std::vector<FleetUser>> users = read_users(folder);
   if (!users) return users.error();
   const auto same = [&](const FleetUser& u) { return u.role == role && u.name == name; };
-  if (const auto listed = std::ranges::find_if(*users, same);
-      listed != users->end() && listed->region != region) {
+  const auto listed = std::ranges::find_if(*users, same);
+  if (listed != users->end() && listed->region != region) {
     // Whoever runs with it now would be cut off.
     return Error{role + " '" + name + "' has a key for region '" + listed->region + "', not '" +
                  shown(region) + "': remove it first (noroshi fleet keys remove " + role + " " +
                  name + "), or take another name"};
+  }
+  if (listed == users->end()) {
+    const auto aside = set_nkey_aside(folder + "/keys", role + "-" + name);
+    if (!aside) return aside.error();
   }
   const Result<NkeyFile> key = make_nkey(folder + "/keys", role + "-" + name);
   if (!key) return key.error();
@@ -183,15 +187,24 @@ Result<std::string> add_user(const std::string& folder, const std::string& role,
   return key->path;
 }
 
-Result<void> remove_user(const std::string& folder, const std::string& role,
-                         const std::string& name) {
+Result<std::string> remove_user(const std::string& folder, const std::string& role,
+                                const std::string& name) {
   Result<std::vector<FleetUser>> users = read_users(folder);
   if (!users) return users.error();
   if (std::erase_if(*users, [&](const FleetUser& u) { return u.role == role && u.name == name; }) ==
       0) {
     return Error{role + " '" + name + "' is not in " + folder + "/users.json"};
   }
-  return write_users(folder, *users);
+  const auto aside = set_nkey_aside(folder + "/keys", role + "-" + name);
+  if (!aside) return aside.error();
+  if (const auto written = write_users(folder, *users); !written) {
+    // Still listed, and so its seed stays where it was.
+    if (!aside->empty()) {
+      std::rename(aside->c_str(), (folder + "/keys/" + role + "-" + name + ".nk").c_str());
+    }
+    return written.error();
+  }
+  return aside;
 }
 
 namespace {

@@ -37,12 +37,15 @@ Result<std::vector<FleetUser>> parse_users(std::string_view bytes);
 // Without the file: none.
 Result<std::vector<FleetUser>> read_users(const std::string& folder);
 Result<void> write_users(const std::string& folder, const std::vector<FleetUser>& users);
-// Makes the key (FOLDER/keys/ROLE-NAME.nk) and lists it; one that is listed stays as it is. Returns
-// the key's path. Errors: a role that is none, names that are no words, a key of another region.
+// Makes the key (FOLDER/keys/ROLE-NAME.nk) and lists it; one that is listed stays as it is, one
+// that is not, whose file is there all the same, is set aside. Returns the key's path. Errors: a
+// role that is none, names that are no words, a key of another region.
 Result<std::string> add_user(const std::string& folder, const std::string& role,
                              const std::string& name, const std::string& region);
-Result<void> remove_user(const std::string& folder, const std::string& role,
-                         const std::string& name);
+// Lists it no more and sets its seed aside (ROLE-NAME.nk.removed-N): whoever is added under the
+// name later has another key. Returns where the seed is; empty: it was not here.
+Result<std::string> remove_user(const std::string& folder, const std::string& role,
+                                const std::string& name);
 
 // As the server's configuration has them: leaves, and the others.
 // domain: of JetStream, when that server is a leaf node and keeps nothing itself; empty: it does.

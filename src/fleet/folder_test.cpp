@@ -1,5 +1,6 @@
 // Who may connect, as a person lists them. Would catch a key that silently becomes another region's
-// while its site runs, and keys made in a folder that is no fleet's.
+// while its site runs, one that comes back after it was removed, and keys made in a folder that is
+// no fleet's.
 
 #include "fleet/folder.h"
 
@@ -10,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 
 #include "fleet/fleet_command.h"
 
@@ -62,6 +64,60 @@ TEST(Keys, ARegionHasNoneOfTheFleetsOwnWords) {
   EXPECT_TRUE(add_user(folder.path, "site", "x", "fleets"));
 }
 
+std::string public_key(const Folder& folder) { return read_users(folder.path)->at(0).public_key; }
+
+TEST(Keys, ARemovedKeyNeverComesBack) {
+  const Folder folder;
+  const std::string path = folder.path + "/keys/site-s.nk";
+  std::set<std::string> keys;
+  for (int i = 1; i <= 3; ++i) {
+    ASSERT_TRUE(add_user(folder.path, "site", "s", "east"));
+    keys.insert(public_key(folder));
+    const std::string seed = text_in(path);
+    ASSERT_TRUE(add_user(folder.path, "site", "s", "east"));
+    EXPECT_EQ(text_in(path), seed) << "listed: as it is";
+    const auto aside = remove_user(folder.path, "site", "s");
+    ASSERT_TRUE(aside) << aside.error().message;
+    EXPECT_EQ(*aside, path + ".removed-" + std::to_string(i));
+    EXPECT_EQ(text_in(*aside), seed);
+    EXPECT_EQ(std::filesystem::status(*aside).permissions(), std::filesystem::perms(0600));
+    EXPECT_FALSE(std::filesystem::exists(path));
+  }
+  EXPECT_EQ(keys.size(), 3u);
+  EXPECT_FALSE(remove_user(folder.path, "site", "s")) << "it is gone";
+}
+
+TEST(Keys, ASeedThatNobodyListsIsNotTakenForAKey) {
+  const Folder folder;
+  ASSERT_TRUE(add_user(folder.path, "site", "s", "east"));
+  const std::string before = public_key(folder);
+  ASSERT_TRUE(write_users(folder.path, {}));  // as an older noroshi removed it
+  ASSERT_TRUE(add_user(folder.path, "site", "s", "east"));
+  EXPECT_NE(public_key(folder), before);
+  EXPECT_TRUE(std::filesystem::exists(folder.path + "/keys/site-s.nk.removed-1"));
+  // One whose seed was taken elsewhere is removed all the same.
+  std::filesystem::remove(folder.path + "/keys/site-s.nk");
+  const auto aside = remove_user(folder.path, "site", "s");
+  ASSERT_TRUE(aside) << aside.error().message;
+  EXPECT_EQ(*aside, "");
+  EXPECT_TRUE(read_users(folder.path)->empty());
+}
+
+// The list cannot be written: nothing has changed.
+TEST(Keys, AKeyThatStaysListedKeepsItsSeed) {
+  const Folder folder;
+  ASSERT_TRUE(add_user(folder.path, "site", "s", "east"));
+  const std::string path = folder.path + "/keys/site-s.nk";
+  const std::string seed = text_in(path);
+  const std::string blocked = folder.path + "/users.json.new";
+  ASSERT_TRUE(std::filesystem::create_directory(blocked));
+  const auto removed = remove_user(folder.path, "site", "s");
+  ASSERT_FALSE(removed);
+  std::filesystem::remove_all(blocked);
+  EXPECT_EQ(text_in(path), seed);
+  EXPECT_EQ(read_users(folder.path)->size(), 1u);
+}
+
 TEST(Keys, CommandsWantAFleetsFolderAndTellTheAuditLog) {
   const Folder folder;
   const FleetKeys keys{.folder = folder.path, .role = "site", .name = "s", .region = "east"};
@@ -79,12 +135,15 @@ TEST(Keys, CommandsWantAFleetsFolderAndTellTheAuditLog) {
   EXPECT_EQ(list_keys(keys), 0);
   const std::string table = testing::internal::GetCapturedStdout();
   EXPECT_NE(table.find(read_users(folder.path)->at(0).public_key), std::string::npos) << table;
+  testing::internal::CaptureStdout();
   EXPECT_EQ(remove_key(keys), 0);
+  EXPECT_NE(testing::internal::GetCapturedStdout().find("site-s.nk.removed-1"), std::string::npos);
   EXPECT_EQ(remove_key(keys), 1) << "it is gone";
   const std::string audit = text_in(folder.path + "/audit.jsonl");
   EXPECT_EQ(std::ranges::count(audit, '\n'), 4) << audit;
-  for (const char* words : {"keys add site s of east\",\"by\":\"", "\"outcome\":\"done\"",
-                            "has a key for region 'east'", "keys remove site s"}) {
+  for (const char* words :
+       {"keys add site s of east\",\"by\":\"", "\"outcome\":\"done\"",
+        "has a key for region 'east'", "keys remove site s", "its seed is set aside as "}) {
     EXPECT_NE(audit.find(words), std::string::npos) << words << " in " << audit;
   }
 }

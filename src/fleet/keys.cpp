@@ -31,6 +31,8 @@ using gateway::openssl_error;
 using gateway::PrivateKey;
 using gateway::year_s;
 
+constexpr int removed_keys_max = 10'000;  // of a name
+
 struct CloseFile {
   void operator()(FILE* file) const { std::fclose(file); }
 };
@@ -299,6 +301,25 @@ Result<NkeyFile> make_nkey(const std::string& folder, const std::string& name) {
   if (!key) return key.error();
   if (const auto written = write_nkey(*key, path); !written) return written.error();
   return NkeyFile{path, key->public_key};
+}
+
+Result<std::string> set_nkey_aside(const std::string& folder, const std::string& name) {
+  const std::string path = folder + "/" + name + ".nk";
+  for (int n = 1; n <= removed_keys_max; ++n) {
+    const std::string aside = path + ".removed-" + std::to_string(n);
+    // A link: unlike a rename it takes nobody's place.
+    if (link(path.c_str(), aside.c_str()) != 0) {
+      if (errno == EEXIST) continue;
+      if (errno == ENOENT) return std::string();
+      return Error{path + ": cannot be set aside as " + aside + ": " + std::strerror(errno)};
+    }
+    if (unlink(path.c_str()) == 0) return aside;
+    const Error error{path + ": cannot be removed: " + std::strerror(errno)};
+    unlink(aside.c_str());
+    return error;
+  }
+  return Error{path + ": there are " + std::to_string(removed_keys_max) +
+               " removed keys of this name already: clear them away (" + name + ".nk.removed-*)"};
 }
 
 }  // namespace noroshi::fleet

@@ -70,5 +70,8 @@ struct NkeyFile {
   std::string public_key;
 };
 Result<NkeyFile> make_nkey(const std::string& folder, const std::string& name);
+// Renames FOLDER/NAME.nk to NAME.nk.removed-N, N the first that is free, so that make_nkey() draws
+// a new one. Returns the new path; empty when there is no such file.
+Result<std::string> set_nkey_aside(const std::string& folder, const std::string& name);
 
 }  // namespace noroshi::fleet

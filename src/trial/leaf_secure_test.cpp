@@ -270,25 +270,35 @@ TEST_F(SecureLeafTest, ARefusedRegionSaysWhyAndGoesOnByItself) {
   EXPECT_TRUE(through.wait([](int n) { return n >= 2; })) << west.status().leaf_error;
 }
 
-TEST_F(SecureLeafTest, ARegionThatIsNoLongerListedIsCutOffAndLetInWhenItIsAgain) {
+TEST_F(SecureLeafTest, ARegionThatIsNoLongerListedIsCutOffAndLetInWithANewKeyAlone) {
   fleet::NatsServer west = region_server(leaf_key, core_ca);
   const std::string site_key = user(west_folder, "site", "w1", "west");
   ASSERT_TRUE(west.set_users(users_of(west_folder, fleet::core_domain)));
   Site site(connect(west, west_folder + "/keys/ca.pem", site_key, "site", "w1", fleet::core_domain),
             clock);
   while (control->counters().beats == 0) std::this_thread::yield();
-  ASSERT_TRUE(fleet::remove_user(core_folder, "leaf", "west"));
+  const auto removed = fleet::remove_user(core_folder, "leaf", "west");
+  ASSERT_TRUE(removed) << removed.error().message;
   ASSERT_TRUE(core->set_users(users_of(core_folder, ""), {}));
   const auto refused = [](const fleet::NatsServerStatus& s) {
     return s.leaf_error.find("uthorization") != std::string::npos;
   };
   EXPECT_TRUE(west.wait_until(refused, wait_s)) << west.status().leaf_error;
-  user(core_folder, "leaf", "west", "");  // the key's file is still there, and so is the key
+  const std::string new_key = user(core_folder, "leaf", "west", "");
   ASSERT_TRUE(core->set_users(users_of(core_folder, ""),
                               fleet::nats_leaves(*fleet::read_users(core_folder))));
-  EXPECT_TRUE(west.wait_until([](const auto& s) { return s.leaf_error.empty(); }, wait_s));
+  west.stop();
+  {
+    fleet::NatsServer old = region_server(*removed, core_ca);
+    EXPECT_TRUE(old.wait_until(refused, wait_s)) << old.status().leaf_error;
+  }
   const std::uint64_t beats = control->counters().beats;
+  fleet::NatsServer again = region_server(new_key, core_ca);
+  Site site_again(
+      connect(again, west_folder + "/keys/ca.pem", site_key, "site", "w1", fleet::core_domain),
+      clock);
   while (control->counters().beats == beats) std::this_thread::yield();
+  EXPECT_EQ(again.status().leaf_error, "");
 }
 
 TEST(LeafNews, IsTheLastLineThatSpeaksOfIt) {
