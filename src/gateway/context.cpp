@@ -54,7 +54,7 @@ void name_session(Meeting& m) {
   if (session == 0) return;
   const std::string secret = shared.calls.session_secret ? shared.calls.session_secret() : "";
   SessionName named =
-      name_session(secret, m.asked.tenant ? shared.tenants.at(*m.asked.tenant).name : "", session);
+      name_session(secret, m.asked.tenant ? shared.tenants.at(*m.asked.tenant)->name : "", session);
   m.session = named.key;
   if (!secret.empty()) m.session_name = std::move(named.name);
 }

@@ -142,6 +142,10 @@ class Gateway {
   Gateway& operator=(Gateway&&) noexcept;
   ~Gateway();  // finishes or cuts off what is in flight, then closes
 
+  // Reads the tenants' file again: from now on it is who it says that may ask (tenants.h). Errors:
+  // as load_tenants(), or the gateway was started without tenants; all stays as it was then.
+  Result<void> reload_tenants(const std::string& path);
+
   int tcp_port() const;
   std::string url() const;  // "https://10.0.0.1:8080"
   GatewayCounters counters() const;

@@ -121,6 +121,14 @@ std::string Metrics::text(int waiting, std::uint64_t shed) const {
     text.append(name).append("{outcome=\"").append(what).append("\"} ");
     text.append(std::to_string(count)).append("\n");
   }
+  name = "noroshi_gateway_tenants_read_total";
+  append_header(text, name, "counter",
+                "Times that the tenants' file was read again; refused: the one before stayed.");
+  for (const auto& [what, count] :
+       {std::pair("taken", tenants_read.load()), std::pair("refused", tenants_refused.load())}) {
+    text.append(name).append("{outcome=\"").append(what).append("\"} ");
+    text.append(std::to_string(count)).append("\n");
+  }
   append_one(text, "noroshi_gateway_measured_total", "counter",
              "Answers to the gateway's own questions, which measure idle models.", measured.load());
   append_one(text, "noroshi_gateway_clients_left_total", "counter",

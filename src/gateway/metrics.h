@@ -48,6 +48,8 @@ struct Metrics {
   std::atomic<std::uint64_t> measured{0};           // answers to the gateway's own questions
   std::atomic<std::uint64_t> probes{0};             // of distances (distance.h)
   std::atomic<std::uint64_t> probes_failed{0};
+  std::atomic<std::uint64_t> tenants_read{0};  // their file, again
+  std::atomic<std::uint64_t> tenants_refused{0};
   std::atomic<std::uint64_t> clients_left{0};  // before their answer was whole
   std::atomic<std::uint64_t> garbage{0};       // connections that did not speak HTTP
   std::atomic<std::uint64_t> tls_failed{0};    // connections whose handshake did

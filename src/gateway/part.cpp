@@ -82,7 +82,7 @@ void fill_record(Meeting& m, const Usage& usage, bool counted_here, Outcome outc
   m.result.usage = usage;
   UsageRecord& r = m.record;
   r.id = m.asked.id;
-  if (m.asked.tenant) r.tenant = m.client.shared.tenants.at(*m.asked.tenant).name;
+  if (m.asked.tenant) r.tenant = m.client.shared.tenants.at(*m.asked.tenant)->name;
   r.model = m.question.model;
   if (m.choice.at) r.site = m.choice.at->name;
   r.endpoint = endpoint_name(m.asked.endpoint);

@@ -73,7 +73,8 @@ std::optional<ApiError> refusal_of(Session& client, const RequestHeader& header,
 // What the tenant may see.
 bool may_use(const Shared& shared, const Asked& asked, const std::string& model) {
   if (!asked.tenant) return true;
-  const auto& models = shared.tenants.at(*asked.tenant).models;
+  const std::shared_ptr<const Tenant> tenant = shared.tenants.at(*asked.tenant);
+  const auto& models = tenant->models;
   return models.empty() || std::ranges::find(models, model) != models.end();
 }
 
@@ -87,7 +88,7 @@ std::vector<std::string> models_for(const Shared& shared, const Asked& asked) {
 std::optional<ApiError> refusal_of(const Shared& shared, const Asked& asked,
                                    const Question& question, const Capacity& capacity) {
   if (!may_use(shared, asked, question.model)) {
-    return api_error::model_not_allowed(shared.tenants.at(*asked.tenant).name, question.model);
+    return api_error::model_not_allowed(shared.tenants.at(*asked.tenant)->name, question.model);
   }
   if (!capacity.known && shared.router.ready()) {
     return api_error::unknown_model(question.model, models_for(shared, asked));
@@ -148,7 +149,7 @@ net::awaitable<std::optional<ApiError>> read_body(Session& client, RequestParser
 Priority priority_for(const Shared& shared, const Asked& asked, const Question& question) {
   const Priority wanted = priority_of(question.service_tier);
   return asked.tenant ? std::min(wanted == Priority::sheddable ? wanted : Priority::critical,
-                                 shared.tenants.at(*asked.tenant).priority)
+                                 shared.tenants.at(*asked.tenant)->priority)
                       : wanted;
 }
 
@@ -231,7 +232,7 @@ net::awaitable<bool> ask(Session& client, const Asked& asked, const Question& qu
     quota.emplace(shared.tenants, *asked.tenant);
     if (quota->over()) {
       Reply reply =
-          reply_of(api_error::over_quota(shared.tenants.at(*asked.tenant).name, *quota->over()));
+          reply_of(api_error::over_quota(shared.tenants.at(*asked.tenant)->name, *quota->over()));
       co_return co_await respond(client, asked, std::move(reply));
     }
   }

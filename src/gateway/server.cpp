@@ -284,6 +284,19 @@ Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCall
   return gateway;
 }
 
+Result<void> Gateway::reload_tenants(const std::string& path) {
+  Shared& shared = state_->shared;
+  Result<std::vector<Tenant>> tenants = load_tenants(path);
+  // Nobody would be asked for a key that did not have to show one before.
+  if (tenants && shared.tenants.empty()) {
+    tenants = Error{path + ": the gateway was started without tenants: start it with them"};
+  }
+  ++(tenants ? shared.metrics.tenants_read : shared.metrics.tenants_refused);
+  if (!tenants) return tenants.error();
+  shared.tenants.replace(*std::move(tenants));
+  return {};
+}
+
 int Gateway::tcp_port() const { return state_->acceptor->local_endpoint().port(); }
 
 std::string Gateway::url() const {

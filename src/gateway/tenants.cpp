@@ -249,16 +249,40 @@ std::string key_hash_text(const KeyHash& hash) {
   return text;
 }
 
-Tenants::Tenants(std::vector<Tenant> tenants)
-    : tenants_(std::move(tenants)), uses_(tenants_.size()) {
-  for (std::size_t i = 0; i < tenants_.size(); ++i) {
-    for (const KeyHash& key : tenants_[i].keys) by_hash_.emplace(beginning(key), std::pair(key, i));
+Tenants::Tenants(std::vector<Tenant> tenants) { replace(std::move(tenants)); }
+
+void Tenants::replace(std::vector<Tenant> tenants) {
+  const std::lock_guard lock(mutex_);
+  by_hash_.clear();
+  for (Tenant& tenant : tenants) {
+    const auto [found, is_new] = numbers_.try_emplace(tenant.name, tenants_.size());
+    const std::size_t number = found->second;
+    for (const KeyHash& key : tenant.keys) {
+      by_hash_.emplace(beginning(key), std::pair(key, number));
+    }
+    if (is_new) {
+      tenants_.emplace_back();
+      uses_.emplace_back();
+    }
+    tenants_[number] = std::make_shared<const Tenant>(std::move(tenant));
   }
+}
+
+bool Tenants::empty() const {
+  const std::lock_guard lock(mutex_);
+  return tenants_.empty();
+}
+
+std::shared_ptr<const Tenant> Tenants::at(std::size_t tenant) const {
+  const std::lock_guard lock(mutex_);
+  assert(tenant < tenants_.size());
+  return tenants_[tenant];
 }
 
 std::optional<std::size_t> Tenants::of_key(std::string_view key) const {
   if (key.empty()) return {};
   const KeyHash hash = hash_of_key(key);
+  const std::lock_guard lock(mutex_);
   const auto [first, last] = by_hash_.equal_range(beginning(hash));
   std::optional<std::size_t> tenant;
   for (auto entry = first; entry != last; ++entry) {
@@ -276,7 +300,7 @@ void Tenants::Bucket::fill(double per_second, double size, std::int64_t now_ns) 
 }
 
 void Tenants::refill(std::size_t tenant, std::int64_t now_ns) {
-  const Quota& quota = tenants_[tenant].quota;
+  const Quota& quota = tenants_[tenant]->quota;
   Use& use = uses_[tenant];
   const double burst = std::max(1.0, quota.requests_per_second);
   if (!use.started) {
@@ -293,10 +317,10 @@ void Tenants::refill(std::size_t tenant, std::int64_t now_ns) {
 }
 
 std::optional<OverQuota> Tenants::enter(std::size_t tenant, std::int64_t now_ns) {
-  assert(tenant < tenants_.size());
   const std::lock_guard lock(mutex_);
+  assert(tenant < tenants_.size());
   refill(tenant, now_ns);
-  const Quota& quota = tenants_[tenant].quota;
+  const Quota& quota = tenants_[tenant]->quota;
   Use& use = uses_[tenant];
   const auto over = [](std::string_view name, double limit, double missing, double per_second) {
     const double wait_s = std::clamp(std::ceil(missing / per_second), 1.0, 3600.0);
@@ -321,13 +345,13 @@ std::optional<OverQuota> Tenants::enter(std::size_t tenant, std::int64_t now_ns)
 }
 
 void Tenants::leave(std::size_t tenant, std::uint64_t tokens, std::int64_t now_ns) {
-  assert(tenant < tenants_.size());
   const std::lock_guard lock(mutex_);
+  assert(tenant < tenants_.size());
   refill(tenant, now_ns);
   Use& use = uses_[tenant];
   assert(use.at_once >= 1);
   use.at_once -= 1;
-  if (tenants_[tenant].quota.tokens_per_minute < unlimited) {
+  if (tenants_[tenant]->quota.tokens_per_minute < unlimited) {
     use.tokens.level -= static_cast<double>(tokens);
   }
 }

@@ -21,6 +21,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -67,14 +68,20 @@ struct OverQuota {
   int retry_after_s = 1;
 };
 
-// Thread-safe. Time is an argument.
+// Thread-safe. Time is an argument. A tenant's number is its own for ever, whatever is read later:
+// what it has used of its quota stays with it, also when it is taken off the list and comes back.
 class Tenants {
  public:
   explicit Tenants(std::vector<Tenant> tenants);
 
-  bool empty() const { return tenants_.empty(); }
+  // From now on these: a key that is in none of them lets nobody in any more. Requests that are
+  // there go on, with the quota that they came in by.
+  void replace(std::vector<Tenant> tenants);
+
+  bool empty() const;  // there never was any
   std::optional<std::size_t> of_key(std::string_view key) const;
-  const Tenant& at(std::size_t tenant) const { return tenants_[tenant]; }
+  // As it is now; of one that is no longer listed: as it was.
+  std::shared_ptr<const Tenant> at(std::size_t tenant) const;
 
   // One more request of this tenant, if its quota has room; then leave() once.
   std::optional<OverQuota> enter(std::size_t tenant, std::int64_t now_ns);
@@ -94,10 +101,11 @@ class Tenants {
   };
   void refill(std::size_t tenant, std::int64_t now_ns);
 
-  std::vector<Tenant> tenants_;
-  std::unordered_multimap<std::uint64_t, std::pair<KeyHash, std::size_t>> by_hash_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;                            // of all below
+  std::vector<std::shared_ptr<const Tenant>> tenants_;  // as many as ever had a name of their own
   std::vector<Use> uses_;
+  std::unordered_map<std::string, std::size_t> numbers_;  // by name
+  std::unordered_multimap<std::uint64_t, std::pair<KeyHash, std::size_t>> by_hash_;
 };
 
 }  // namespace noroshi::gateway

@@ -1,11 +1,14 @@
 // Catches: a tenants file that is misread or whose fault is not named, a key that another's hash
-// lets in, a quota that gives more or less than it says.
+// lets in, a quota that gives more or less than it says or that is new when the file is read again.
 
 #include "gateway/tenants.h"
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include "base/prng.h"
 
@@ -147,6 +150,75 @@ TEST(Quotas, GiveWhatTheySayOverAnyTime) {
   EXPECT_GE(requests, 0.98 * 5 * s);
   EXPECT_LE(static_cast<double>(tokens), 10 * s + 600 + 100);
   EXPECT_GE(static_cast<double>(tokens), 0.98 * 10 * s);
+}
+
+Tenant tenant_of(const std::string& name, const std::string& key, double tokens_per_minute) {
+  Tenant tenant{.name = name, .quota = {.tokens_per_minute = tokens_per_minute}};
+  if (!key.empty()) tenant.keys = {hash_of_key(key)};
+  return tenant;
+}
+
+TEST(ReplacedTenants, KeepWhatTheyHaveUsedAndTheirNumber) {
+  Tenants tenants({tenant_of("a", "a-key", 60), tenant_of("b", "b-key", 60)});
+  ASSERT_FALSE(tenants.enter(0, 0));
+  tenants.leave(0, 100, 0);
+  ASSERT_TRUE(tenants.enter(0, 0)) << "a has used it up";
+  ASSERT_FALSE(tenants.enter(1, 0));
+
+  tenants.replace({tenant_of("c", "c-key", 60), tenant_of("a", "another-key", 60)});
+  EXPECT_EQ(tenants.of_key("another-key"), 0u);
+  EXPECT_EQ(tenants.of_key("c-key"), 2u);
+  EXPECT_FALSE(tenants.of_key("a-key")) << "taken off the list";
+  EXPECT_FALSE(tenants.of_key("b-key"));
+  EXPECT_TRUE(tenants.enter(0, 0)) << "used up all the same";
+  EXPECT_EQ(tenants.at(1)->name, "b") << "a request of it is still there";
+  tenants.leave(1, 100, 0);
+
+  tenants.replace({tenant_of("b", "b-key", 60), tenant_of("a", "a-key", unlimited)});
+  EXPECT_EQ(tenants.of_key("b-key"), 1u);
+  EXPECT_TRUE(tenants.enter(1, 0)) << "coming back is no new quota";
+  EXPECT_FALSE(tenants.enter(0, 0)) << "without a limit now";
+  tenants.leave(0, 1'000'000, 0);
+  tenants.replace({tenant_of("a", "a-key", 60)});
+  EXPECT_TRUE(tenants.enter(0, 0)) << "what was used without a limit is not charged, the rest is";
+  EXPECT_FALSE(tenants.enter(0, 60 * second_ns));
+  EXPECT_FALSE(tenants.empty());
+}
+
+// Whoever reads while it is replaced sees a list that stood there, whole.
+TEST(ReplacedTenants, AreReplacedBesideRequests) {
+  const auto list = [](int version) {
+    std::vector<Tenant> all;
+    for (int i = 0; i < 8; ++i) {
+      Tenant tenant = tenant_of("t" + std::to_string(i), "key" + std::to_string(i), unlimited);
+      tenant.models = {std::to_string(version), std::to_string(version)};
+      all.push_back(tenant);
+    }
+    return all;
+  };
+  Tenants tenants(list(0));
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> askers;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 2; ++t) {
+    askers.emplace_back([&, t] {
+      Prng prng(static_cast<std::uint64_t>(t));
+      while (!stop) {
+        const auto number = tenants.of_key("key" + std::to_string(prng.below(8)));
+        if (!number || tenants.enter(*number, 0)) {
+          ++wrong;
+          continue;
+        }
+        const auto tenant = tenants.at(*number);
+        wrong += tenant->models[0] != tenant->models[1] ? 1 : 0;
+        tenants.leave(*number, 1, 0);
+      }
+    });
+  }
+  for (int version = 1; version < 200; ++version) tenants.replace(list(version));
+  stop = true;
+  for (std::thread& asker : askers) asker.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 }  // namespace

@@ -175,13 +175,19 @@ int run_gateway(const GatewayCommand& command) {
                                  : "--nats, --nkey, --ca, --id and --region (a key is of one id "
                                    "and region)");
   bool plain_said = false;
-  while (!wait_end_signal(signals, 1)) {
+  for (;;) {
+    const Came came = wait_signal(signals, 1);
+    if (came == Came::end || (came == Came::read_again && command.tenants_path.empty())) return 0;
+    if (came == Came::read_again) {
+      const auto read = gateway->reload_tenants(command.tenants_path);
+      warn(read ? command.tenants_path + ": read again"
+                : read.error().message + "; the tenants stay as they were");
+    }
     const fleet::FeedCounters heard = feed.counters();
     if (!plain_said && heard.plain_sites > 0) warn(heard.last_error);
     plain_said = plain_said || heard.plain_sites > 0;
     if (const std::string news = standing.news(); !news.empty()) warn(news);
   }
-  return 0;
 }
 
 }  // namespace noroshi::live

@@ -22,6 +22,7 @@
 #include "live/service.h"
 #include "live/snapshot.h"
 #include "live/view.h"
+#include "live/wait_signal.h"
 #include "site/config.h"
 #include "site/realtime.h"
 #include "site/site.h"
@@ -42,20 +43,14 @@ class Signals {
   }
   ~Signals() {
     // What is still pending (the end of the run, after a person's Ctrl-C) has been dealt with.
-    while (wait(0)) {
+    while (wait(0) != Came::nothing) {
     }
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  // True when one arrived, false after the time.
-  bool wait(double seconds) const {
-    timespec time{};
-    time.tv_sec = static_cast<time_t>(seconds);
-    time.tv_nsec = static_cast<long>((seconds - static_cast<double>(time.tv_sec)) * 1e9);
-    return sigtimedwait(&set_, nullptr, &time) > 0;
-  }
+  Came wait(double seconds) const { return wait_signal(set_, seconds); }
 
  private:
   sigset_t set_{};
@@ -224,7 +219,7 @@ class Display {
     if (count > 0) lines_ = 0;
   }
 
-  void fleet(const std::string& warning) {
+  void tell(const std::string& warning) {
     if (warning.empty()) return;
     std::fprintf(stderr, "noroshi site: warning: %s\n", warning.c_str());
     lines_ = 0;
@@ -304,9 +299,17 @@ void watch(const Signals& signals, const site::SiteConfig& config, site::Site& s
            Observer& observer, Display& display, Service* service, FleetMember* member,
            const site::AiSection* ai, std::uint64_t seed) {
   bool announced = service == nullptr;
-  while (!signals.wait(1.0)) {
+  const bool has_tenants = service != nullptr && !ai->gateway.tenants.empty();
+  for (;;) {
+    const Came came = signals.wait(1.0);
+    if (came == Came::end || (came == Came::read_again && !has_tenants)) return;
+    if (came == Came::read_again) {
+      const auto read = service->gateway->reload_tenants(ai->gateway.tenants);
+      display.tell(read ? ai->gateway.tenants + ": read again"
+                        : read.error().message + "; the tenants stay as they were");
+    }
     display.warn(site.warnings());
-    if (member != nullptr) display.fleet(member->warning());
+    if (member != nullptr) display.tell(member->warning());
     display.lease(site.lease_in_words());
     for (std::size_t i = 0; i < site.cells(); ++i) display.refused(config.cells[i].name, site, i);
     if (!announced && service->engines->status().state == engine::EngineState::ready) {
