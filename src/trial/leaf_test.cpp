@@ -1,7 +1,8 @@
 // A tree for real: a core server with JetStream and two regions' servers as its leaf nodes, three
 // nats-servers on the loopback; sites, gateways, control plane and metering as they are. Would
 // catch a heartbeat, a desired state or a usage record that does not pass a leaf, a region that
-// stands still when it is cut off, and records that are lost or doubled when it comes back.
+// stands still when it is cut off, records that are lost or doubled when it comes back, and a site
+// that is not told that its name is another's.
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -318,6 +319,45 @@ TEST_F(LeafTest, ARegionServesOnWhenItIsCutOffAndItsRecordsComeLaterOnce) {
   EXPECT_EQ(stored(), all);
   EXPECT_EQ(meter->counters().store.conflicts, 0u);
   EXPECT_EQ(west->lost.get().count("w1"), 0u);
+}
+
+// While the west is cut off, somebody starts a site there by the name of one of the east.
+TEST_F(LeafTest, TheYoungerOfTwoNamesakesIsToldWhenTheCutHeals) {
+  const std::set<std::string> both = {"e1", "w1"};
+  ASSERT_TRUE(east->knows(both));
+  ASSERT_TRUE(west->knows(both));
+  west->way.cut(true);
+  ASSERT_TRUE(east->knows({"e1"}));
+  const auto younger_bus = *fleet::connect_nats(
+      {.urls = {west->server.status().url}, .name = "younger", .domain = fleet::core_domain},
+      wait_s);
+  LeafSite younger;
+  younger.start(*younger_bus, clock, "e1", "west", [](fleet::SiteReport&) {});
+  std::optional<fleet::Runner> beats, reads;
+  beats.emplace("beats", 0.01, [&] { younger.agent->step(); });
+  reads.emplace("reads", 0.05, [&] {
+    younger.agent->step_desired();
+    younger.agent->step_slow();
+  });
+  const auto is = [](const LeafSite& site, fleet::AgentState state) {
+    return fleet::becomes_so([&] { return site.agent->status().state == state; });
+  };
+  ASSERT_TRUE(is(younger, fleet::AgentState::joined)) << "it hears nobody";
+  west->way.cut(false);
+  ASSERT_TRUE(is(younger, fleet::AgentState::refused)) << younger.agent->status().last_error;
+  EXPECT_NE(younger.agent->status().refusal.find("region 'east' has a site named 'e1'"),
+            std::string::npos)
+      << younger.agent->status().refusal;
+  EXPECT_EQ(east->here.agent->status().state, fleet::AgentState::joined);
+  ASSERT_TRUE(east->knows(both));
+  ASSERT_TRUE(west->knows(both));
+  // The elder goes: the name is free.
+  east->fast.reset();
+  east->here.agent->leave();
+  ASSERT_TRUE(is(younger, fleet::AgentState::joined)) << younger.agent->status().refusal;
+  EXPECT_EQ(younger.agent->status().refusal, "");
+  reads.reset();
+  beats.reset();
 }
 
 }  // namespace

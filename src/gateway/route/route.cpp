@@ -189,7 +189,7 @@ struct Decision {
 
 }  // namespace
 
-Router::Router(RouterConfig config, std::uint64_t seed)
+Router::Router(const RouterConfig& config, std::uint64_t seed)
     : state_(std::make_unique<State>(config, seed)) {
   assert(config.best_max >= 1 && config.best_max <= static_cast<int>(best_copies_max));
 }

@@ -198,7 +198,7 @@ struct RouterCounters {
 
 class Router {
  public:
-  explicit Router(RouterConfig config = {}, std::uint64_t seed = 1);
+  explicit Router(const RouterConfig& config = {}, std::uint64_t seed = 1);
   ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;

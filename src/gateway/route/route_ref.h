@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/prng.h"
@@ -29,7 +30,7 @@ struct PlainChoice {
 
 class PlainRouter {
  public:
-  PlainRouter(RouterConfig config, std::uint64_t seed) : config_(config), prng_(seed) {}
+  PlainRouter(RouterConfig config, std::uint64_t seed) : config_(std::move(config)), prng_(seed) {}
 
   void update(const SiteState& state);
   void lost(const std::string& site);
