@@ -39,8 +39,8 @@ class Distance {
 
  private:
   static constexpr float none = std::numeric_limits<float>::infinity();
-  float now_s_ = none;     // the least of this window
-  float before_s_ = none;  // and of the one before
+  float now_s_ = none;        // the least of this window
+  float before_s_ = none;     // and of the one before
   std::int64_t window_ = -1;  // its number
 };
 
