@@ -172,7 +172,7 @@ void Agent::step() {
     report.site.instance = config_.facts.instance;
     report.site.host = config_.host;
     report.site.tcp_port = config_.tcp_port;
-    report.site.pin = config_.pin;
+    if (config_.pin) report.site.pin = config_.pin();
     report.uptime_s = static_cast<double>(now_ns - started_ns_) / 1e9;
     report.sequence = ++sequence_;
     // A step that comes late moves the timetable: beats are never sent in a burst.
@@ -262,7 +262,7 @@ void Agent::leave() {
     report.site.instance = config_.facts.instance;
     report.site.host = config_.host;
     report.site.tcp_port = config_.tcp_port;
-    report.site.pin = config_.pin;
+    if (config_.pin) report.site.pin = config_.pin();
     report.sequence = ++sequence_;
     report.desired_revision = status_.desired_revision;
   }

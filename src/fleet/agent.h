@@ -28,7 +28,7 @@ struct AgentConfig {
   SiteFacts facts = {};   // name, region and instance are the site's identity
   std::string host = {};  // where gateways reach the site
   int tcp_port = 0;
-  gateway::KeyPin pin = {};  // of the key that its HTTPS shows; none: plain HTTP
+  std::function<gateway::KeyPin()> pin = {};  // of the key that its HTTPS shows; empty: plain HTTP
 };
 
 enum class AgentState : std::uint8_t { listening, joined, refused };

@@ -50,7 +50,7 @@ struct SimSite {
                     .files = {{"m", hash_a, 400}, {"m", hash_b, 400}}};
     config.host = "10.0.0.1";
     config.tcp_port = 8080;
-    config.pin.bytes[0] = static_cast<std::uint8_t>(instance);
+    config.pin = [instance] { return gateway::KeyPin{{1, static_cast<std::uint8_t>(instance)}}; };
     agent = std::make_unique<Agent>(
         *bus, clock, config, [this](SiteReport& report) { describe(report); },
         [this](const DesiredSite& desired) {

@@ -22,10 +22,11 @@ bool Call::is_stream() const {
 namespace {
 
 // TLS with the site that has the key that the fleet knows; nothing is said to another.
-net::awaitable<bool> secure(Call& call) {
+net::awaitable<bool> secure(Call& call, TlsSessions& sessions) {
   ErrorCode error;
-  co_await call.stream->begin_tls(tls_to_sites())
-      .async_handshake(net::ssl::stream_base::client, into(error));
+  Connection::Tls& tls = call.stream->begin_tls(tls_to_sites());
+  sessions.begin(tls.native_handle(), call.at->pin);
+  co_await tls.async_handshake(net::ssl::stream_base::client, into(error));
   if (call.stopped) co_return false;
   if (error) {
     call.failure = "takes no TLS connection (" + error.message() + ")";
@@ -35,7 +36,7 @@ net::awaitable<bool> secure(Call& call) {
   co_return call.failure.empty();
 }
 
-net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
+net::awaitable<bool> connect(Call& call, TlsSessions& sessions, const CallLimits& limits) {
   ErrorCode error;
   tcp::endpoint numeric;
   numeric.port(static_cast<std::uint16_t>(call.at->tcp_port));
@@ -59,7 +60,7 @@ net::awaitable<bool> connect(Call& call, const CallLimits& limits) {
   call.stream->socket().set_option(tcp::no_delay(true), error);
   call.connect_s = round_trip_s(call.stream->socket());
   if (call.at->pin.is_none()) co_return true;
-  co_return co_await secure(call);
+  co_return co_await secure(call, sessions);
 }
 
 // Returns whether the header of an answer came; sets closed when not a byte of it did.
@@ -124,7 +125,7 @@ net::awaitable<bool> ask(Call& call, Pool& pool, const CallLimits& limits,
     call.failure.clear();
     call.stream = std::make_unique<Connection>(call.stream->get_executor());
   }
-  if (!co_await connect(call, limits)) co_return false;
+  if (!co_await connect(call, pool.tls_sessions(), limits)) co_return false;
   co_return co_await exchange(call, limits, question, closed);
 }
 

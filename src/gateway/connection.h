@@ -29,6 +29,10 @@ class Connection {
   explicit Connection(boost::asio::ip::tcp::socket socket) : tcp_(std::move(socket)) {}
   Connection(const Connection&) = delete;  // the TLS above refers to it
   Connection& operator=(const Connection&) = delete;
+  ~Connection() {
+    // Else OpenSSL takes a connection that just ends for a reason not to resume its session.
+    if (tls_) SSL_set_shutdown(tls_->native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  }
 
   executor_type get_executor() noexcept { return tcp_.get_executor(); }
   boost::beast::tcp_stream& tcp() { return tcp_; }

@@ -11,6 +11,7 @@
 
 #include "gateway/connection.h"
 #include "gateway/route/route.h"
+#include "gateway/tls.h"
 
 namespace noroshi::gateway {
 
@@ -31,6 +32,8 @@ class Pool {
     size_ = 0;
   }
   std::size_t size() const { return size_; }
+  // Of new connections.
+  TlsSessions& tls_sessions() { return tls_sessions_; }
 
  private:
   struct Idle {
@@ -40,6 +43,7 @@ class Pool {
   // Also by the key that was seen there.
   using Key = std::tuple<std::string, int, KeyPin>;
   static Key key_of(const SiteAddress& at) { return {at.host, at.tcp_port, at.pin}; }
+  TlsSessions tls_sessions_;  // outlives the connections
   std::map<Key, std::vector<Idle>> idle_;
   std::size_t size_ = 0;
 };

@@ -68,9 +68,10 @@ net::awaitable<bool> open_door(Session& client) {
         reply_of(api_error::bad_request("This port speaks HTTPS: ask for https:// there."));
     co_return co_await respond(client, asked, std::move(reply));  // which keeps nothing open
   }
-  const std::size_t used =
-      co_await client.stream.begin_tls(config.tls->context())
-          .async_handshake(net::ssl::stream_base::server, client.buffer.data(), into(error));
+  const std::shared_ptr<net::ssl::context> context = config.tls->context();
+  Connection::Tls& tls = client.stream.begin_tls(*context);
+  const std::size_t used = co_await tls.async_handshake(net::ssl::stream_base::server,
+                                                        client.buffer.data(), into(error));
   client.buffer.consume(used);
   if (!error && client.buffer.size() == 0) co_return true;
   client.shared.metrics.tls_failed.fetch_add(1);

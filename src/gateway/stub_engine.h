@@ -34,7 +34,7 @@ class StubEngine {
     io_.stop();
     thread_.join();
   }
-  const KeyPin& pin() const { return tls_->pin(); }
+  KeyPin pin() const { return tls_->pin(); }
   int tcp_port() const { return acceptor_.local_endpoint().port(); }
   static std::int64_t now_ns() {
     return std::chrono::steady_clock::now().time_since_epoch().count();
@@ -62,7 +62,8 @@ class StubEngine {
     std::string bytes;
     Error error;
     Connection socket(std::move(accepted));
-    co_await socket.accept_either(tls_->context(), error);
+    const std::shared_ptr<boost::asio::ssl::context> context = tls_->context();
+    co_await socket.accept_either(*context, error);
     for (;;) {
       if (error) co_return;
       const std::size_t head = co_await boost::asio::async_read_until(

@@ -143,6 +143,28 @@ TEST_F(TlsTest, NothingIsSaidToASiteWithAnotherKey) {
   EXPECT_EQ(client.chat(chat_body).result_int(), 502u) << "the last resort for a while, yet asked";
 }
 
+// A connection of its own for each, so that each has a handshake: all but the first resume.
+TEST_F(TlsTest, TheNextConnectionResumesWhatTheSiteGave) {
+  net::io_context io;
+  TlsSessions sessions;
+  for (int i = 0; i < 4; ++i) {
+    TlsServer& server = i < 3 ? *site_key : *door_key;
+    net::ip::tcp::socket socket(io);
+    socket.connect({net::ip::address_v4::loopback(),
+                    static_cast<std::uint16_t>((i < 3 ? site : door)->tcp_port())});
+    ssl::stream<tcp::socket> stream(std::move(socket), tls_to_sites());
+    sessions.begin(stream.native_handle(), server.pin());
+    stream.handshake(ssl::stream_base::client);
+    net::write(stream, net::buffer(test_request("GET", "/v1/models")));
+    char answer[64];
+    EXPECT_GT(stream.read_some(net::buffer(answer)), 0u);
+    EXPECT_EQ(SSL_session_reused(stream.native_handle()), i == 1 || i == 2 ? 1 : 0) << i;
+    X509* shown = SSL_get0_peer_certificate(stream.native_handle());
+    EXPECT_EQ(public_key_hash(shown)->pin(), server.pin());
+    SSL_set_shutdown(stream.native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  }
+}
+
 TEST_F(TlsTest, AClientThatLeavesStopsTheEngine) {
   engine.mode = Mode::endless;
   {
@@ -245,6 +267,29 @@ TEST_F(TlsFilesTest, ACertificateOfFilesIsShownAndFaultsNameTheFile) {
               std::string::npos);
     EXPECT_NE(fault(certificate, key).find(words), std::string::npos) << fault(certificate, key);
   }
+}
+
+TEST_F(TlsFilesTest, ARenewedCertificateIsShownFromThenOnAndABrokenOneChangesNothing) {
+  write_pair("a");
+  write_pair("b");
+  const auto server = TlsServer::from_files(path("a.pem"), path("a.key"));
+  ASSERT_TRUE(server);
+  Router router;
+  auto gateway = Gateway::start({.port = 0, .tls = *server}, router);
+  ASSERT_TRUE(gateway);
+  const KeyPin first = (*server)->pin();
+  TlsClient before(gateway->tcp_port(), first);
+  std::filesystem::rename(path("b.pem"), path("a.pem"));
+  const auto broken = (*server)->read_again();
+  ASSERT_FALSE(broken);
+  EXPECT_NE(broken.error().message.find("is not the key of"), std::string::npos);
+  TlsClient still(gateway->tcp_port(), first);
+  std::filesystem::rename(path("b.key"), path("a.key"));
+  ASSERT_TRUE((*server)->read_again());
+  EXPECT_NE((*server)->pin(), first);
+  TlsClient after(gateway->tcp_port(), (*server)->pin());
+  before.send(test_request("GET", "/v1/models"));
+  EXPECT_EQ(before.read().result_int(), 200u) << "who was there goes on";
 }
 
 TEST(KeyPin, IsReadAsItIsWritten) {

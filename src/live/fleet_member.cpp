@@ -49,7 +49,7 @@ fleet::AgentConfig agent_config(const site::SiteFile& file, const Service& servi
   config.facts.processors = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   config.host = f.host;
   config.tcp_port = service.gateway->tcp_port();
-  config.pin = service.pin;
+  if (service.tls) config.pin = [tls = service.tls] { return tls->pin(); };
   return config;
 }
 

@@ -15,6 +15,7 @@
 #include "fleet/nats_bus.h"
 #include "fleet/runner.h"
 #include "fleet/standing.h"
+#include "live/read_again.h"
 #include "live/wait_signal.h"
 #include "meter/keep.h"
 
@@ -165,6 +166,7 @@ int run_gateway(const GatewayCommand& command) {
     calls.may_begin = [&metering] { return metering.spool->accepts(); };
   }
   const std::string exposure = gateway::exposure_of(config);
+  const FilesToRead files{.tenants = command.tenants_path, .tls = config.tls};
   auto gateway = gateway::Gateway::start(std::move(config), router, std::move(calls));
   if (!gateway) return failure(gateway.error());
   say_what_is_missing(command, exposure);
@@ -177,11 +179,9 @@ int run_gateway(const GatewayCommand& command) {
   bool plain_said = false;
   for (;;) {
     const Came came = wait_signal(signals, 1);
-    if (came == Came::end || (came == Came::read_again && command.tenants_path.empty())) return 0;
+    if (came == Came::end || (came == Came::read_again && !files.any())) return 0;
     if (came == Came::read_again) {
-      const auto read = gateway->reload_tenants(command.tenants_path);
-      warn(read ? command.tenants_path + ": read again"
-                : read.error().message + "; the tenants stay as they were");
+      for (const std::string& news : files.read_again(*gateway)) warn(news);
     }
     const fleet::FeedCounters heard = feed.counters();
     if (!plain_said && heard.plain_sites > 0) warn(heard.last_error);

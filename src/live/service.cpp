@@ -53,9 +53,7 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
                    ? gateway::TlsServer::with_own_key()
                    : gateway::TlsServer::from_files(ai.gateway.tls_certificate, ai.gateway.tls_key);
     if (!tls) return tls.error();
-    config.tls = *std::move(tls);
-    service->pin = config.tls->pin();
-    service->curl_pin = config.tls->curl_pin();
+    config.tls = service->tls = *std::move(tls);
   }
   gateway::GatewayCalls calls;
   const Engines* engines = service->engines.get();
@@ -81,7 +79,7 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
 Result<void> start_load(Service& service, const site::AiSection& ai, std::uint64_t seed) {
   gateway::LoadConfig config;
   config.url = "http" + service.url.substr(service.url.find("://"));
-  config.pin = service.pin;
+  if (service.tls) config.pin = service.tls->pin();
   config.api_key = ai.gateway.api_keys.empty() ? "" : ai.gateway.api_keys.front();
   config.model = service.engines->status().model_name;
   config.concurrency = ai.load.concurrency;

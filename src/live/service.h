@@ -31,11 +31,10 @@ struct Service {
   gateway::Router router;  // its sites are the engines
   std::optional<gateway::Gateway> gateway;
   std::optional<gateway::LoadGenerator> load;
-  std::string url;       // of the gateway
-  gateway::KeyPin pin;   // that its HTTPS shows; none: it speaks plain HTTP
-  std::string curl_pin;  // gateway::TlsServer's
-  std::string model;     // that requests may name
-  std::string exposure;  // gateway::exposure_of(its configuration)
+  std::string url;                          // of the gateway
+  std::shared_ptr<gateway::TlsServer> tls;  // the gateway's; null: plain HTTP
+  std::string model;                        // that requests may name
+  std::string exposure;                     // gateway::exposure_of(its configuration)
 
   const gateway::Gateway* gateway_or_null() const { return gateway ? &*gateway : nullptr; }
 };

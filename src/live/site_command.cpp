@@ -19,6 +19,7 @@
 #include "live/control.h"
 #include "live/fleet_member.h"
 #include "live/radio_metrics.h"
+#include "live/read_again.h"
 #include "live/service.h"
 #include "live/snapshot.h"
 #include "live/view.h"
@@ -167,8 +168,8 @@ class Display {
 
   void ready(const Service& service) {
     // A key of its own has no authority: curl is told what it is.
-    const std::string trust =
-        service.curl_pin.empty() ? "" : "-k --pinnedpubkey '" + service.curl_pin + "' ";
+    const std::string curl_pin = service.tls ? service.tls->curl_pin() : "";
+    const std::string trust = curl_pin.empty() ? "" : "-k --pinnedpubkey '" + curl_pin + "' ";
     if (terminal_) {
       std::printf(
           "AI answers at %s (model '%s'; noroshi's own models speak noise, --model brings a real "
@@ -182,7 +183,7 @@ class Display {
       lines_ = 0;
     } else {
       boost::json::object line{{"event", "ready"}, {"url", service.url}, {"model", service.model}};
-      if (!service.curl_pin.empty()) line["pinned_public_key"] = service.curl_pin;
+      if (!curl_pin.empty()) line["pinned_public_key"] = curl_pin;
       std::printf("%s\n", boost::json::serialize(line).c_str());
     }
     std::fflush(stdout);
@@ -299,14 +300,13 @@ void watch(const Signals& signals, const site::SiteConfig& config, site::Site& s
            Observer& observer, Display& display, Service* service, FleetMember* member,
            const site::AiSection* ai, std::uint64_t seed) {
   bool announced = service == nullptr;
-  const bool has_tenants = service != nullptr && !ai->gateway.tenants.empty();
+  FilesToRead files;
+  if (service != nullptr) files = {.tenants = ai->gateway.tenants, .tls = service->tls};
   for (;;) {
     const Came came = signals.wait(1.0);
-    if (came == Came::end || (came == Came::read_again && !has_tenants)) return;
+    if (came == Came::end || (came == Came::read_again && !files.any())) return;
     if (came == Came::read_again) {
-      const auto read = service->gateway->reload_tenants(ai->gateway.tenants);
-      display.tell(read ? ai->gateway.tenants + ": read again"
-                        : read.error().message + "; the tenants stay as they were");
+      for (const std::string& news : files.read_again(*service->gateway)) display.tell(news);
     }
     display.warn(site.warnings());
     if (member != nullptr) display.tell(member->warning());

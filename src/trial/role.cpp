@@ -71,7 +71,7 @@ int run_site(const RoleCommand& command, fleet::Bus& bus, Clock& clock) {
   config.facts.instance = new_instance();
   config.host = command.host;
   config.tcp_port = engine->tcp_port();
-  config.pin = (*tls)->pin();
+  config.pin = [&] { return (*tls)->pin(); };
   fleet::Agent agent(
       bus, clock, config,
       [&](fleet::SiteReport& report) { describe_stub(*engine, command.stub, report); },

@@ -317,7 +317,10 @@ net::awaitable<void> StubEngine::State::serve(tcp::socket accepted) {
   ErrorCode error;
   accepted.set_option(tcp::no_delay(true), error);
   gateway::Connection socket(std::move(accepted));
-  if (config.tls) co_await socket.accept_either(config.tls->context(), error);
+  if (config.tls) {
+    const std::shared_ptr<net::ssl::context> context = config.tls->context();
+    co_await socket.accept_either(*context, error);
+  }
   if (error) co_return;
   boost::beast::flat_buffer buffer;
   http::request_parser<http::string_body> parser;
