@@ -9,6 +9,7 @@
 #include <span>
 
 #include "fleet/bus.h"
+#include "fleet/compact.h"
 #include "fleet/json_fields.h"
 #include "fleet/report.h"
 
@@ -18,71 +19,17 @@ namespace {
 constexpr std::string_view magic = "NRD\x01";
 constexpr std::uint64_t count_max = 1'000'000'000;
 
-struct Writer {
-  std::string out;
-  void number(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
-    out += static_cast<char>(value);
-  }
+struct Writer : CompactWriter {
   void count(int value) { number(static_cast<std::uint64_t>(std::max(0, value))); }
-  void text(std::string_view value) {
-    number(value.size());
-    out += value;
-  }
-  void fixed(std::uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i));
-  }
   void real(double value) { fixed(std::bit_cast<std::uint32_t>(static_cast<float>(value)), 4); }
   void share(double value) {
     fixed(static_cast<std::uint64_t>(std::lround(std::clamp(value, 0.0, 1.0) * 255)), 1);
   }
 };
 
-// Reads until the first fault; what is read after it is zero.
-struct Reader {
-  std::string_view bytes;
-  std::size_t at = 0;
-  std::string fault;
-
-  void fail(const std::string& what) {
-    if (fault.empty()) fault = what + " at byte " + std::to_string(at);
-  }
-  std::uint64_t fixed(int size, const char* field) {
-    if (!fault.empty() || bytes.size() - at < static_cast<std::size_t>(size)) {
-      fail(std::string(field) + " is cut off");
-      return 0;
-    }
-    std::uint64_t value = 0;
-    for (int i = 0; i < size; ++i) {
-      value |= std::uint64_t{static_cast<unsigned char>(bytes[at++])} << (8 * i);
-    }
-    return value;
-  }
-  std::uint64_t number(const char* field, std::uint64_t max) {
-    std::uint64_t value = 0;
-    for (int shift = 0; shift < 64 && fault.empty(); shift += 7) {
-      const std::uint64_t byte = fixed(1, field);
-      value |= (byte & 0x7f) << shift;
-      if ((byte & 0x80) == 0) {
-        if (value <= max) return value;
-        fail(std::string(field) + " is " + std::to_string(value) + " (allowed: 0 to " +
-             std::to_string(max) + ")");
-      }
-    }
-    fail(std::string(field) + " is no number");
-    return 0;
-  }
+struct Reader : CompactReader {
   int count(const char* field, std::uint64_t max = count_max) {
     return static_cast<int>(number(field, max));
-  }
-  std::string text(const char* field, std::size_t max) {
-    const std::size_t size = number(field, max);
-    if (!fault.empty() || bytes.size() - at < size) {
-      fail(std::string(field) + " is cut off");
-      return {};
-    }
-    at += size;
-    return std::string(bytes.substr(at - size, size));
   }
   double real(const char* field) {
     const double value = std::bit_cast<float>(static_cast<std::uint32_t>(fixed(4, field)));
@@ -178,7 +125,7 @@ std::string part_bytes(const Digest& digest, std::span<const DigestSite> sites) 
       models.try_emplace({model.name, model.content_hash}, 0);
     }
   }
-  Writer writer{std::string(magic)};
+  Writer writer{{std::string(magic)}};
   writer.out.reserve(256 + 128 * sites.size());
   writer.text(digest.region);
   writer.fixed(digest.origin, 8);
@@ -237,7 +184,7 @@ Result<Digest> parse_digest(std::string_view subject, std::string_view bytes) {
                  " bytes (allowed: " + std::to_string(digest_bytes_max) + ")");
   }
   if (!bytes.starts_with(magic)) return named("is none of version 1: '" + shown(bytes) + "'");
-  Reader reader{.bytes = bytes, .at = magic.size(), .fault = {}};
+  Reader reader{{.bytes = bytes, .at = magic.size()}};
   Digest digest;
   digest.region = reader.text("region", 64);
   digest.origin = reader.fixed(8, "origin");
