@@ -112,7 +112,7 @@ class Twins {
     const std::string model = prng_.below(3) ? "m" : "n";
     const std::string hash = prng_.below(5) == 0 ? "bb" : "aa";
     const int tokens = static_cast<int>(prng_.below(8000));
-    const std::int64_t at_ns = now_ns_ - static_cast<std::int64_t>(prng_.below(3 * second_ns));
+    const std::int64_t at_ns = now_ns_ - static_cast<std::int64_t>(prng_.below(120 * second_ns));
     router_.hear(
         {{{"another", 1}, {site, model_mark(model, hash)}}, {{session, 1, tokens, at_ns}}});
     plain_.hear(session, site, model, hash, tokens, at_ns);
