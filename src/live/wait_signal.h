@@ -6,6 +6,7 @@
 // end, too, for whoever has none.
 
 #include <csignal>
+#include <initializer_list>
 
 namespace noroshi::live {
 
