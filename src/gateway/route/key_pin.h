@@ -13,7 +13,7 @@ namespace noroshi::gateway {
 struct KeyPin {
   std::array<std::uint8_t, 16> bytes = {};
   bool operator==(const KeyPin&) const = default;
-  auto operator<=>(const KeyPin&) const = default;
+  bool operator<(const KeyPin& other) const { return bytes < other.bytes; }
   // All zeros: the site speaks plain HTTP.
   bool is_none() const { return *this == KeyPin{}; }
 };
