@@ -72,15 +72,18 @@ void Feed::heard_beat(const Message& message) {
   const std::int64_t now_ns = clock_.now_ns();
   ++counters_.beats;
   const gateway::SiteState site = report->site;
-  if (is_elsewhere(site.name, nullptr, now_ns)) {
+  if (!hold(site.name, own_, now_ns)) {
     ++counters_.duplicates;
     return;
   }
   switch (membership_.hear(*std::move(report), now_ns)) {
     case Heard::duplicate:
       ++counters_.duplicates;
-      return;
+      [[fallthrough]];
     case Heard::old:
+      if (const Member* member = membership_.find(site.name); !member || !member->alive) {
+        release(site.name);
+      }
       return;
     case Heard::restarted:
       sink_.lost(site.name);  // its caches are gone
@@ -114,39 +117,41 @@ void Feed::heard_digest(const Message& message) {
   }
   region.heard_ns = now_ns;
   for (DigestSite& entry : digest->sites) {
-    const Member* own = membership_.find(entry.site.name);
-    if ((own != nullptr && own->alive) || is_elsewhere(entry.site.name, &region, now_ns)) {
+    if (!hold(entry.site.name, region, now_ns)) {
       ++counters_.duplicates;
       continue;
     }
-    take_name(entry.site.name, region);
     update(std::move(entry.site), now_ns, std::int64_t{entry.age_ms} * 1'000'000);
   }
   region.parts.insert(digest->part);
   if (static_cast<int>(region.parts.size()) == digest->parts) complete(region);
 }
 
-bool Feed::is_elsewhere(const std::string& site, const Region* asker, std::int64_t now_ns) {
-  const auto holder = holders_.find(site);
-  if (holder == holders_.end() || holder->second == asker) return false;
-  if (now_ns - holder->second->heard_ns <= digest_holds_ns) return true;
-  Region& before = *holder->second;
-  holders_.erase(holder);
-  before.sites.erase(site);
-  return false;
+bool Feed::hold(const std::string& site, Region& region, std::int64_t now_ns) {
+  const auto [found, is_new] = names_.try_emplace(site);
+  Named& named = *found;
+  Region* before = named.second.region;
+  if (!is_new && before != &region) {
+    if (before == &own_ || now_ns - before->heard_ns <= digest_holds_ns) return false;
+    std::erase(before->sites, &named);
+  }
+  named.second = {&region, region.round};
+  if (before != &region && &region != &own_) region.sites.push_back(&named);
+  return true;
 }
 
-void Feed::take_name(const std::string& site, Region& region) {
-  const auto [named, is_new] = region.sites.insert_or_assign(site, region.round);
-  if (is_new) holders_.emplace(named->first, &region);
+void Feed::release(const std::string& site) {
+  const auto found = names_.find(site);
+  if (found != names_.end() && found->second.region == &own_) names_.erase(found);
 }
 
 // All parts of a digest came: who is in none of them is no longer there.
 void Feed::complete(Region& region) {
-  std::erase_if(region.sites, [&](const auto& site) {
-    if (site.second == region.round) return false;
-    holders_.erase(site.first);
-    sink_.lost(site.first);
+  std::erase_if(region.sites, [&](const Named* site) {
+    if (site->second.round == region.round) return false;
+    const std::string name = site->first;
+    names_.erase(name);
+    sink_.lost(name);
     ++counters_.lost;
     return true;
   });
@@ -176,6 +181,7 @@ void Feed::step() {
   }
   const std::lock_guard lock(mutex_);
   for (const std::string& site : membership_.expire(pulse_)) {
+    release(site);
     sink_.lost(site);
     ++counters_.lost;
   }

@@ -13,8 +13,8 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -62,22 +62,27 @@ class Feed {
   FeedCounters counters() const;
 
  private:
+  struct Region;
+  struct Holder {
+    Region* region = nullptr;
+    std::uint64_t round = 0;  // that named it last
+  };
+  using Named = std::pair<const std::string, Holder>;
   struct Region {
     std::uint64_t origin = 0;
     std::uint64_t sequence = 0;
     std::set<int> parts;      // of this sequence, that came
     std::uint64_t round = 0;  // grows with each sequence
     std::int64_t heard_ns = 0;
-    // That the router was told of, with the round that named each last.
-    std::unordered_map<std::string, std::uint64_t> sites;
+    std::vector<Named*> sites;  // that the router was told of
   };
   void heard_beat(const Message& message);
   void heard_digest(const Message& message);
   void heard_model(const KvEntry& entry);
   void complete(Region& region);
-  // Whether a region, other than this one, tells now that it has the site.
-  bool is_elsewhere(const std::string& site, const Region* asker, std::int64_t now_ns);
-  void take_name(const std::string& site, Region& region);
+  // Whether the name is the region's, from now on if nobody else has it.
+  bool hold(const std::string& site, Region& region, std::int64_t now_ns);
+  void release(const std::string& site);  // a site of the own region
   void update(gateway::SiteState site, std::int64_t now_ns, std::int64_t age_ns);
   void refuse(const Error& error);
 
@@ -90,7 +95,8 @@ class Feed {
   Membership membership_;
   BusPulse pulse_;
   std::map<std::string, Region> regions_;
-  std::unordered_map<std::string_view, Region*> holders_;  // of the names in regions' sites
+  Region own_;  // whose sites are heard at first hand
+  std::unordered_map<std::string, Holder> names_;
   FeedCounters counters_;
   std::int64_t next_pulse_ns_ = 0;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;  // last: its handlers use the others

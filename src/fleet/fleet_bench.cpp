@@ -98,7 +98,7 @@ void bench_size(Bench& bench, int sites) {
   std::uint64_t updates = 0;
   const double before_feed = heap_bytes();
   std::optional<Feed> feed;
-  feed.emplace(*bus, clock, FeedConfig{.region = "elsewhere", .id = "gw"},
+  feed.emplace(*bus, clock, FeedConfig{.region = "elsewhere", .id = "gw", .plain_sites = true},
                FeedSink{.update =
                             [&](const gateway::SiteState&) {
                               ++updates;
@@ -131,7 +131,8 @@ void bench_size(Bench& bench, int sites) {
 
   gateway::Router router;
   const auto bus_of_router = network.join("gw2");
-  Feed to_router(*bus_of_router, clock, {.region = "elsewhere", .id = "gw2"}, sink_of(router));
+  Feed to_router(*bus_of_router, clock, {.region = "elsewhere", .id = "gw2", .plain_sites = true},
+                 sink_of(router));
   if (bench.wants(names[7])) {
     feed.reset();
     if (!to_router.start()) return;

@@ -181,6 +181,18 @@ TEST_F(Namesakes, GatewaysKeepANameForTheRegionThatHadItFirst) {
   digest_of_north("b1");
   run_ms(100);
   EXPECT_EQ(gateways[0]->sites["b1"].host, "stranger");
+  // So is one of the own region, whatever beat of it comes late.
+  sites.erase("a1");
+  run_ms(1000);
+  SiteReport late;
+  late.site = {.name = "a1", .instance = 1, .region = "east", .host = "h", .tcp_port = 1};
+  late.sequence = 1;
+  network.send({"noroshi.east.a1.beat", "", report_text(late)});
+  run_ms(100);
+  EXPECT_EQ(gateways[0]->sites.count("a1"), 0u);
+  digest_of_north("a1");
+  run_ms(100);
+  EXPECT_EQ(gateways[0]->sites["a1"].host, "stranger");
 }
 
 // A region whose control planes are gone, and its site in another one since.
