@@ -1,10 +1,11 @@
-// Keys at a real nats-server, as far as sessions go: would catch a stolen key of a site that learns
-// what sessions are called, or tells gateways where they were.
+// Keys at a real nats-server, as far as sessions and quotas go: would catch a stolen key of a site
+// that learns what sessions are called, tells gateways where they were, or what tenants used.
 
 #include <set>
 
 #include "fleet/desired.h"
 #include "fleet/security_test.h"
+#include "fleet/tenant_use.h"
 #include "fleet/turns.h"
 
 namespace noroshi::fleet {
@@ -97,6 +98,34 @@ TEST_F(DoorsSecurityTest, GatewaysTellEachOtherOfTurnsAndNobodyElseDoes) {
   EXPECT_TRUE(heard.wait([](const auto& all) { return all.size() == 2; }));
   EXPECT_EQ(heard.get(),
             (std::set<std::string>{"noroshi.turns.gw to all", "noroshi.turns.gw.to.gw2 to one"}));
+}
+
+TEST_F(DoorsSecurityTest, GatewaysTellEachOtherOfQuotasAndNobodyElseDoes) {
+  auto one = connect(gateway, "gateway", "gw");
+  auto two = connect(gateway2, "gateway", "gw2");
+  ASSERT_TRUE(one && two);
+  Watched<std::set<std::string>> heard;
+  const auto listening = (*two)->subscribe(quotas_subject("*"), "", [&](const Message& m) {
+    heard.change([&](auto& all) { all.insert(m.subject + " " + m.data); });
+  });
+  ASSERT_TRUE(listening);
+  ASSERT_TRUE((*two)->flush(wait_s));
+  for (const NkeyFile* stolen : {&site1, &admin}) {
+    Thief thief(server->status().url, *stolen, tls.ca);
+    for (const std::string& subject : {quotas_subject("*"), quotas_subject("gw")}) {
+      thief.listen(subject);
+      EXPECT_TRUE(thief.is_refused("Subscription to \"" + subject + "\"")) << subject;
+    }
+    for (const std::string& subject : {quotas_subject("gw"), quotas_subject("site1")}) {
+      thief.say(subject, "", "thief");
+      EXPECT_TRUE(thief.is_refused("Publish to \"" + subject + "\"")) << subject;
+    }
+  }
+  EXPECT_TRUE((*one)->publish(quotas_subject("gw2"), "another's"));
+  EXPECT_TRUE(denied(quotas_subject("gw2"))) << "each speaks for itself";
+  EXPECT_TRUE((*one)->publish(quotas_subject("gw"), "to all"));
+  EXPECT_TRUE(heard.wait([](const auto& all) { return !all.empty(); }));
+  EXPECT_EQ(heard.get(), (std::set<std::string>{"noroshi.quotas.gw to all"}));
 }
 
 }  // namespace

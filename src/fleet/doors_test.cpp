@@ -41,7 +41,8 @@ struct Door {
     EXPECT_TRUE(doors->start());
   }
   void open(std::vector<gateway::Tenant> tenants = {}) {
-    gateway::GatewayConfig config{.port = 0, .instance = "gw", .tenants = std::move(tenants)};
+    gateway::GatewayConfig config{.port = 0, .instance = "gw"};
+    config.tenants = std::make_shared<gateway::Tenants>(std::move(tenants));
     gateway::GatewayCalls calls;
     calls.session_secret = [this] { return doors->secret(); };
     auto started = gateway::Gateway::start(std::move(config), router, std::move(calls));

@@ -51,7 +51,7 @@ TEST(Keys, AKeyOfAnotherRegionIsRefusedAndTheListStaysAsItWas) {
 // A site of region "fleet" would read the fleet's own bucket, one of "turns" be heard by gateways.
 TEST(Keys, ARegionHasNoneOfTheFleetsOwnWords) {
   const Folder folder;
-  for (const char* region : {"fleet", "turns", "control", "context", "digest"}) {
+  for (const char* region : {"fleet", "turns", "quotas", "control", "context", "digest"}) {
     for (const char* role : {"site", "gateway"}) {
       const auto added = add_user(folder.path, role, "x", region);
       ASSERT_FALSE(added) << region;

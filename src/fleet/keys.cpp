@@ -17,6 +17,7 @@
 #include "fleet/desired.h"
 #include "fleet/nkey.h"
 #include "fleet/report.h"
+#include "fleet/tenant_use.h"
 #include "fleet/turns.h"
 #include "gateway/certificate.h"
 
@@ -170,8 +171,8 @@ Result<std::string> new_session_secret() {
 }
 
 bool may_be_region(std::string_view word) {
-  constexpr std::string_view ours[] = {"context", "control", "digest", "file", "fleet",
-                                       "object",  "pulse",   "turns",  "usage"};
+  constexpr std::string_view ours[] = {"context", "control", "digest", "file",  "fleet",
+                                       "object",  "pulse",   "quotas", "turns", "usage"};
   return is_word(word) && std::ranges::find(ours, word) == std::end(ours);
 }
 
@@ -216,13 +217,13 @@ NatsUser gateway_user(const std::string& name, const std::string& region,
                       const std::string& public_key) {
   std::vector<std::string> publish = watch_stream("KV_" + std::string(fleet_bucket));
   publish.insert(publish.end(), {"noroshi.pulse." + name, "noroshi.usage.>", turns_subject(name),
-                                 turns_subject(name, "*")});
+                                 turns_subject(name, "*"), quotas_subject(name)});
   return {.name = "gateway " + name,
           .public_key = public_key,
           .publish = std::move(publish),
           .subscribe = {"noroshi." + region + ".*.beat", "noroshi.digest.*",
                         "noroshi.pulse." + name, turns_subject("*"), turns_subject("*", name),
-                        inbox_of("gateway", public_key) + ".>"}};
+                        quotas_subject("*"), inbox_of("gateway", public_key) + ".>"}};
 }
 
 NatsUser meter_user(const std::string& name, const std::string& public_key) {

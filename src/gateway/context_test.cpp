@@ -36,7 +36,8 @@ class ContextTest : public testing::Test {
       engines_.emplace_back();
       report(i, keep_contexts, false);
     }
-    GatewayConfig config{.port = 0, .instance = "gw", .tenants = std::move(tenants)};
+    GatewayConfig config{.port = 0, .instance = "gw"};
+    config.tenants = std::make_shared<Tenants>(std::move(tenants));
     GatewayCalls calls;
     if (!secret.empty()) calls.session_secret = [secret] { return secret; };
     calls.fetch_context = [this](ContextWanted wanted, std::function<void(ContextFetched)> tell) {

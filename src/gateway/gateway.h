@@ -59,7 +59,7 @@ struct GatewayConfig {
   std::string instance = {};  // begins every request's id; unique, when usage is metered
   bool open = false;          // beyond the loopback without keys: it is meant so
   std::vector<std::string> api_keys = {};  // of nobody in particular
-  std::vector<Tenant> tenants = {};        // neither tenants nor api_keys: no key needed
+  std::shared_ptr<Tenants> tenants = {};   // neither tenants nor api_keys: no key needed
   std::size_t body_bytes_max = 4 << 20;
   double requests_per_second = 0;  // a key (or the address without keys); 0: no limit
   int burst = 20;

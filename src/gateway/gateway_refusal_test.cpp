@@ -25,7 +25,7 @@ TEST(Exposure, BeyondTheLoopbackNeedsKeysOrAWord) {
   EXPECT_TRUE(Gateway::start(config, router).ok());
   EXPECT_NE(exposure_of(config).find("API keys"), std::string::npos) << exposure_of(config);
   config.api_keys = {};
-  config.tenants = {{.name = "a"}};
+  config.tenants = std::make_shared<Tenants>(std::vector<Tenant>{{.name = "a"}});
   EXPECT_TRUE(Gateway::start(config, router).ok());
   EXPECT_NE(exposure_of(config).find("plain HTTP"), std::string::npos) << exposure_of(config);
   EXPECT_EQ(exposure_of({.address = "127.0.0.2"}), "");

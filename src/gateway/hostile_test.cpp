@@ -256,7 +256,8 @@ TEST_F(HostileTest, ADamagedStreamEndsAsAStreamAndSaysSo) {
 // word.
 TEST_F(HostileTest, ATenantWithoutLimitsIsNeverRefused) {
   GatewayConfig config;
-  config.tenants = {{.name = "free", .keys = {hash_of_key("free-key")}}};
+  config.tenants = std::make_shared<Tenants>(
+      std::vector<Tenant>{{.name = "free", .keys = {hash_of_key("free-key")}}});
   start(config);
   for (int i = 0; i < 30; ++i) {
     EXPECT_EQ(ask(whole_body, "Authorization: Bearer free-key\r\n").result_int(), 200u);

@@ -139,6 +139,10 @@ net::awaitable<void> session(Shared& shared, Local& local, tcp::socket socket) {
   if (client.stream.socket().is_open()) co_await linger(client);
 }
 
+bool asks_for_keys(const GatewayConfig& config) {
+  return !config.api_keys.empty() || (config.tenants && !config.tenants->empty());
+}
+
 }  // namespace
 
 struct Gateway::State {
@@ -218,7 +222,7 @@ Gateway::~Gateway() = default;
 
 std::string exposure_of(const GatewayConfig& config) {
   if (is_loopback(config.address)) return {};
-  const bool has_keys = !config.api_keys.empty() || !config.tenants.empty();
+  const bool has_keys = asks_for_keys(config);
   if (config.tls) {
     return has_keys ? std::string()
                     : config.address +
@@ -240,8 +244,7 @@ Result<Gateway> Gateway::start(GatewayConfig config, Router& router, GatewayCall
   if (error) {
     return Error{"gateway: '" + config.address + "' is not an IP address to listen on"};
   }
-  if (!is_loopback(config.address) && !config.open && config.api_keys.empty() &&
-      config.tenants.empty()) {
+  if (!is_loopback(config.address) && !config.open && !asks_for_keys(config)) {
     return Error{"gateway: " + config.address +
                  " is not the loopback, and no key is asked for: whoever reaches it may ask. Give "
                  "tenants with keys (--tenants, ai.gateway.tenants or api_keys), or say that it is "

@@ -84,7 +84,8 @@ struct Shared {
       : config(std::move(gateway_config)),
         router(sites),
         calls(std::move(gateway_calls)),
-        tenants(config.tenants),
+        listed(config.tenants ? config.tenants : std::make_shared<Tenants>(std::vector<Tenant>())),
+        tenants(*listed),
         rate(config.requests_per_second, config.burst),
         admissions(config.queue_wait_max_s, config.requests_in_flight_max) {}
 
@@ -92,7 +93,8 @@ struct Shared {
   Router& router;
   const GatewayCalls calls;
   Metrics metrics;
-  Tenants tenants;
+  const std::shared_ptr<Tenants> listed;
+  Tenants& tenants;
   RateLimiter rate;
   Admissions admissions;
   Turns turns;

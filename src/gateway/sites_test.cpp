@@ -499,7 +499,7 @@ TEST_F(SitesTest, TenantsHaveTheirOwnKeysModelsAndQuotas) {
   thirsty.quota = {
       .requests_per_second = unlimited, .tokens_per_minute = 8, .requests_at_once = unlimited};
   Tenant other{.name = "other", .keys = {hash_of_key("other-key")}, .models = {"x"}};
-  config.tenants = {small, thirsty, other};
+  config.tenants = std::make_shared<Tenants>(std::vector{small, thirsty, other});
   start(1, config);
   const auto as = [&](const std::string& key) {
     return ask(whole_question, "Authorization: Bearer " + key + "\r\n");
@@ -528,8 +528,8 @@ TEST_F(SitesTest, TenantsHaveTheirOwnKeysModelsAndQuotas) {
 
 TEST_F(SitesTest, AQuotaOfRequestsAtOnceIsGivenBack) {
   GatewayConfig config;
-  config.tenants = {
-      {.name = "one", .keys = {hash_of_key("key")}, .quota = {.requests_at_once = 1}}};
+  config.tenants = std::make_shared<Tenants>(std::vector<Tenant>{
+      {.name = "one", .keys = {hash_of_key("key")}, .quota = {.requests_at_once = 1}}});
   start(1, config);
   engine(0).mode = Mode::gated;
   const std::string key = "Authorization: Bearer key\r\n";

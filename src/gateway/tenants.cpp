@@ -19,6 +19,7 @@ constexpr std::string_view hash_prefix = "sha256:";
 constexpr std::string_view key_prefix = "noroshi-";
 constexpr std::size_t tenants_max = 100'000;
 constexpr std::size_t name_bytes_max = 128;
+constexpr std::size_t heard_at_a_time = 256;  // requests wait for no more
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -249,6 +250,8 @@ std::string key_hash_text(const KeyHash& hash) {
   return text;
 }
 
+std::uint64_t tenant_mark(std::string_view name) { return beginning(hash_of_key(name)); }
+
 Tenants::Tenants(std::vector<Tenant> tenants) { replace(std::move(tenants)); }
 
 void Tenants::replace(std::vector<Tenant> tenants) {
@@ -262,7 +265,8 @@ void Tenants::replace(std::vector<Tenant> tenants) {
     }
     if (is_new) {
       tenants_.emplace_back();
-      uses_.emplace_back();
+      uses_.emplace_back().untold.tenant = tenant_mark(tenant.name);
+      by_mark_.emplace(uses_.back().untold.tenant, number);
     }
     tenants_[number] = std::make_shared<const Tenant>(std::move(tenant));
   }
@@ -296,7 +300,12 @@ std::optional<std::size_t> Tenants::of_key(std::string_view key) const {
 void Tenants::Bucket::fill(double per_second, double size, std::int64_t now_ns) {
   const double s = static_cast<double>(std::max<std::int64_t>(0, now_ns - at_ns)) / 1e9;
   level = std::min(size, level + s * per_second);
-  at_ns = now_ns;
+  at_ns = std::max(at_ns, now_ns);
+}
+
+// What was used here may have left it lower than others' words can.
+void Tenants::Bucket::owe(double used, double size) {
+  level = std::max(level - used, std::min(level, -debt_buckets_max * size));
 }
 
 void Tenants::refill(std::size_t tenant, std::int64_t now_ns) {
@@ -326,7 +335,7 @@ std::optional<OverQuota> Tenants::enter(std::size_t tenant, std::int64_t now_ns)
     const double wait_s = std::clamp(std::ceil(missing / per_second), 1.0, 3600.0);
     return OverQuota{name, limit, static_cast<int>(wait_s)};
   };
-  if (use.at_once + 1 > std::max(1.0, quota.requests_at_once)) {
+  if (use.at_once + use.at_once_elsewhere + 1 > std::max(1.0, quota.requests_at_once)) {
     return OverQuota{"requests_at_once", quota.requests_at_once, 1};
   }
   if (quota.tokens_per_minute < unlimited && use.tokens.level <= 0) {
@@ -341,6 +350,8 @@ std::optional<OverQuota> Tenants::enter(std::size_t tenant, std::int64_t now_ns)
     use.requests.level -= 1;
   }
   use.at_once += 1;
+  use.untold.requests += 1;
+  note_untold(tenant);
   return {};
 }
 
@@ -354,6 +365,75 @@ void Tenants::leave(std::size_t tenant, std::uint64_t tokens, std::int64_t now_n
   if (tenants_[tenant]->quota.tokens_per_minute < unlimited) {
     use.tokens.level -= static_cast<double>(tokens);
   }
+  use.untold.tokens += tokens;
+  note_untold(tenant);
+}
+
+void Tenants::note_untold(std::size_t tenant) {
+  if (!uses_[tenant].is_untold) untold_.push_back(tenant);
+  uses_[tenant].is_untold = true;
+}
+
+std::vector<TenantUse> Tenants::new_use(std::size_t tenants_max) {
+  std::vector<TenantUse> out;
+  const std::lock_guard lock(mutex_);
+  const std::size_t count = std::min(tenants_max, untold_.size());
+  out.reserve(count);
+  std::vector<std::size_t> next(untold_.begin() + static_cast<std::ptrdiff_t>(count),
+                                untold_.end());
+  for (std::size_t i = 0; i < count; ++i) {
+    Use& use = uses_[untold_[i]];
+    use.untold.at_once = static_cast<std::uint64_t>(use.at_once);
+    out.push_back(use.untold);
+    use.untold = {.tenant = use.untold.tenant};
+    use.is_untold = use.at_once > 0;
+    if (use.is_untold) next.push_back(untold_[i]);
+  }
+  untold_ = std::move(next);
+  return out;
+}
+
+void Tenants::take(const TenantUse& used, OtherGateway& from, std::int64_t now_ns) {
+  const auto found = by_mark_.find(used.tenant);
+  if (found == by_mark_.end()) return;
+  const std::size_t tenant = found->second;
+  const Quota& quota = tenants_[tenant]->quota;
+  Use& use = uses_[tenant];
+  refill(tenant, now_ns);
+  if (quota.requests_per_second < unlimited) {
+    use.requests.owe(static_cast<double>(used.requests), std::max(1.0, quota.requests_per_second));
+  }
+  if (quota.tokens_per_minute < unlimited) {
+    use.tokens.owe(static_cast<double>(used.tokens), quota.tokens_per_minute);
+  }
+  if (used.at_once == 0) return;
+  Elsewhere& there = from.by_tenant[tenant];
+  use.at_once_elsewhere += static_cast<double>(used.at_once) - there.at_once;
+  there = {static_cast<double>(used.at_once), from.words};
+}
+
+void Tenants::hear(std::uint64_t gateway, const std::vector<TenantUse>& used, std::int64_t now_ns) {
+  const std::lock_guard hearing(hearing_);
+  OtherGateway& from = others_[gateway];
+  ++from.words;
+  for (std::size_t i = 0; i < used.size();) {
+    const std::size_t end = std::min(used.size(), i + heard_at_a_time);
+    const std::lock_guard lock(mutex_);
+    for (; i < end; ++i) take(used[i], from, now_ns);
+  }
+  for (auto one = from.by_tenant.begin(); one != from.by_tenant.end();) {
+    const std::lock_guard lock(mutex_);
+    for (std::size_t n = 0; n < heard_at_a_time && one != from.by_tenant.end(); ++n) {
+      const auto& [tenant, there] = *one;
+      if (there.word == from.words) {
+        ++one;
+        continue;
+      }
+      uses_[tenant].at_once_elsewhere -= there.at_once;
+      one = from.by_tenant.erase(one);
+    }
+  }
+  if (from.by_tenant.empty()) others_.erase(gateway);
 }
 
 }  // namespace noroshi::gateway

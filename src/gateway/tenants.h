@@ -14,6 +14,9 @@
 //         tokens_per_minute: 60000
 //         requests_at_once: 8
 //
+// A fleet's gateways tell each other what tenants used (fleet/quotas.h): a tenant has its quota
+// once, by whichever of them it asks.
+//
 // A key is 256 random bits, so its plain SHA-256 says nothing of it; it is found by its hash, and
 // that is compared in constant time. Tokens are charged when they are known: a tenant may overdraw
 // a minute by its last request, and then waits until the minute's rate has paid for it.
@@ -61,6 +64,18 @@ Result<std::string> new_key();
 KeyHash hash_of_key(std::string_view key);
 std::string key_hash_text(const KeyHash& hash);  // "sha256:" and 64 hexadecimal digits
 
+// The beginning of a name's SHA-256, the same in every gateway. Names may be their owners' choice:
+// to have another's mark somebody would have to try 2^64.
+std::uint64_t tenant_mark(std::string_view name);
+
+// What a tenant used at one gateway since that gateway's last word.
+struct TenantUse {
+  std::uint64_t tenant = 0;    // its mark
+  std::uint64_t requests = 0;  // let in
+  std::uint64_t tokens = 0;    // charged
+  std::uint64_t at_once = 0;   // its requests there now
+};
+
 // Which quota is used up.
 struct OverQuota {
   std::string_view quota;  // the field's name
@@ -87,23 +102,51 @@ class Tenants {
   std::optional<OverQuota> enter(std::size_t tenant, std::int64_t now_ns);
   void leave(std::size_t tenant, std::uint64_t tokens, std::int64_t now_ns);
 
+  // What was used here since the last call, and who has requests here now; of more tenants than
+  // that the rest comes next time.
+  std::vector<TenantUse> new_use(std::size_t tenants_max);
+  // What another gateway, which the caller has numbered, used since its last word; tenants that are
+  // not in it have no requests there now. It is taken out of the buckets here, but makes nobody owe
+  // more than debt_buckets_max of them: a false word is paid back, however much it says. Tenants
+  // that are not listed here are passed over.
+  void hear(std::uint64_t gateway, const std::vector<TenantUse>& used, std::int64_t now_ns);
+  static constexpr double debt_buckets_max = 10;  // ten minutes' tokens
+
  private:
   struct Bucket {
     double level = 0;
     std::int64_t at_ns = 0;
     void fill(double per_second, double size, std::int64_t now_ns);
+    void owe(double used, double size);
   };
   struct Use {
     Bucket requests;
     Bucket tokens;
     double at_once = 0;
+    double at_once_elsewhere = 0;
     bool started = false;
+    TenantUse untold = {};
+    bool is_untold = false;  // in untold_
+  };
+  struct Elsewhere {  // requests of a tenant at another gateway
+    double at_once = 0;
+    std::uint64_t word = 0;  // of that gateway's, the one that said so
+  };
+  struct OtherGateway {
+    std::uint64_t words = 0;
+    std::unordered_map<std::size_t, Elsewhere> by_tenant;
   };
   void refill(std::size_t tenant, std::int64_t now_ns);
+  void note_untold(std::size_t tenant);
+  void take(const TenantUse& used, OtherGateway& from, std::int64_t now_ns);
 
+  std::mutex hearing_;  // of the next; locked before mutex_
+  std::unordered_map<std::uint64_t, OtherGateway> others_;
   mutable std::mutex mutex_;                            // of all below
   std::vector<std::shared_ptr<const Tenant>> tenants_;  // as many as ever had a name of their own
   std::vector<Use> uses_;
+  std::vector<std::size_t> untold_;  // who used something or has requests
+  std::unordered_map<std::uint64_t, std::size_t> by_mark_;
   std::unordered_map<std::string, std::size_t> numbers_;  // by name
   std::unordered_multimap<std::uint64_t, std::pair<KeyHash, std::size_t>> by_hash_;
 };

@@ -45,7 +45,9 @@ class TenantsReload : public testing::Test {
     site.models = {{.name = "m"}};
     ASSERT_TRUE(router.update(site));
     GatewayConfig config{.port = 0, .instance = "gw"};
-    if (std::filesystem::exists(path)) config.tenants = *load_tenants(path);
+    if (std::filesystem::exists(path)) {
+      config.tenants = std::make_shared<Tenants>(*load_tenants(path));
+    }
     auto started = Gateway::start(std::move(config), router);
     ASSERT_TRUE(started) << started.error().message;
     gateway.emplace(*std::move(started));

@@ -1,5 +1,6 @@
 // Catches: a tenants file that is misread or whose fault is not named, a key that another's hash
-// lets in, a quota that gives more or less than it says or that is new when the file is read again.
+// lets in, a quota that gives more or less than it says, that is new when the file is read again,
+// or that others' words change for good.
 
 #include "gateway/tenants.h"
 
@@ -183,6 +184,123 @@ TEST(ReplacedTenants, KeepWhatTheyHaveUsedAndTheirNumber) {
   EXPECT_TRUE(tenants.enter(0, 0)) << "what was used without a limit is not charged, the rest is";
   EXPECT_FALSE(tenants.enter(0, 60 * second_ns));
   EXPECT_FALSE(tenants.empty());
+}
+
+// --- What other gateways say ---
+
+TEST(HeardUse, IsToldOnceAndTakenOutOfTheBuckets) {
+  const std::vector<Tenant> list = {
+      {.name = "a", .quota = {.requests_per_second = 10, .tokens_per_minute = 600}},
+      {.name = "b"},
+      {.name = "idle"}};
+  Tenants here(list), there(list);
+  for (int i = 0; i < 4; ++i) ASSERT_FALSE(here.enter(0, 0));
+  for (int i = 0; i < 3; ++i) here.leave(0, 100, 0);
+  ASSERT_FALSE(here.enter(1, 0));
+  const auto used = here.new_use(100);
+  ASSERT_EQ(used.size(), 2u);
+  EXPECT_EQ(used[0].tenant, tenant_mark("a"));
+  EXPECT_EQ(used[0].requests, 4u);
+  EXPECT_EQ(used[0].tokens, 300u);
+  EXPECT_EQ(used[0].at_once, 1u);
+  EXPECT_EQ(used[1].tenant, tenant_mark("b"));
+  EXPECT_EQ(used[1].at_once, 1u) << "of one without limits too: it may have some elsewhere";
+  there.hear(1, used, 0);
+  int more = 0;
+  for (; !there.enter(0, 0); ++more) there.leave(0, 0, 0);
+  EXPECT_EQ(more, 6);
+  ASSERT_FALSE(there.enter(0, second_ns));
+  there.leave(0, 310, second_ns);
+  EXPECT_EQ(there.enter(0, second_ns)->quota, "tokens_per_minute");
+  // Only who is still there is told of again.
+  here.leave(1, 7, 0);
+  const auto again = here.new_use(100);
+  ASSERT_EQ(again.size(), 2u);
+  EXPECT_EQ(again[0].requests, 0u);
+  EXPECT_EQ(again[0].tokens, 0u);
+  EXPECT_EQ(again[0].at_once, 1u);
+  EXPECT_EQ(again[1].tokens, 7u);
+  EXPECT_EQ(again[1].at_once, 0u);
+  EXPECT_EQ(here.new_use(100).size(), 1u);
+  EXPECT_EQ(tenant_mark("abc"), 0xeacf018fbf1678baU) << "SHA-256 is ba7816bf8f01cfea...";
+}
+
+TEST(HeardUse, OfManyTenantsComesInTurns) {
+  std::vector<Tenant> list;
+  for (int i = 0; i < 1000; ++i) list.push_back({.name = "t" + std::to_string(i)});
+  Tenants here(list);
+  Tenants there(list);
+  for (std::size_t i = 0; i < 1000; ++i) {
+    ASSERT_FALSE(here.enter(i, 0));
+    if (i % 2 == 0) here.leave(i, i, 0);
+  }
+  std::uint64_t requests = 0, tokens = 0;
+  for (int turn = 0; turn < 4; ++turn) {
+    const auto used = here.new_use(300);
+    EXPECT_EQ(used.size(), 300u);
+    there.hear(1, used, 0);
+    for (const TenantUse& use : used) {
+      requests += use.requests;
+      tokens += use.tokens;
+    }
+  }
+  EXPECT_EQ(requests, 1000u);
+  EXPECT_EQ(tokens, 499u * 500u);
+}
+
+// Levels that others' words have lowered are paid back within the bound, whatever they were, and
+// what a tenant owes by himself stays.
+TEST(HeardUse, MakesNobodyOweMoreThanTenBuckets) {
+  Tenants tenants({{.name = "a", .quota = {.requests_per_second = 2}},
+                   {.name = "b", .quota = {.tokens_per_minute = 60}}});
+  constexpr std::uint64_t most = ~std::uint64_t{0};
+  const std::vector<TenantUse> all = {{tenant_mark("a"), most, most, 0},
+                                      {tenant_mark("b"), most, most, 0},
+                                      {tenant_mark("c"), most, most, most}};
+  for (std::uint64_t gateway = 0; gateway < 9; ++gateway) tenants.hear(gateway, all, 0);
+  EXPECT_EQ(tenants.enter(0, 0)->retry_after_s, 11);
+  EXPECT_TRUE(tenants.enter(0, 10 * second_ns));
+  EXPECT_FALSE(tenants.enter(0, 10 * second_ns + second_ns / 2));
+  EXPECT_TRUE(tenants.enter(1, 600 * second_ns));
+  ASSERT_FALSE(tenants.enter(1, 601 * second_ns));
+  tenants.leave(1, 1000, 601 * second_ns);  // 999 are owed
+  tenants.hear(1, all, 601 * second_ns);
+  EXPECT_TRUE(tenants.enter(1, (601 + 999) * second_ns)) << "it is no less for that";
+  EXPECT_FALSE(tenants.enter(1, (601 + 1000) * second_ns));
+}
+
+TEST(HeardUse, RequestsElsewhereCountUntilTheyAreNotSaidAnyMore) {
+  Tenants tenants({{.name = "a", .quota = {.requests_at_once = 4}}});
+  const auto places = [&] {
+    int count = 0;
+    while (!tenants.enter(0, 0)) ++count;
+    for (int i = 0; i < count; ++i) tenants.leave(0, 0, 0);
+    return count;
+  };
+  const auto says = [&](std::uint64_t gateway, std::uint64_t at_once) {
+    tenants.hear(gateway, {{.tenant = tenant_mark("a"), .at_once = at_once}}, 0);
+  };
+  says(1, 1);
+  EXPECT_EQ(places(), 3);
+  says(2, 2);
+  EXPECT_EQ(places(), 1);
+  says(1, 2);
+  EXPECT_EQ(places(), 0);
+  says(2, 0);
+  EXPECT_EQ(places(), 2);
+  tenants.hear(1, {{.tenant = tenant_mark("x"), .at_once = 9}}, 0);
+  EXPECT_EQ(places(), 4);
+  says(3, 1'000'000);
+  EXPECT_EQ(places(), 0);
+  tenants.hear(3, {}, 0);
+  EXPECT_EQ(places(), 4);
+  // Listed between two words.
+  tenants.hear(1, {{.tenant = tenant_mark("b"), .at_once = 9}}, 0);
+  tenants.replace({{.name = "a", .quota = {.requests_at_once = 4}},
+                   {.name = "b", .quota = {.requests_at_once = 4}}});
+  tenants.hear(1, {}, 0);
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(tenants.enter(1, 0));
+  EXPECT_TRUE(tenants.enter(1, 0));
 }
 
 // Whoever reads while it is replaced sees a list that stood there, whole.

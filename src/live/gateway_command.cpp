@@ -13,6 +13,7 @@
 #include "fleet/feed.h"
 #include "fleet/keys.h"
 #include "fleet/nats_bus.h"
+#include "fleet/quotas.h"
 #include "fleet/runner.h"
 #include "fleet/standing.h"
 #include "live/read_again.h"
@@ -44,7 +45,8 @@ struct Metering {
 };
 
 std::string metrics_of(const fleet::Feed& feed, const fleet::Doors& doors,
-                       const gateway::Router& router, const fleet::Bus& bus) {
+                       const fleet::Quotas* quotas, const gateway::Router& router,
+                       const fleet::Bus& bus) {
   const fleet::FeedCounters feed_counters = feed.counters();
   const fleet::DoorsCounters turns = doors.counters();
   const gateway::RouterCounters routed = router.counters();
@@ -67,6 +69,14 @@ std::string metrics_of(const fleet::Feed& feed, const fleet::Doors& doors,
   add("noroshi_fleet_turns_heard_total", "counter", routed.turns_heard);
   add("noroshi_fleet_turns_nowhere_total", "counter", routed.turns_nowhere);
   add("noroshi_fleet_turns_messages_refused_total", "counter", turns.refused);
+  if (quotas == nullptr) return out;
+  const fleet::QuotasCounters uses = quotas->counters();
+  add("noroshi_fleet_quotas_doors", "gauge", uses.doors);
+  add("noroshi_fleet_quotas_told_total", "counter", uses.told);
+  add("noroshi_fleet_quotas_untold_total", "counter", uses.lost);
+  add("noroshi_fleet_quotas_heard_total", "counter", uses.heard);
+  add("noroshi_fleet_quotas_replayed_total", "counter", uses.replayed);
+  add("noroshi_fleet_quotas_messages_refused_total", "counter", uses.refused);
   return out;
 }
 
@@ -107,7 +117,7 @@ int run_gateway(const GatewayCommand& command) {
   if (!command.tenants_path.empty()) {
     auto tenants = gateway::load_tenants(command.tenants_path);
     if (!tenants) return failure(tenants.error());
-    config.tenants = *std::move(tenants);
+    config.tenants = std::make_shared<gateway::Tenants>(*std::move(tenants));
   }
 
   if (command.tls_certificate.empty() != command.tls_key.empty()) {
@@ -141,20 +151,29 @@ int run_gateway(const GatewayCommand& command) {
                     .rtt_ms_other = command.rtt_ms_other},
                    fleet::sink_of(router));
   if (const auto started = feed.start(); !started) return failure(started.error());
-  fleet::DoorsConfig door{.id = command.id, .origin = std::uint64_t{chance()} << 32 | chance()};
+  const std::uint64_t origin = std::uint64_t{chance()} << 32 | chance();
+  fleet::DoorsConfig door{.id = command.id, .origin = origin};
   for (int i = 0; i < 8; ++i) door.secret += std::to_string(chance()) + ".";
   fleet::Doors doors(**bus, clock, std::move(door), fleet::doors_sink_of(router));
   if (const auto started = doors.start(); !started) return failure(started.error());
+  // A gateway without tenants has no quotas, and never gets any (Gateway::reload_tenants).
+  const std::shared_ptr<gateway::Tenants> tenants = config.tenants;
+  std::optional<fleet::Quotas> quotas;
+  if (tenants) {
+    quotas.emplace(**bus, clock, fleet::QuotasConfig{.id = command.id, .origin = origin}, *tenants);
+    if (const auto started = quotas->start(); !started) return failure(started.error());
+  }
   const fleet::Runner listening("fleet", 0.025, [&] {
     feed.step();
     doors.step();
+    if (quotas) quotas->step();
   });
 
   Metering metering;
   gateway::GatewayCalls calls;
   calls.session_secret = [&doors] { return doors.secret(); };
   calls.extra_metrics = [&] {
-    std::string text = metrics_of(feed, doors, router, **bus);
+    std::string text = metrics_of(feed, doors, quotas ? &*quotas : nullptr, router, **bus);
     if (metering.shipper) text += meter::metrics_text(*metering.spool, *metering.shipper);
     return text;
   };

@@ -46,7 +46,7 @@ Result<std::unique_ptr<Service>> start_service(const site::AiSection& ai,
   if (!ai.gateway.tenants.empty()) {
     auto tenants = gateway::load_tenants(ai.gateway.tenants);
     if (!tenants) return tenants.error();
-    config.tenants = *std::move(tenants);
+    config.tenants = std::make_shared<gateway::Tenants>(*std::move(tenants));
   }
   if (ai.gateway.tls) {
     auto tls = ai.gateway.tls_certificate.empty()

@@ -14,6 +14,7 @@
 #include "fleet/doors.h"
 #include "fleet/folder.h"
 #include "fleet/keys.h"
+#include "fleet/quotas.h"
 #include "fleet/real_server_test.h"
 #include "fleet/runner.h"
 #include "gateway/route/route.h"
@@ -169,7 +170,7 @@ TEST_F(SecureLeafTest, ASitesKeyReachesThroughTheRegionsServerIntoTheCore) {
 }
 
 // One door at the core, one behind a region's server, each with its own key: they share the secret,
-// and a session's turn at one is known at the other, both ways.
+// and a session's turn and a tenant's use at one are known at the other, both ways.
 TEST_F(SecureLeafTest, DoorsOfTwoRegionsAreOne) {
   const std::string core_key = user(core_folder, "gateway", "gc", "east");
   ASSERT_TRUE(core->set_users(users_of(core_folder, ""),
@@ -180,15 +181,22 @@ TEST_F(SecureLeafTest, DoorsOfTwoRegionsAreOne) {
     std::unique_ptr<fleet::Bus> bus;
     gateway::Router router;
     fleet::Doors doors;
-    fleet::Runner runner{"door", 0.01, [this] { doors.step(); }};
+    gateway::Tenants tenants{{{.name = "a", .quota = {.requests_at_once = 1}}}};
+    fleet::Quotas quotas;
+    fleet::Runner runner{"door", 0.01, [this] {
+                           doors.step();
+                           quotas.step();
+                         }};
 
     Door(std::unique_ptr<fleet::Bus> its_bus, Clock& clock, const std::string& id,
          std::uint64_t origin)
         : bus(std::move(its_bus)),
           router({.sessions_told_max = 1 << 10}, origin),
           doors(*bus, clock, {.id = id, .origin = origin, .secret = id},
-                fleet::doors_sink_of(router)) {
+                fleet::doors_sink_of(router)),
+          quotas(*bus, clock, {.id = id, .origin = origin}, tenants) {
       EXPECT_TRUE(doors.start());
+      EXPECT_TRUE(quotas.start());
       for (const char* name : {"s0", "s1"}) {
         gateway::SiteState site{.name = name, .host = "10.0.0.1", .tcp_port = 1, .ready = true};
         site.models = {{.name = "m"}};
@@ -220,6 +228,15 @@ TEST_F(SecureLeafTest, DoorsOfTwoRegionsAreOne) {
           << from->bus->trouble() << to->bus->trouble() << west.status().leaf_error;
       EXPECT_EQ(to->turn(session, clock.now_ns()), where);
     }
+    ASSERT_FALSE(from->tenants.enter(0, clock.now_ns()));
+    const auto enters = [&] {
+      if (to->tenants.enter(0, clock.now_ns())) return false;
+      to->tenants.leave(0, 0, clock.now_ns());
+      return true;
+    };
+    ASSERT_TRUE(fleet::becomes_so([&] { return !enters(); })) << from->bus->trouble();
+    from->tenants.leave(0, 0, clock.now_ns());
+    ASSERT_TRUE(fleet::becomes_so(enters)) << from->bus->trouble();
   }
   EXPECT_EQ(at_core.bus->trouble() + at_west.bus->trouble(), "");
   EXPECT_EQ(at_core.router.counters().turns_nowhere + at_west.router.counters().turns_nowhere, 0u);
