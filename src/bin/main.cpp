@@ -244,8 +244,7 @@ void add_gateway(CLI::App& app, int& exit_code) {
   gateway->add_option("--threads", command->config.threads, "that serve")->check(CLI::Range(1, 64));
   gateway->add_option("--tenants", command->tenants_path,
                       "a YAML file of tenants with keys, quotas (once over all gateways), "
-                      "priorities, read again at "
-                      "SIGHUP (configs/tenants.yaml)");
+                      "priorities, read again at SIGHUP (configs/tenants.yaml)");
   gateway->add_option("--site-key", command->site_key, "the API key that sites want to see");
   gateway->add_flag("--plain-sites", command->plain_sites,
                     "ask sites beyond the loopback that speak plain HTTP, too: the way is safe");

@@ -374,10 +374,10 @@ void Tenants::note_untold(std::size_t tenant) {
   uses_[tenant].is_untold = true;
 }
 
-std::vector<TenantUse> Tenants::new_use(std::size_t tenants_max) {
+std::vector<TenantUse> Tenants::new_use(std::size_t count_max) {
   std::vector<TenantUse> out;
   const std::lock_guard lock(mutex_);
-  const std::size_t count = std::min(tenants_max, untold_.size());
+  const std::size_t count = std::min(count_max, untold_.size());
   out.reserve(count);
   std::vector<std::size_t> next(untold_.begin() + static_cast<std::ptrdiff_t>(count),
                                 untold_.end());

@@ -104,7 +104,7 @@ class Tenants {
 
   // What was used here since the last call, and who has requests here now; of more tenants than
   // that the rest comes next time.
-  std::vector<TenantUse> new_use(std::size_t tenants_max);
+  std::vector<TenantUse> new_use(std::size_t count_max);
   // What another gateway, which the caller has numbered, used since its last word; tenants that are
   // not in it have no requests there now. It is taken out of the buckets here, but makes nobody owe
   // more than debt_buckets_max of them: a false word is paid back, however much it says. Tenants
