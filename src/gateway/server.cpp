@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
@@ -98,7 +99,8 @@ net::awaitable<bool> next_request(Session& client) {
 
   Metrics& metrics = client.shared.metrics;
   const bool gone = error == http::error::end_of_stream || error == http::error::partial_message ||
-                    error == net::error::connection_reset;
+                    error == net::error::connection_reset ||
+                    error == net::ssl::error::stream_truncated;
   if (gone) co_return false;
   if (error == beast::error::timeout) {
     // The stream is closed by then: there is nobody to tell.

@@ -195,6 +195,22 @@ TEST_F(TlsTest, APlainClientIsToldAndNoiseIsCounted) {
   EXPECT_NE(metrics.find("noroshi_gateway_tls_failed_total 2\n"), std::string::npos) << metrics;
 }
 
+// Without a word of goodbye, as most do, and in the middle of a header: gone, and no garbage.
+TEST_F(TlsTest, AClientThatIsCutOffIsNoGarbage) {
+  {
+    TlsClient client(door->tcp_port(), door_key->pin());
+    client.send("POST /v1/chat/comp");
+    client.stream.next_layer().shutdown(tcp::socket::shutdown_send);
+    char byte = 0;
+    client.stream.read_some(net::buffer(&byte, 1), client.error);  // the door is done with it
+    EXPECT_TRUE(client.error);
+  }
+  TlsClient client(door->tcp_port(), door_key->pin());
+  client.send(test_request("GET", "/metrics"));
+  const std::string metrics = client.read().body();
+  EXPECT_NE(metrics.find("noroshi_gateway_garbage_total 0\n"), std::string::npos) << metrics;
+}
+
 TEST_F(TlsTest, TheEndOfAnAnswerIsNoCut) {
   TlsClient client(door->tcp_port(), door_key->pin());
   client.send("POST /v1/chat/completions HTTP/1.0\r\nContent-Length: " +

@@ -273,6 +273,14 @@ INSTANTIATE_TEST_SUITE_P(
             "f.yaml:4:9: ", "\"tls://n.example:1\" is not of this machine, and fleet.host is not"},
         Bad{"cell:\n  handsets: [{}]\nfleet:\n  urls: [\"nats://localhost\"]\n  host: \"\"\n",
             "f.yaml:5:9: ", "fleet.host: is empty"},
+        Bad{"cell:\n  handsets: [{}]\nai:\n  gateway: {tls: maybe}\n",
+            "f.yaml:4:18: ", "allowed: auto, on, off"},
+        Bad{"cell:\n  handsets: [{}]\nai:\n  gateway: {tls_certificate: a.pem}\n",
+            "f.yaml:4:30: ", "one without the other"},
+        Bad{"cell:\n  handsets: [{}]\nai:\n  gateway: {tls_key: a.key}\n",
+            "f.yaml:4:22: ", "one without the other"},
+        Bad{"cell:\n  handsets: [{}]\nai:\n  gateway: {tls: off, tls_certificate: a, tls_key: b}\n",
+            "f.yaml:4:18: ", "\"off\", and there is a tls_certificate"},
         Bad{"cell: [\n", "f.yaml:2:1: ", "not YAML"},
         Bad{"a: b: c\n", "f.yaml:1:5: ", "not YAML"}));
 
@@ -292,6 +300,24 @@ TEST(Config, AFleetIsReachedAndReaches) {
   ASSERT_TRUE(open.ok()) << open.error().message;
   EXPECT_TRUE(open->ai->gateway.open);
   EXPECT_FALSE(AiSection().gateway.open);
+}
+
+// In a fleet nobody must ask for HTTPS beyond the loopback; who says "off" means it.
+TEST(Config, HttpsIsWhereWordsLeaveTheMachine) {
+  const std::string in_fleet = "fleet: {urls: [\"nats://127.0.0.1:4222\"]}\n";
+  const auto tls = [&](const std::string& gateway, const std::string& fleet) {
+    const auto file =
+        parse(handset + "ai: {engine: {}, gateway: {" + gateway + "}}\n" + fleet, "f.yaml", false);
+    EXPECT_TRUE(file.ok()) << file.error().message;
+    return file.ok() && file->ai->gateway.tls;
+  };
+  EXPECT_FALSE(tls("address: 127.0.0.1", in_fleet));
+  EXPECT_TRUE(tls("address: 0.0.0.0", in_fleet));
+  EXPECT_TRUE(tls("address: 0.0.0.0, tls: auto", in_fleet));
+  EXPECT_FALSE(tls("address: 0.0.0.0, tls: off", in_fleet));
+  EXPECT_FALSE(tls("address: 0.0.0.0", "")) << "no gateway would know its key";
+  EXPECT_TRUE(tls("tls_certificate: a.pem, tls_key: a.key", ""));
+  EXPECT_TRUE(tls("tls: on", ""));
 }
 
 TEST(Config, AMissingFileIsNamed) {
