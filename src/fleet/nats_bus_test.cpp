@@ -276,6 +276,19 @@ TEST_F(NatsBusTest, SaysAtOnceThatTheServerIsGone) {
   }
 }
 
+// Its own control plane, first of all, must find it there.
+TEST_F(NatsBusTest, AServerOnOneAddressIsFoundByItsUrl) {
+  const NatsServer second =
+      start_server({.folder = (folder.path / "second").string(), .address = "127.0.0.2"});
+  EXPECT_TRUE(second.status().url.starts_with("nats://127.0.0.2:")) << second.status().url;
+  const auto client = connect_to(second.status().url, "client");
+  ASSERT_TRUE(client);
+  EXPECT_TRUE(client->flush(wait_s));
+  EXPECT_EQ(own_url({.address = "0.0.0.0"}, 5), "nats://127.0.0.1:5");
+  EXPECT_EQ(own_url({.address = "::1"}, 5), "nats://[::1]:5");
+  EXPECT_EQ(own_url({.address = "::", .certificate_path = "c"}, 5), "tls://127.0.0.1:5");
+}
+
 TEST_F(NatsBusTest, ConnectsOnceAServerComes) {
   const int tcp_port = free_tcp_port();
   auto early =

@@ -178,8 +178,7 @@ bool NatsServer::State::wait_ports(pid_t pid, int pid_fd) {
         s.ready = true;
         s.tcp_port = tcp_port;
         s.last_error.clear();
-        s.url = (config.certificate_path.empty() ? "nats://127.0.0.1:" : "tls://127.0.0.1:") +
-                std::to_string(tcp_port);
+        s.url = own_url(config, tcp_port);
       });
       ready = true;
       break;

@@ -68,6 +68,9 @@ struct NatsServerConfig {
   std::vector<NatsLeaf> leaves = {};  // with users: these alone may be leaf nodes
 };
 
+// Where this machine's own clients find the server: it may listen on one address alone.
+std::string own_url(const NatsServerConfig& config, int tcp_port);
+
 // The configuration file's text. Errors: an address that is not the loopback's without TLS or
 // users, a key that is none, a cluster without port.
 Result<std::string> nats_server_text(const NatsServerConfig& config);

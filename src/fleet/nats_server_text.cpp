@@ -91,6 +91,12 @@ std::string host_port(const std::string& address, int tcp_port) {
 
 }  // namespace
 
+std::string own_url(const NatsServerConfig& config, int tcp_port) {
+  const bool is_any = config.address == "0.0.0.0" || config.address == "::";
+  return (config.certificate_path.empty() ? "nats://" : "tls://") +
+         host_port(is_any ? "127.0.0.1" : config.address, tcp_port);
+}
+
 Result<std::string> nats_server_text(const NatsServerConfig& config) {
   if (const Result<void> sound = check(config); !sound) return sound.error();
   // Written by noroshi; -1 lets the server choose.
