@@ -9,6 +9,8 @@
 #include <boost/asio/this_coro.hpp>
 #include <cstddef>
 
+#include "base/prometheus.h"
+
 namespace noroshi::gateway {
 namespace {
 
@@ -29,16 +31,6 @@ net::awaitable<void> probe(Shared& shared, ToMeasure target) {
     co_return;
   }
   shared.router.measured(target.site, *target.at, *took_s, monotonic_ns());
-}
-
-// As a label's value.
-std::string quoted(const std::string& word) {
-  std::string text = "\"";
-  for (const char c : word) {
-    if (c == '"' || c == '\\') text += '\\';
-    text += c == '\n' ? ' ' : c;
-  }
-  return text + "\"";
 }
 
 }  // namespace
@@ -74,32 +66,29 @@ net::awaitable<void> measure_distances(Shared& shared) {
 
 std::string distances_text(const Shared& shared) {
   if (shared.config.probes_per_s <= 0) return {};
-  const auto head = [](const char* name, const char* type, const char* help) {
-    return std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
-  };
-  const auto number = [](const char* name, std::uint64_t value) {
-    return std::string(name) + " " + std::to_string(value) + "\n";
-  };
   const auto regions = shared.router.distances();
-  std::string text = head("noroshi_gateway_distance_seconds", "gauge",
-                          "Round trip to a region: the median of its sites measured last.");
-  for (const RegionDistance& one : regions) {
-    text += "noroshi_gateway_distance_seconds{region=" + quoted(one.region) + "} " +
-            std::to_string(one.round_trip_s) + "\n";
-  }
-  text += head("noroshi_gateway_distance_sites", "gauge", "Sites of it that were measured.");
-  for (const RegionDistance& one : regions) {
-    text += "noroshi_gateway_distance_sites{region=" + quoted(one.region) + "} " +
-            std::to_string(one.sites_measured) + "\n";
-  }
-  text += head("noroshi_gateway_round_trips_total", "counter",
-               "Round trips that connections to sites took, with and without a request.") +
-          number("noroshi_gateway_round_trips_total", shared.router.counters().measured);
-  text += head("noroshi_gateway_probes_total", "counter",
-               "Connections made to sites only to measure how far they are.") +
-          number("noroshi_gateway_probes_total", shared.metrics.probes.load());
-  return text + head("noroshi_gateway_probes_failed_total", "counter", "Of them, in vain.") +
-         number("noroshi_gateway_probes_failed_total", shared.metrics.probes_failed.load());
+  std::string text;
+  const auto each = [&](const char* name, const char* help, auto number_of) {
+    prometheus::head(text, name, "gauge", help);
+    for (const RegionDistance& one : regions) {
+      prometheus::value(text, name, "{region=\"" + prometheus::escaped(one.region) + "\"}",
+                        number_of(one));
+    }
+  };
+  each("noroshi_gateway_distance_seconds",
+       "Round trip to a region: the median of its sites measured last.",
+       [](const RegionDistance& one) { return one.round_trip_s; });
+  each("noroshi_gateway_distance_sites", "Sites of it that were measured.",
+       [](const RegionDistance& one) { return one.sites_measured; });
+  prometheus::one(text, "noroshi_gateway_round_trips_total",
+                  "Round trips that connections to sites took, with and without a request.",
+                  shared.router.counters().measured);
+  prometheus::one(text, "noroshi_gateway_probes_total",
+                  "Connections made to sites only to measure how far they are.",
+                  shared.metrics.probes.load());
+  prometheus::one(text, "noroshi_gateway_probes_failed_total", "Of them, in vain.",
+                  shared.metrics.probes_failed.load());
+  return text;
 }
 
 }  // namespace noroshi::gateway

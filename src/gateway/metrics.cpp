@@ -4,20 +4,10 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/prometheus.h"
+
 namespace noroshi::gateway {
 namespace {
-
-void append_header(std::string& text, const char* name, const char* type, const char* help) {
-  text.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
-  text.append(name).append(" ").append(type).append("\n");
-}
-
-template <class Number>
-void append_one(std::string& text, const char* name, const char* type, const char* help,
-                Number value) {
-  append_header(text, name, type, help);
-  text.append(name).append(" ").append(std::to_string(value)).append("\n");
-}
 
 std::string number(double value) {
   char digits[32];
@@ -41,7 +31,7 @@ void SecondsHistogram::add_ns(std::uint64_t ns) {
 }
 
 void SecondsHistogram::append(std::string& text, const char* name, const char* help) const {
-  append_header(text, name, "histogram", help);
+  prometheus::head(text, name, "histogram", help);
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < counts_.size(); ++i) {
     count += counts_[i].load(std::memory_order_relaxed);
@@ -77,7 +67,7 @@ void Metrics::add_usage(const Usage& usage) {
 std::string Metrics::text(int waiting, std::uint64_t shed) const {
   std::string text;
   const char* name = "noroshi_gateway_requests_total";
-  append_header(text, name, "counter", "Finished HTTP requests; 499: the client left before.");
+  prometheus::head(text, name, "counter", "Finished HTTP requests; 499: the client left before.");
   for (std::size_t e = 0; e < requests.size(); ++e) {
     for (std::size_t s = 0; s < statuses.size(); ++s) {
       const std::uint64_t count = requests[e][s].load(std::memory_order_relaxed);
@@ -89,32 +79,34 @@ std::string Metrics::text(int waiting, std::uint64_t shed) const {
     }
   }
   name = "noroshi_gateway_tokens_total";
-  append_header(text, name, "counter", "Tokens of answered requests.");
+  prometheus::head(text, name, "counter", "Tokens of answered requests.");
   text.append(name).append("{kind=\"prompt\"} ");
   text.append(std::to_string(tokens_prompt.load())).append("\n");
   text.append(name).append("{kind=\"completion\"} ");
   text.append(std::to_string(tokens_completion.load())).append("\n");
-  append_one(text, "noroshi_gateway_requests_in_flight", "gauge",
-             "AI requests being read or answered.", in_flight.load());
-  append_one(text, "noroshi_gateway_requests_waiting", "gauge",
-             "Requests that wait for the engine.", waiting);
-  append_one(text, "noroshi_gateway_requests_shed_total", "counter",
-             "Requests refused after they had waited.", shed);
-  append_one(text, "noroshi_gateway_connections", "gauge", "Open client connections.",
-             connections.load());
-  append_one(text, "noroshi_gateway_connections_refused_total", "counter",
-             "Connections closed at once because too many were open.", connections_refused.load());
-  append_one(text, "noroshi_gateway_streams_cut_total", "counter",
-             "Streams that the engine broke off.", streams_cut.load());
-  append_one(text, "noroshi_gateway_requests_retried_total", "counter",
-             "Requests asked of another site before their first byte.", requests_retried.load());
-  append_one(text, "noroshi_gateway_streams_resumed_total", "counter",
-             "Streams that went on at another site.", streams_resumed.load());
-  append_one(text, "noroshi_gateway_usage_refused_total", "counter",
-             "Usage records that nobody stored.", usage_refused.load());
+  prometheus::one(text, "noroshi_gateway_requests_in_flight", "gauge",
+                  "AI requests being read or answered.", in_flight.load());
+  prometheus::one(text, "noroshi_gateway_requests_waiting", "gauge",
+                  "Requests that wait for the engine.", waiting);
+  prometheus::one(text, "noroshi_gateway_requests_shed_total", "counter",
+                  "Requests refused after they had waited.", shed);
+  prometheus::one(text, "noroshi_gateway_connections", "gauge", "Open client connections.",
+                  connections.load());
+  prometheus::one(text, "noroshi_gateway_connections_refused_total", "counter",
+                  "Connections closed at once because too many were open.",
+                  connections_refused.load());
+  prometheus::one(text, "noroshi_gateway_streams_cut_total", "counter",
+                  "Streams that the engine broke off.", streams_cut.load());
+  prometheus::one(text, "noroshi_gateway_requests_retried_total", "counter",
+                  "Requests asked of another site before their first byte.",
+                  requests_retried.load());
+  prometheus::one(text, "noroshi_gateway_streams_resumed_total", "counter",
+                  "Streams that went on at another site.", streams_resumed.load());
+  prometheus::one(text, "noroshi_gateway_usage_refused_total", "counter",
+                  "Usage records that nobody stored.", usage_refused.load());
   name = "noroshi_gateway_contexts_total";
-  append_header(text, name, "counter",
-                "Contexts of sessions that came from another site, by what was done.");
+  prometheus::head(text, name, "counter",
+                   "Contexts of sessions that came from another site, by what was done.");
   for (const auto& [what, count] :
        {std::pair("moved", contexts_moved.load()), std::pair("computed", contexts_computed.load()),
         std::pair("failed", contexts_failed.load())}) {
@@ -122,23 +114,25 @@ std::string Metrics::text(int waiting, std::uint64_t shed) const {
     text.append(std::to_string(count)).append("\n");
   }
   name = "noroshi_gateway_tenants_read_total";
-  append_header(text, name, "counter",
-                "Times that the tenants' file was read again; refused: the one before stayed.");
+  prometheus::head(text, name, "counter",
+                   "Times that the tenants' file was read again; refused: the one before stayed.");
   for (const auto& [what, count] :
        {std::pair("taken", tenants_read.load()), std::pair("refused", tenants_refused.load())}) {
     text.append(name).append("{outcome=\"").append(what).append("\"} ");
     text.append(std::to_string(count)).append("\n");
   }
-  append_one(text, "noroshi_gateway_measured_total", "counter",
-             "Answers to the gateway's own questions, which measure idle models.", measured.load());
-  append_one(text, "noroshi_gateway_clients_left_total", "counter",
-             "Clients that left before their answer was whole.", clients_left.load());
-  append_one(text, "noroshi_gateway_garbage_total", "counter",
-             "Connections that did not speak HTTP.", garbage.load());
-  append_one(text, "noroshi_gateway_tls_failed_total", "counter",
-             "Connections whose TLS handshake failed.", tls_failed.load());
-  append_one(text, "noroshi_gateway_slow_clients_total", "counter",
-             "Clients cut off because they sent or took bytes too slowly.", slow_clients.load());
+  prometheus::one(text, "noroshi_gateway_measured_total", "counter",
+                  "Answers to the gateway's own questions, which measure idle models.",
+                  measured.load());
+  prometheus::one(text, "noroshi_gateway_clients_left_total", "counter",
+                  "Clients that left before their answer was whole.", clients_left.load());
+  prometheus::one(text, "noroshi_gateway_garbage_total", "counter",
+                  "Connections that did not speak HTTP.", garbage.load());
+  prometheus::one(text, "noroshi_gateway_tls_failed_total", "counter",
+                  "Connections whose TLS handshake failed.", tls_failed.load());
+  prometheus::one(text, "noroshi_gateway_slow_clients_total", "counter",
+                  "Clients cut off because they sent or took bytes too slowly.",
+                  slow_clients.load());
   first_token.append(text, "noroshi_gateway_time_to_first_token_seconds",
                      "From the whole request to the first content of its stream.");
   answer.append(text, "noroshi_gateway_answer_seconds",

@@ -1,32 +1,15 @@
 #include "live/radio_metrics.h"
 
-#include <cstdio>
+#include "base/prometheus.h"
 
 namespace noroshi::live {
 namespace {
 
+using prometheus::escaped;
+using prometheus::head;
+
 void line(std::string& out, const char* name, const char* labels, double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, " %.12g\n", value);
-  out += std::string(name) + labels + text;
-}
-
-void head(std::string& out, const char* name, const char* type, const char* help) {
-  out += std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
-}
-
-// Of a label's value.
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '\\' || c == '"') out += '\\';
-    if (c == '\n') {
-      out += "\\n";
-    } else {
-      out += c;
-    }
-  }
-  return out;
+  prometheus::value(out, name, labels, value);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "meter/keep.h"
 
+#include "base/prometheus.h"
 #include "meter/record.h"
 
 namespace noroshi::meter {
@@ -15,10 +16,8 @@ std::string metrics_text(const Spool& spool, const Shipper& shipper) {
   const SpoolCounters disk = spool.counters();
   const ShipperCounters way = shipper.counters();
   std::string text;
-  const auto add = [&text](const std::string& name, const char* help, std::uint64_t value) {
-    const char* type = name.ends_with("_total") ? "counter" : "gauge";
-    text += "# HELP " + name + " " + help + "\n# TYPE " + name + " " + type + "\n" + name + " " +
-            std::to_string(value) + "\n";
+  const auto add = [&text](std::string_view name, const char* help, std::uint64_t value) {
+    prometheus::one(text, name, help, value);
   };
   add("noroshi_usage_accepts", "1 while new requests' records have their room.", spool.accepts());
   add("noroshi_usage_waiting", "Records on this disk that are not shipped.", disk.waiting);

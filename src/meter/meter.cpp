@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/prometheus.h"
 #include "gateway/thread.h"
 
 namespace noroshi::meter {
@@ -206,10 +207,8 @@ bool Meter::wait_until(const std::function<bool(const MeterCounters&)>& conditio
 std::string Meter::metrics_text() const {
   const MeterCounters now = counters();
   std::string text;
-  const auto add = [&text](const std::string& name, const char* help, std::uint64_t value) {
-    const char* type = name.ends_with("_total") ? "counter" : "gauge";
-    text += "# HELP " + name + " " + help + "\n# TYPE " + name + " " + type + "\n" + name + " " +
-            std::to_string(value) + "\n";
+  const auto add = [&text](std::string_view name, const char* help, std::uint64_t value) {
+    prometheus::one(text, name, help, value);
   };
   add("noroshi_meter_messages_total", "Messages taken from the usage stream.", now.messages);
   add("noroshi_meter_records_total", "Usage records stored.", now.store.inserted);
