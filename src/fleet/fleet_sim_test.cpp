@@ -114,20 +114,10 @@ TEST_F(FleetSim, ANameOfAnotherRegionsSiteIsRefusedAndWhoeverTookItHarmsNothing)
   ASSERT_TRUE(ask(placing(hash_a, 4)).ok);
   run_ms(4000);
   const auto evil = network.join("evil");
-  SiteReport lie;
-  lie.site = {.name = "a1", .instance = 98, .region = "north", .host = "h", .tcp_port = 1};
-  lie.uptime_s = 1e6;
-  const auto beat = [&](int times) {
-    for (int i = 0; i < times; ++i) {
-      ++lie.sequence;
-      network.send({"noroshi.north.a1.beat", "", report_text(lie)});
-      run_ms(200);
-    }
-  };
-  beat(5);
+  stranger_beats(5);
   ASSERT_TRUE(evil->kv_put("noroshi-north", "facts.a1",
                            facts_text({.name = "a1", .region = "north", .instance = 98}), 1));
-  beat(5);
+  stranger_beats(5);
   EXPECT_EQ(sites["a1"]->agent->status().state, AgentState::joined);
   EXPECT_EQ(running(hash_a), 4);
   const auto lost_writes = [&] {
@@ -139,17 +129,16 @@ TEST_F(FleetSim, ANameOfAnotherRegionsSiteIsRefusedAndWhoeverTookItHarmsNothing)
   const std::uint64_t before = lost_writes();
   Command drain{.kind = CommandKind::drain, .by = "test", .site = "a1"};
   ASSERT_TRUE(ask(drain).ok);
-  beat(10);
+  stranger_beats(10);
   EXPECT_TRUE(sites["a1"]->agent->status().desired.draining) << "it obeys, with the stranger there";
   EXPECT_EQ(lost_writes(), before);
   EXPECT_NE(status().find("\"names_contested\":1"), std::string::npos) << status();
   EXPECT_NE(status_table("sites", status())->find("region north has its name too"),
             std::string::npos);
   const Command forget{.kind = CommandKind::forget, .by = "test", .site = "a1"};
-  beat(1);
+  stranger_beats(1);
   run_ms(100);
-  lie.sequence += 1;
-  network.send({"noroshi.north.a1.beat", "", report_text(lie)});
+  stranger_beats(1, 0);
   const CommandAnswer both = ask(forget);
   EXPECT_FALSE(both.ok);
   EXPECT_NE(both.message.find("stop that one first"), std::string::npos) << both.message;

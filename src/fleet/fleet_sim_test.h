@@ -129,6 +129,7 @@ class FleetSim : public testing::Test {
   std::vector<std::unique_ptr<SimControl>> controls;
   std::vector<std::unique_ptr<SimGateway>> gateways;
   std::unique_ptr<Bus> admin = network.join("admin");
+  SiteReport stranger;
 
   void add(const std::string& name, const std::string& region, std::uint64_t instance) {
     sites[name] = std::make_unique<SimSite>(network, name, region, instance,
@@ -169,6 +170,16 @@ class FleetSim : public testing::Test {
       for (auto& g : gateways) g->feed->step();
       network.deliver();
       EXPECT_LE(leaders(), 1);
+    }
+  }
+  // Somebody who asks nobody beats for a1 from a region of his own, and says that he is the elder.
+  void stranger_beats(int times, int between_ms = 200) {
+    for (int i = 0; i < times; ++i) {
+      stranger.site = {.name = "a1", .instance = 98, .region = "north", .host = "h", .tcp_port = 1};
+      stranger.uptime_s = 1e6;
+      ++stranger.sequence;
+      network.send({"noroshi.north.a1.beat", "", report_text(stranger)});
+      run_ms(between_ms);
     }
   }
   CommandAnswer ask(const Command& command) {

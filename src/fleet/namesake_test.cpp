@@ -93,31 +93,21 @@ TEST_F(Namesakes, ANameIsKeptThroughALeadersRestart) {
   meet();
   run_ms(4000);
   sites.erase("a1-north");
-  SiteReport lie;
-  lie.site = {.name = "a1", .instance = 98, .region = "north", .host = "h", .tcp_port = 1};
-  lie.uptime_s = 1e6;
-  const auto beat = [&](int times) {
-    for (int i = 0; i < times; ++i) {
-      ++lie.sequence;
-      network.send({"noroshi.north.a1.beat", "", report_text(lie)});
-      run_ms(200);
-    }
-  };
-  beat(10);
+  stranger_beats(10);
   for (auto& c : controls) c->dead = true;
   network.cut_off("c1", true);
   network.cut_off("c2", true);
   controls.push_back(std::make_unique<SimControl>(network, clock, "c3"));
   network.cut_off("a1", true);  // for the first moments
-  beat(2);
+  stranger_beats(2);
   network.cut_off("a1", false);
-  beat(60);
+  stranger_beats(60);
   EXPECT_EQ(leaders(), 1);
   EXPECT_EQ(status_of("a1").state, AgentState::joined);
   EXPECT_EQ(instance_at(1), 1u) << "by the digest of its region";
   Command drain{.kind = CommandKind::drain, .by = "test", .site = "a1"};
   ASSERT_TRUE(ask(drain).ok);
-  beat(10);
+  stranger_beats(10);
   EXPECT_TRUE(status_of("a1").desired.draining);
 }
 
