@@ -52,9 +52,10 @@ void Feed::update(gateway::SiteState site, std::int64_t now_ns, std::int64_t age
   if (site.pin.is_none() && !config_.plain_sites && !is_loopback(site.host)) {
     ++counters_.plain_sites;
     sink_.lost(site.name);  // it may have had another address
-    return refuse({"site '" + site.name + "' at " + site.host +
-                   " speaks plain HTTP (its ai.gateway.tls): it is asked nothing, unless the "
-                   "gateway is told that the way is safe (--plain-sites)"});
+    counters_.plain_site = "site '" + site.name + "' at " + site.host +
+                           " speaks plain HTTP (its ai.gateway.tls): it is asked nothing, unless "
+                           "the gateway is told that the way is safe (--plain-sites)";
+    return refuse({counters_.plain_site});
   }
   site.received_at_ns = now_ns - age_ns;
   site.api_key = config_.api_key;

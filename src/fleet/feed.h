@@ -49,6 +49,7 @@ struct FeedCounters {
   std::uint64_t duplicates = 0;  // beats and lines of digests of a name that another site has
   std::uint64_t lost = 0;
   std::uint64_t plain_sites = 0;  // words of sites without TLS that were refused
+  std::string plain_site = {};    // the last of them, in words
   std::string last_error = {};
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// A TCP connection, with TLS over it or without. Has what Asio and
-// Beast want of a stream that they read and write; a read and a write may be under way at once.
+// A TCP connection, with TLS over it or without. Has what Asio and Beast want of a stream that they
+// read and write; a read and a write may be under way at once.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>

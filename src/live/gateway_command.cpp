@@ -8,7 +8,7 @@
 #include <optional>
 #include <random>
 
-#include "base/loopback.h"
+#include "base/prometheus.h"
 #include "fleet/doors.h"
 #include "fleet/feed.h"
 #include "fleet/keys.h"
@@ -47,36 +47,42 @@ struct Metering {
 std::string metrics_of(const fleet::Feed& feed, const fleet::Doors& doors,
                        const fleet::Quotas* quotas, const gateway::Router& router,
                        const fleet::Bus& bus) {
-  const fleet::FeedCounters feed_counters = feed.counters();
+  const fleet::FeedCounters heard = feed.counters();
   const fleet::DoorsCounters turns = doors.counters();
   const gateway::RouterCounters routed = router.counters();
   std::string out;
-  const auto add = [&out](const char* name, const char* type, std::uint64_t value) {
-    out += std::string("# TYPE ") + name + " " + type + "\n" + name + " " + std::to_string(value) +
-           "\n";
+  const auto add = [&out](const char* name, const char* help, std::uint64_t value) {
+    prometheus::one(out, name, help, value);
   };
-  add("noroshi_fleet_connected", "gauge", bus.trouble().empty() ? 1 : 0);
-  add("noroshi_fleet_sites", "gauge", routed.sites);
-  add("noroshi_fleet_beats_total", "counter", feed_counters.beats);
-  add("noroshi_fleet_digests_total", "counter", feed_counters.digests);
-  add("noroshi_fleet_messages_refused_total", "counter", feed_counters.refused);
-  add("noroshi_fleet_duplicate_beats_total", "counter", feed_counters.duplicates);
-  add("noroshi_fleet_sites_lost_total", "counter", feed_counters.lost);
-  add("noroshi_fleet_plain_sites_refused_total", "counter", feed_counters.plain_sites);
-  add("noroshi_fleet_session_secret_shared", "gauge", turns.shares_secret ? 1 : 0);
-  add("noroshi_fleet_turns_told_total", "counter", turns.told);
-  add("noroshi_fleet_turns_untold_total", "counter", turns.lost + routed.turns_untold);
-  add("noroshi_fleet_turns_heard_total", "counter", routed.turns_heard);
-  add("noroshi_fleet_turns_nowhere_total", "counter", routed.turns_nowhere);
-  add("noroshi_fleet_turns_messages_refused_total", "counter", turns.refused);
+  add("noroshi_fleet_connected", "1 while the bus is there.", bus.trouble().empty() ? 1 : 0);
+  add("noroshi_fleet_sites", "Sites that are known.", routed.sites);
+  add("noroshi_fleet_beats_total", "Heartbeats heard.", heard.beats);
+  add("noroshi_fleet_digests_total", "Parts of other regions' digests heard.", heard.digests);
+  add("noroshi_fleet_messages_refused_total", "Malformed, or refused by the router.",
+      heard.refused);
+  add("noroshi_fleet_duplicate_beats_total", "Of a second site with a name that is taken.",
+      heard.duplicates);
+  add("noroshi_fleet_sites_lost_total", "Sites that fell silent.", heard.lost);
+  add("noroshi_fleet_plain_sites_refused_total", "Words of sites without TLS that are not asked.",
+      heard.plain_sites);
+  add("noroshi_fleet_session_secret_shared", "1 when sessions have the fleet's names.",
+      turns.shares_secret ? 1 : 0);
+  add("noroshi_fleet_turns_told_total", "Turns that other gateways were told.", turns.told);
+  add("noroshi_fleet_turns_untold_total", "Turns that they could not be told.",
+      turns.lost + routed.turns_untold);
+  add("noroshi_fleet_turns_heard_total", "Turns of other gateways.", routed.turns_heard);
+  add("noroshi_fleet_turns_nowhere_total", "Of them, at a site or model that is not known here.",
+      routed.turns_nowhere);
+  add("noroshi_fleet_turns_messages_refused_total", "Malformed messages of turns.", turns.refused);
   if (quotas == nullptr) return out;
   const fleet::QuotasCounters uses = quotas->counters();
-  add("noroshi_fleet_quotas_doors", "gauge", uses.doors);
-  add("noroshi_fleet_quotas_told_total", "counter", uses.told);
-  add("noroshi_fleet_quotas_untold_total", "counter", uses.lost);
-  add("noroshi_fleet_quotas_heard_total", "counter", uses.heard);
-  add("noroshi_fleet_quotas_replayed_total", "counter", uses.replayed);
-  add("noroshi_fleet_quotas_messages_refused_total", "counter", uses.refused);
+  add("noroshi_fleet_quotas_doors", "Other gateways that told of tenants' use lately.", uses.doors);
+  add("noroshi_fleet_quotas_told_total", "Messages of tenants' use sent.", uses.told);
+  add("noroshi_fleet_quotas_untold_total", "Messages that could not be sent.", uses.lost);
+  add("noroshi_fleet_quotas_heard_total", "Messages of other gateways.", uses.heard);
+  add("noroshi_fleet_quotas_replayed_total", "Heard before, or overtaken.", uses.replayed);
+  add("noroshi_fleet_quotas_messages_refused_total", "Malformed, or of too many gateways.",
+      uses.refused);
   return out;
 }
 
@@ -105,29 +111,50 @@ void say_ready(const std::string& url) {
   std::fflush(stdout);
 }
 
-}  // namespace
-
-int run_gateway(const GatewayCommand& command) {
-  const sigset_t signals = block_end_signals();
+// With its tenants and its certificate read.
+Result<gateway::GatewayConfig> config_of(const GatewayCommand& command,
+                                         std::random_device& chance) {
   gateway::GatewayConfig config = command.config;
-  std::random_device chance;
   char instance[40];
   std::snprintf(instance, sizeof instance, "req-%08x%08x", chance(), chance());
   config.instance = instance;
   if (!command.tenants_path.empty()) {
     auto tenants = gateway::load_tenants(command.tenants_path);
-    if (!tenants) return failure(tenants.error());
+    if (!tenants) return tenants.error();
     config.tenants = std::make_shared<gateway::Tenants>(*std::move(tenants));
-  }
-
-  if (command.tls_certificate.empty() != command.tls_key.empty()) {
-    return failure({"--tls-certificate and --tls-key are one without the other"});
   }
   if (!command.tls_certificate.empty()) {
     auto tls = gateway::TlsServer::from_files(command.tls_certificate, command.tls_key);
-    if (!tls) return failure(tls.error());
+    if (!tls) return tls.error();
     config.tls = *std::move(tls);
   }
+  return config;
+}
+
+// Reads files again and says what is new, until somebody ends it.
+void watch(const sigset_t& signals, const FilesToRead& files, gateway::Gateway& gateway,
+           const fleet::Feed& feed, fleet::Standing& standing) {
+  bool plain_said = false;
+  for (;;) {
+    const Came came = wait_signal(signals, 1);
+    if (came == Came::end || (came == Came::read_again && !files.any())) return;
+    if (came == Came::read_again) {
+      for (const std::string& news : files.read_again(gateway)) warn(news);
+    }
+    const std::string plain = plain_said ? "" : feed.counters().plain_site;
+    if (!plain.empty()) warn(plain);
+    plain_said = plain_said || !plain.empty();
+    if (const std::string news = standing.news(); !news.empty()) warn(news);
+  }
+}
+
+}  // namespace
+
+int run_gateway(const GatewayCommand& command) {
+  const sigset_t signals = block_end_signals();
+  std::random_device chance;
+  Result<gateway::GatewayConfig> config = config_of(command, chance);
+  if (!config) return failure(config.error());
 
   fleet::NatsOptions options{.urls = command.nats, .name = "gateway-" + command.id};
   options.nkey_seed_path = command.key;
@@ -157,7 +184,7 @@ int run_gateway(const GatewayCommand& command) {
   fleet::Doors doors(**bus, clock, std::move(door), fleet::doors_sink_of(router));
   if (const auto started = doors.start(); !started) return failure(started.error());
   // A gateway without tenants has no quotas, and never gets any (Gateway::reload_tenants).
-  const std::shared_ptr<gateway::Tenants> tenants = config.tenants;
+  const std::shared_ptr<gateway::Tenants> tenants = config->tenants;
   std::optional<fleet::Quotas> quotas;
   if (tenants) {
     quotas.emplace(**bus, clock, fleet::QuotasConfig{.id = command.id, .origin = origin}, *tenants);
@@ -184,9 +211,9 @@ int run_gateway(const GatewayCommand& command) {
     calls.store_usage = meter::keep_in(*metering.spool);
     calls.may_begin = [&metering] { return metering.spool->accepts(); };
   }
-  const std::string exposure = gateway::exposure_of(config);
-  const FilesToRead files{.tenants = command.tenants_path, .tls = config.tls};
-  auto gateway = gateway::Gateway::start(std::move(config), router, std::move(calls));
+  const std::string exposure = gateway::exposure_of(*config);
+  const FilesToRead files{.tenants = command.tenants_path, .tls = config->tls};
+  auto gateway = gateway::Gateway::start(*std::move(config), router, std::move(calls));
   if (!gateway) return failure(gateway.error());
   say_what_is_missing(command, exposure);
   say_ready(gateway->url());
@@ -195,18 +222,8 @@ int run_gateway(const GatewayCommand& command) {
                                    "and TLS"
                                  : "--nats, --nkey, --ca, --id and --region (a key is of one id "
                                    "and region)");
-  bool plain_said = false;
-  for (;;) {
-    const Came came = wait_signal(signals, 1);
-    if (came == Came::end || (came == Came::read_again && !files.any())) return 0;
-    if (came == Came::read_again) {
-      for (const std::string& news : files.read_again(*gateway)) warn(news);
-    }
-    const fleet::FeedCounters heard = feed.counters();
-    if (!plain_said && heard.plain_sites > 0) warn(heard.last_error);
-    plain_said = plain_said || heard.plain_sites > 0;
-    if (const std::string news = standing.news(); !news.empty()) warn(news);
-  }
+  watch(signals, files, *gateway, feed, standing);
+  return 0;
 }
 
 }  // namespace noroshi::live

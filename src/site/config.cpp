@@ -385,7 +385,8 @@ void Parser::tls(YamlSection& section, AiSection::Gateway& gateway) {
   const bool has_files = !gateway.tls_certificate.empty();
   if (has_files == gateway.tls_key.empty()) {
     return section.fail(has_files ? "tls_certificate" : "tls_key",
-                        "tls_certificate and tls_key are one without the other");
+                        has_files ? "is there without ai.gateway.tls_key"
+                                  : "is there without ai.gateway.tls_certificate");
   }
   if (use == Use::off && has_files) {
     return section.fail("tls", "\"off\", and there is a tls_certificate");
